@@ -1,0 +1,180 @@
+"""Changes, the backends that turn them into events, and the registry of backends.
+
+A backend is registered by being defined. A change is heard by the backends of the nearest class in
+the instance's ancestry that has any. So a proxy's changes reach the backends of its concrete model,
+and those of a multi-table child reach its parent's, unless it has backends of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS
+from django.db.models import Model
+from rest_framework.serializers import BaseSerializer
+
+from realtime_drf.conf import DEFAULT_ALIAS
+from realtime_drf.events import Event
+from realtime_drf.protocols import NamedChannel
+
+M = TypeVar("M", bound=Model)
+
+ACTIONS = ("create", "update", "delete")
+"""What a view does by itself; every other action is somebody's own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change(Generic[M]):
+    """Say what happened to a model instance.
+
+    `previous` is a copy of the instance as it was before an update, where known. `channels` and
+    `serializer_class` are the view's proposals. `origin` is the token of the connection that caused
+    the change; it stays out of the repr.
+    """
+
+    instance: M
+    action: str
+    previous: M | None = None
+    channels: tuple[str | NamedChannel, ...] = ()
+    get_serializer_class: Callable[[], type[BaseSerializer[Any]]] | None = field(
+        default=None, repr=False
+    )
+    using: str = DEFAULT_DB_ALIAS
+    origin: str | None = field(default=None, repr=False)
+
+
+class RealtimeBackend(Generic[M]):
+    """Turn changes of one model into events; each hook has a default.
+
+    ``serializer_class`` makes the payload and, if it is a ModelSerializer, names the model; else
+    ``model`` does. Without one, a view's serializer makes the payload. A class with
+    ``class Meta: abstract = True`` is a base and not registered. A registered subclass for the same
+    model takes its parent's place.
+    """
+
+    serializer_class: ClassVar[type[BaseSerializer[Any]] | None] = None
+    model: ClassVar[type[Model] | None] = None
+
+    actions: ClassVar[tuple[str, ...]] = ACTIONS
+    """Which of create, update and delete to make events of; actions of one's own always are."""
+
+    exclude_origin: ClassVar[bool] = True
+    """Leave out the connection that caused the change."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not getattr(vars(cls).get("Meta"), "abstract", False):
+            registry.register(cls)
+
+    @classmethod
+    def get_model(cls) -> type[Model]:
+        """Return the model whose changes this backend hears of."""
+        model = cls.model or getattr(getattr(cls.serializer_class, "Meta", None), "model", None)
+        if model is None:
+            raise ImproperlyConfigured(
+                f"{cls.__module__}.{cls.__qualname__} needs a serializer_class that is a "
+                f"ModelSerializer, or a model; a base needs class Meta: abstract = True."
+            )
+        return model
+
+    # Hooks
+
+    def get_channels(self, change: Change[M]) -> Iterable[str | NamedChannel]:
+        """Return who shall hear of it; nobody is no event. The backend has the last word."""
+        return change.channels
+
+    def get_event_name(self, change: Change[M]) -> str:
+        """Return the event's name: the backend's model, a dot, the action ("todo.create")."""
+        return f"{self.get_model()._meta.model_name}.{change.action}"
+
+    def get_serializer_class(self, change: Change[M]) -> type[BaseSerializer[Any]]:
+        """Return what makes the payload: the backend's own serializer, else the view's."""
+        if self.serializer_class is not None:
+            return self.serializer_class
+        if change.get_serializer_class is not None:
+            return change.get_serializer_class()
+        raise ImproperlyConfigured(
+            f"{type(self).__qualname__} has no serializer_class, and no view to propose one."
+        )
+
+    def get_serializer_context(self, change: Change[M]) -> dict[str, Any]:
+        """Return the serializer's context. It holds no request and no user.
+
+        Everyone on the channel gets the payload, so it must not depend on who made the change.
+        """
+        return {"request": None, "view": None, "format": None}
+
+    def get_data(self, change: Change[M]) -> Any:
+        """Return the event's data."""
+        serializer_class = self.get_serializer_class(change)
+        return serializer_class(change.instance, context=self.get_serializer_context(change)).data
+
+    def get_fallback_data(self, change: Change[M]) -> Any:
+        """Return what goes out when the event is too large for its transport; None refuses it."""
+        return None
+
+    def get_transport(self, change: Change[M]) -> str:
+        """Return the alias of the transport; the hook for tenants with accounts of their own."""
+        return DEFAULT_ALIAS
+
+    def adapt(self, event: Event) -> Event | None:
+        """Have the last word on an event; None drops it."""
+        return event
+
+    # What publishing asks
+
+    def handles(self, change: Change[M]) -> bool:
+        """Tell whether the change is one to make an event of."""
+        return change.action in self.actions or change.action not in ACTIONS
+
+    def get_event(self, change: Change[M]) -> Event | None:
+        """Return the event of a change, or None if nobody shall hear of it."""
+        channels = list(self.get_channels(change))
+        return self._make_event(change, channels, self.get_data(change)) if channels else None
+
+    def get_fallback_event(self, change: Change[M]) -> Event | None:
+        """Return the event that stands in for one that is too large, or None."""
+        data = self.get_fallback_data(change)
+        if data is None:
+            return None
+        return self._make_event(change, list(self.get_channels(change)), data)
+
+    def _make_event(
+        self, change: Change[M], channels: list[str | NamedChannel], data: Any
+    ) -> Event | None:
+        socket_id = change.origin if self.exclude_origin else None
+        return self.adapt(Event(self.get_event_name(change), channels, data, socket_id=socket_id))
+
+
+class BackendRegistry:
+    """Know the backends of each model, in the order of their definition."""
+
+    def __init__(self) -> None:
+        self._backends: dict[type[Model], list[RealtimeBackend[Any]]] = {}
+
+    def __iter__(self) -> Iterator[RealtimeBackend[Any]]:
+        return iter([backend for backends in self._backends.values() for backend in backends])
+
+    def register(self, backend_class: type[RealtimeBackend[Any]]) -> None:
+        """Add a backend; it takes the place of a parent registered for the same model."""
+        backends = self._backends.setdefault(backend_class.get_model(), [])
+        backends[:] = [each for each in backends if not issubclass(backend_class, type(each))]
+        backends.append(backend_class())
+
+    def unregister(self, backend_class: type[RealtimeBackend[Any]]) -> None:
+        """Remove a backend; one that is not registered is no error."""
+        backends = self._backends.get(backend_class.get_model(), [])
+        backends[:] = [each for each in backends if type(each) is not backend_class]
+
+    def get_backends(self, model: type[Model]) -> list[RealtimeBackend[Any]]:
+        """Return the backends that hear of changes of a model."""
+        for cls in model.__mro__:
+            if backends := self._backends.get(cls):
+                return list(backends)
+        return []
+
+
+registry = BackendRegistry()

@@ -1,0 +1,127 @@
+"""Every error of configuration as a system check, so that none waits for the first request.
+
+========  ======================================================================================
+E001      an entry of REALTIME_TRANSPORTS, its class, options or delivery is wrong
+E002      no transport is configured as "default"
+E003      a transport that is for development is the default (``check --deploy`` only)
+E004      REALTIME_BACKENDS_MODULE is not the name of a module
+W001      REALTIME_BACKENDS_MODULE is set, and no installed app has such a module
+W002      a backend has no serializer, so that only a view can make its payload
+========  ======================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import module_has_submodule
+
+from realtime_drf.backends import RealtimeBackend, registry
+from realtime_drf.conf import DEFAULT_ALIAS, configs, get_aliases
+from realtime_drf.delivery import deliveries
+from realtime_drf.transports import transports
+from realtime_drf.transports.base import BaseTransport
+
+TAG = "realtime_drf"
+
+
+def register() -> None:
+    """Make the checks known to Django."""
+    for check in (check_transports, check_backends):
+        checks.register(check, TAG)
+    checks.register(check_deployment, TAG, deploy=True)
+
+
+def check_transports(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Read every entry, make every transport, and ask each for its own checks."""
+    try:
+        aliases = get_aliases()
+    except ImproperlyConfigured as exc:
+        return [checks.Error(str(exc), id=f"{TAG}.E001")]
+    messages = [message for alias in aliases for message in _check_alias(alias, **kwargs)]
+    if DEFAULT_ALIAS not in aliases:
+        messages.append(
+            checks.Error(
+                "REALTIME_TRANSPORTS has no 'default'.",
+                hint="To begin with, use realtime_drf.transports.console.ConsoleTransport.",
+                id=f"{TAG}.E002",
+            )
+        )
+    return messages
+
+
+def check_backends(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Look for a module of backends that nobody has, and for backends without a payload."""
+    return [*_check_backends_module(), *_check_serializers()]
+
+
+def check_deployment(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Refuse a default transport that reaches nobody."""
+    try:
+        transport = transports[DEFAULT_ALIAS]
+    except ImproperlyConfigured:
+        return []  # check_transports says so
+    if not (isinstance(transport, BaseTransport) and transport.development_only):
+        return []
+    return [
+        checks.Error(
+            f"REALTIME_TRANSPORTS['default']: {type(transport).__name__} is for development.",
+            hint="In production it reaches no browser.",
+            id=f"{TAG}.E003",
+        )
+    ]
+
+
+def _check_alias(alias: str, **kwargs: Any) -> list[checks.CheckMessage]:
+    try:
+        if not configs[alias].enabled:
+            return []
+        transport = transports[alias]
+        deliveries[alias]
+    except ImproperlyConfigured as exc:
+        return [checks.Error(str(exc), id=f"{TAG}.E001", obj=None)]
+    return transport.check(**kwargs)
+
+
+def _check_backends_module() -> Iterator[checks.CheckMessage]:
+    module = getattr(settings, "REALTIME_BACKENDS_MODULE", None)
+    if module is None:
+        return
+    if not (isinstance(module, str) and module.isidentifier()):
+        yield checks.Error(
+            f"REALTIME_BACKENDS_MODULE must be the name of a module in an app, not {module!r}.",
+            hint="The default is 'realtime': todos/realtime.py.",
+            id=f"{TAG}.E004",
+        )
+    elif not any(_has_module(config.module, module) for config in apps.get_app_configs()):
+        yield checks.Warning(
+            f"REALTIME_BACKENDS_MODULE is {module!r}, and no installed app has such a module.",
+            hint="Without backends nothing is published.",
+            id=f"{TAG}.W001",
+        )
+
+
+def _check_serializers() -> Iterator[checks.CheckMessage]:
+    for backend in registry:
+        if backend.serializer_class is None and not _is_overridden(backend):
+            yield checks.Warning(
+                f"{type(backend).__qualname__} has no serializer_class.",
+                hint="A change made outside a view cannot be published.",
+                obj=type(backend),
+                id=f"{TAG}.W002",
+            )
+
+
+_has_module: Callable[[Any, str], bool] = module_has_submodule
+
+
+def _is_overridden(backend: RealtimeBackend[Any]) -> bool:
+    return any(
+        getattr(type(backend), hook) is not getattr(RealtimeBackend, hook)
+        for hook in ("get_data", "get_serializer_class")
+    )

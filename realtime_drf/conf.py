@@ -1,0 +1,192 @@
+"""The one reader of settings; it also translates those of drf_model_pusher.
+
+Nothing is read before it is asked for, and ``override_settings`` is honoured.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from django.conf import settings
+from django.core.signals import setting_changed
+
+from realtime_drf.exceptions import InvalidTransport, TransportDoesNotExist
+
+DEFAULT_ALIAS: Final = "default"
+INLINE: Final = "inline"
+PUSHER_PATH: Final = "realtime_drf.transports.pusher.PusherTransport"
+
+_SEED_CREDENTIALS: Final = {
+    "PUSHER_APP_ID": "app_id",
+    "PUSHER_KEY": "key",
+    "PUSHER_SECRET": "secret",
+    "PUSHER_CLUSTER": "cluster",
+}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class TransportConfig:
+    """Hold one entry of REALTIME_TRANSPORTS; `options` stay out of the repr, they hold secrets."""
+
+    alias: str
+    transport: str
+    options: Mapping[str, Any]
+    delivery: str
+    enabled: bool
+    raise_errors: bool
+
+    def __repr__(self) -> str:
+        return f"<TransportConfig {self.alias!r}: {self.transport}>"
+
+
+class PerAlias(Generic[T]):
+    """Make one thing an alias, when it is first asked for, for all threads of the process.
+
+    Subclasses say how, in `create`. Everything is made anew once a setting changes, as it does in
+    tests.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[str, T] = {}
+        self._lock = threading.RLock()
+        os.register_at_fork(after_in_child=self._renew_lock)
+        setting_changed.connect(self._forget)
+
+    def __getitem__(self, alias: str) -> T:
+        try:
+            return self._made[alias]
+        except KeyError:
+            with self._lock:
+                if alias not in self._made:
+                    self._made[alias] = self.create(read_config(alias))
+                return self._made[alias]
+
+    def __contains__(self, alias: object) -> bool:
+        return alias in get_aliases()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(get_aliases())
+
+    def create(self, config: TransportConfig) -> T:
+        """Make the thing of one alias."""
+        raise NotImplementedError
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.RLock()  # the parent's may be held by a thread that is not here
+
+    def _forget(self, *, setting: str, **kwargs: Any) -> None:
+        if setting == "REALTIME_TRANSPORTS" or setting.startswith(("PUSHER_", "DRF_MODEL_PUSHER_")):
+            self._made = {}
+
+
+class ConfigHandler(PerAlias[TransportConfig]):
+    """Hold the entries of REALTIME_TRANSPORTS, read and checked, by alias."""
+
+    def create(self, config: TransportConfig) -> TransportConfig:
+        return config
+
+
+configs = ConfigHandler()
+
+
+def get_aliases() -> list[str]:
+    """Return the aliases of all configured transports."""
+    return list(_get_entries())
+
+
+def read_config(alias: str) -> TransportConfig:
+    """Return the entry of an alias.
+
+    Raises:
+        InvalidTransport: the entry is missing or malformed; the message says the mend.
+    """
+    entries = _get_entries()
+    if alias not in entries:
+        known = ", ".join(repr(name) for name in entries) or "none"
+        raise TransportDoesNotExist(
+            f"there is no such transport; configured: {known}.{nearest(alias, entries)}",
+            alias=alias,
+        )
+    entry = entries[alias]
+    if not isinstance(entry, Mapping):
+        raise InvalidTransport(f"it must be a dict, not {type(entry).__name__}.", alias=alias)
+    return _read_entry(alias, entry)
+
+
+def get_backends_modules() -> list[str]:
+    """Return the names of the modules in which apps keep their backends and channels."""
+    seed_file = getattr(settings, "DRF_MODEL_PUSHER_BACKENDS_FILE", "pusher_backends.py")
+    module = getattr(settings, "REALTIME_BACKENDS_MODULE", "realtime")
+    return list(dict.fromkeys([module, seed_file.removesuffix(".py")]))
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return a sentence that proposes what was probably meant, or nothing."""
+    matches = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean {matches[0]!r}?" if matches else ""
+
+
+def _get_entries() -> Mapping[str, Any]:
+    entries = getattr(settings, "REALTIME_TRANSPORTS", None)
+    if entries is None:
+        return _seed_entries()
+    if not isinstance(entries, Mapping):
+        raise InvalidTransport(f"it must be a dict of aliases, not {type(entries).__name__}.")
+    return entries
+
+
+def _seed_entries() -> dict[str, Any]:
+    """Translate the settings of drf_model_pusher; they configure the alias "default" alone."""
+    if not any(hasattr(settings, name) for name in _SEED_CREDENTIALS):
+        return {}
+    options = {
+        option: getattr(settings, name)
+        for name, option in _SEED_CREDENTIALS.items()
+        if getattr(settings, name, None)
+    }
+    disabled = getattr(settings, "DRF_MODEL_PUSHER_DISABLED", False)
+    return {DEFAULT_ALIAS: {"TRANSPORT": PUSHER_PATH, "OPTIONS": options, "ENABLED": not disabled}}
+
+
+_KEYS: Final[dict[str, tuple[type, Any]]] = {
+    "TRANSPORT": (str, None),
+    "OPTIONS": (Mapping, {}),
+    "DELIVERY": (str, INLINE),
+    "ENABLED": (bool, True),
+    "ON_ERROR": (str, "log"),
+}
+
+
+def _read_entry(alias: str, entry: Mapping[str, Any]) -> TransportConfig:
+    for key in entry:
+        if key not in _KEYS:
+            raise InvalidTransport(f"{key!r} is no setting.{nearest(key, _KEYS)}", alias=alias)
+    values = {key: entry.get(key, default) for key, (_, default) in _KEYS.items()}
+    if not values["TRANSPORT"]:
+        raise InvalidTransport(
+            f"'TRANSPORT' is missing: name a class, such as {PUSHER_PATH!r}.", alias=alias
+        )
+    for key, (kind, _) in _KEYS.items():
+        if not isinstance(values[key], kind):
+            wanted = "dict" if kind is Mapping else kind.__name__
+            got = type(values[key]).__name__
+            raise InvalidTransport(f"{key!r} must be a {wanted}, not {got}.", alias=alias)
+    if values["ON_ERROR"] not in ("log", "raise"):
+        raise InvalidTransport(
+            f"'ON_ERROR' is 'log' or 'raise', not {values['ON_ERROR']!r}.", alias=alias
+        )
+    return TransportConfig(
+        alias=alias,
+        transport=values["TRANSPORT"],
+        options=values["OPTIONS"],
+        delivery=values["DELIVERY"],
+        enabled=values["ENABLED"],
+        raise_errors=values["ON_ERROR"] == "raise",
+    )

@@ -1,0 +1,101 @@
+"""The event: an immutable message on its way to one or more channels."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from realtime_drf.exceptions import InvalidEvent
+from realtime_drf.names import check_event_name, parse_channel_name
+from realtime_drf.protocols import NamedChannel
+from realtime_drf.rendering import render
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Event:
+    """Carry a name and JSON data to one or more channels.
+
+    Name, channels and data are checked, and data is rendered, when the event is made: every
+    transport sends the same bytes, and nothing that happens to the data afterwards reaches them.
+
+    Args:
+        name: what happened, "todo.update"; at most 200 characters.
+        channels: one or several channel names, or channel objects; a name given twice
+            counts once.
+        data: anything that `realtime_drf.rendering.render` takes.
+        socket_id: the connection that shall not receive the event, as the transport knows it.
+
+    Raises:
+        InvalidEvent: the message says what is wrong, and where in the data.
+    """
+
+    name: str
+    channels: tuple[str, ...]
+    body: str
+    """The data as JSON text."""
+    socket_id: str | None = field(repr=False)
+    id: str = field(compare=False)
+    """32 hexadecimal digits, kept when the event is sent again."""
+
+    def __init__(
+        self,
+        name: str,
+        channels: str | NamedChannel | Iterable[str | NamedChannel],
+        data: Any = None,
+        *,
+        socket_id: str | None = None,
+    ) -> None:
+        check_event_name(name)
+        if not isinstance(socket_id, str | None):
+            raise InvalidEvent(f"A socket id is a string, not {type(socket_id).__name__}.")
+        self._fill(name, _channel_names(channels), render(data), socket_id, secrets.token_hex(16))
+
+    @property
+    def data(self) -> Any:
+        """Read the body back: a fresh object at each access."""
+        return json.loads(self.body)
+
+    def to(self, channels: Iterable[str]) -> Self:
+        """Return the same event, id included, on some of its channels."""
+        copy = object.__new__(type(self))
+        copy._fill(self.name, tuple(channels), self.body, self.socket_id, self.id)
+        return copy
+
+    def to_everyone(self) -> Self:
+        """Return the same event, id included, with nobody excluded."""
+        copy = object.__new__(type(self))
+        copy._fill(self.name, self.channels, self.body, None, self.id)
+        return copy
+
+    def _fill(
+        self, name: str, channels: tuple[str, ...], body: str, socket_id: str | None, id_: str
+    ) -> None:
+        # The class is frozen, so its own constructors go round its __setattr__.
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "channels", channels)
+        object.__setattr__(self, "body", body)
+        object.__setattr__(self, "socket_id", socket_id)
+        object.__setattr__(self, "id", id_)
+
+
+def _channel_names(
+    channels: str | NamedChannel | Iterable[str | NamedChannel],
+) -> tuple[str, ...]:
+    if isinstance(channels, str | NamedChannel):
+        channels = [channels]
+    try:
+        names = [
+            channel.name if isinstance(channel, NamedChannel) else channel for channel in channels
+        ]
+    except TypeError:
+        raise InvalidEvent(
+            f"Channels are one or several names or channels, not {type(channels).__name__}."
+        ) from None
+    if not names:
+        raise InvalidEvent("An event needs at least one channel.")
+    for name in names:
+        parse_channel_name(name)
+    return tuple(dict.fromkeys(names))

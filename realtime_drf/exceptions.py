@@ -1,0 +1,88 @@
+"""Every error of this package.
+
+At runtime, all of them a ``RealtimeError``::
+
+    RealtimeError
+    ├── InvalidEvent             a name, a channel or data that no transport could carry
+    ├── UnsupportedFeature       the transport cannot do what was asked of it
+    └── TransportError           events did not go; `unsent` holds them
+        ├── TransportUnavailable worth a retry: timeout, connection, 5xx, 429
+        └── EventRejected        not worth a retry: the service or its limits refuse the event
+            ├── PayloadTooLarge  the data exceeds the limit of the service
+            └── AccessRefused    it refuses us, not the event: credentials, account, address
+
+Of configuration, outside that tree so that no ``except RealtimeError`` hides them::
+
+    ImproperlyConfigured (Django's)
+    └── InvalidTransport             an entry of REALTIME_TRANSPORTS is wrong
+        ├── TransportDoesNotExist    there is no entry of that alias
+        └── MissingDependency        the SDK that the entry needs is not installed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from django.core.exceptions import ImproperlyConfigured
+
+if TYPE_CHECKING:
+    from realtime_drf.events import Event
+
+
+class RealtimeError(Exception):
+    """Stand for anything that goes wrong at runtime."""
+
+
+class InvalidEvent(RealtimeError, ValueError):
+    """Refuse a name, a channel or data; the message says which and where."""
+
+
+class UnsupportedFeature(RealtimeError):
+    """Say that a transport cannot do what was asked of it."""
+
+
+class TransportError(RealtimeError):
+    """Say that events did not go.
+
+    ``unsent`` is exactly what did not go, in the order of publication: whole events, or an event
+    with those of its channels that were left. An event keeps its ``id``, so a service that knows
+    idempotent ids can be sent them again.
+    """
+
+    def __init__(self, message: str, *, unsent: Sequence[Event] = ()) -> None:
+        super().__init__(message)
+        self.unsent: tuple[Event, ...] = tuple(unsent)
+
+
+class TransportUnavailable(TransportError):
+    """Say that the service did not answer, or asked us to come back later."""
+
+
+class EventRejected(TransportError):
+    """Say that the service, or a limit that it is known to have, refuses the event."""
+
+
+class PayloadTooLarge(EventRejected):
+    """Say that an event's data exceeds what the service carries."""
+
+
+class AccessRefused(EventRejected):
+    """Say that the service refuses us: every further call would meet the same answer."""
+
+
+class InvalidTransport(ImproperlyConfigured):
+    """Say what is wrong with an entry of REALTIME_TRANSPORTS, and how to mend it."""
+
+    def __init__(self, message: str, *, alias: str | None = None) -> None:
+        self.alias = alias
+        prefix = "REALTIME_TRANSPORTS" if alias is None else f"REALTIME_TRANSPORTS[{alias!r}]"
+        super().__init__(f"{prefix}: {message}")
+
+
+class TransportDoesNotExist(InvalidTransport):
+    """Say that an alias is not configured, and which ones are."""
+
+
+class MissingDependency(InvalidTransport):
+    """Say which extra to install."""

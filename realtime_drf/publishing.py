@@ -1,0 +1,252 @@
+"""Publishing: wait for the commit, then one hand-over of all that it commits.
+
+How it waits. Django keeps the hooks of a transaction in ``connection.run_on_commit`` and discards
+those of a savepoint that is rolled back. Each event registers a hook there that marks it ready, so
+that Django itself decides whether it was committed. Behind them all stands one flush, which belongs
+to no savepoint, so that it survives the rollback of the savepoint in which it was first asked for,
+and hands over what is ready. What is ready is kept on the connection, in the order of commitment.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model
+from django.db.transaction import TransactionManagementError
+from django.utils.asyncio import async_unsafe
+
+from realtime_drf.backends import Change, registry
+from realtime_drf.conf import configs
+from realtime_drf.delivery import deliveries, report_failure
+from realtime_drf.events import Event
+from realtime_drf.exceptions import EventRejected, PayloadTooLarge
+from realtime_drf.protocols import Backend, NamedChannel
+from realtime_drf.transports import transports
+
+logger = logging.getLogger("realtime_drf")
+
+Addressed = tuple[str, Event]
+"""A transport's alias, and an event for it."""
+
+
+@async_unsafe("publish() blocks: await apublish() instead.")
+def publish(*events: Event, transport: str = "default", using: str = "default") -> None:
+    """Send events once the open transaction of a database is committed; now if there is none.
+
+    Args:
+        transport: alias of the transport.
+        using: alias of the database whose transaction they wait for. Nothing is sent if it, or the
+            savepoint in which this is called, is rolled back.
+
+    Raises:
+        TransportDoesNotExist, InvalidTransport: the settings are wrong.
+        TransportError: only where no transaction is open and ``ON_ERROR`` is "raise"; otherwise a
+            failure is logged and `publish_failed` told.
+    """
+    _publish([(transport, event) for event in events], using)
+
+
+async def apublish(*events: Event, transport: str = "default", using: str = "default") -> None:
+    """Do what `publish` does, from a coroutine."""
+    await sync_to_async(publish)(*events, transport=transport, using=using)
+
+
+@async_unsafe("publish_change() blocks: use sync_to_async.")
+def publish_change(
+    *instances: Model,
+    action: str,
+    channels: Iterable[str | NamedChannel] = (),
+    origin: str | None = None,
+    using: str | None = None,
+) -> None:
+    """Let the backends of the instances' models publish a change, in one hand-over.
+
+    For what no view sees: bulk writes, tasks, the shell. Publish a deletion before the row goes, in
+    the transaction that deletes it: afterwards there is nothing to make the payload of.
+
+    Args:
+        action: "create", "update", "delete", or a word of your own.
+        channels: what a view would propose; the backends have the last word.
+        origin: token of the connection to leave out.
+        using: database alias; by default the one that the instance came from.
+    """
+    proposed = tuple(channels)
+    publish_changes(
+        Change(
+            instance=instance,
+            action=action,
+            channels=proposed,
+            using=using or instance._state.db or DEFAULT_DB_ALIAS,
+            origin=origin,
+        )
+        for instance in instances
+    )
+
+
+def publish_changes(changes: Iterable[Change[Any]]) -> None:
+    """Publish ready-made changes; those of one database in one hand-over."""
+    publish_prepared(prepare(changes))
+
+
+Prepared = dict[str, list[Addressed]]
+"""Events by the database alias whose commit they wait for."""
+
+
+def prepare(changes: Iterable[Change[Any]]) -> Prepared:
+    """Make the events of changes now, for publication later: a deleted row has no payload then."""
+    prepared: Prepared = {}
+    for change in changes:
+        backends = registry.get_backends(type(change.instance))
+        if not backends:
+            _warn_of_no_backend(change.instance._meta.label)
+        for backend in backends:
+            if backend.handles(change) and (addressed := _make_event(backend, change)):
+                prepared.setdefault(change.using, []).append(addressed)
+    return prepared
+
+
+def publish_prepared(prepared: Prepared) -> None:
+    """Publish what `prepare` made."""
+    for using, addressed in prepared.items():
+        _publish(addressed, using)
+
+
+def _make_event(backend: Backend, change: Change[Any]) -> Addressed | None:
+    alias = backend.get_transport(change)
+    if not configs[alias].enabled:
+        return None
+    event = backend.get_event(change)
+    if event is None:
+        return None
+    if _is_too_large(event, alias):
+        # Without a fallback it goes on, to be refused and reported like any other.
+        event = backend.get_fallback_event(change) or event
+    return alias, event
+
+
+def _is_too_large(event: Event, alias: str) -> bool:
+    try:
+        transports[alias].validate(event)
+    except EventRejected as exc:
+        return isinstance(exc, PayloadTooLarge)
+    return False
+
+
+@functools.cache
+def _warn_of_no_backend(model: str) -> None:
+    """Warn once a model: the likely cause is a module that autodiscovery does not find."""
+    logger.warning("Nobody hears of changes of %s: it has no realtime backend.", model)
+
+
+def _publish(addressed: Sequence[Addressed], using: str) -> None:
+    addressed = [(alias, event) for alias, event in addressed if configs[alias].enabled]
+    for alias in {alias for alias, _ in addressed}:
+        transports[alias]  # a wrong setting is said here and not after the commit
+    connection = connections[using]
+    if not addressed:
+        return
+    if connection.in_atomic_block:
+        for alias, event in addressed:
+            connection.on_commit(_MarkReady(connection, alias, event), robust=True)
+        _flush_last(connection)
+    elif connection.connection is None or connection.get_autocommit():
+        # A connection that was never opened has no transaction, and is not opened for our sake.
+        flush(connection)
+        _hand_over(addressed, may_raise=True)
+    else:
+        raise TransactionManagementError(
+            f"publish() cannot know when a transaction is committed that was opened by turning off "
+            f"autocommit on {using!r}: use atomic()."
+        )
+
+
+def flush(connection: BaseDatabaseWrapper) -> None:
+    """Hand over what is ready on a connection.
+
+    There may be something although its commit is over: a hook of somebody else's that is not robust
+    and raises keeps those behind it from being called, our flush among them.
+    """
+    ready = _ready(connection)
+    addressed = ready.copy()
+    ready.clear()
+    _hand_over(addressed, may_raise=False)
+
+
+def flush_all(**kwargs: Any) -> None:
+    """Hand over what is ready on all connections of this thread: the end of a request."""
+    for connection in connections.all(initialized_only=True):
+        flush(connection)
+
+
+def _hand_over(addressed: Sequence[Addressed], *, may_raise: bool) -> None:
+    """Give each transport its events, in one piece."""
+    by_alias: dict[str, list[Event]] = {}
+    for alias, event in addressed:
+        by_alias.setdefault(alias, []).append(event)
+    errors = [error for item in by_alias.items() if (error := _deliver(*item))]
+    if errors and may_raise:
+        raise errors[0]
+
+
+def _deliver(alias: str, events: Sequence[Event]) -> Exception | None:
+    """Hand events to a delivery; report an error, and return it if the settings want it raised."""
+    transport = transports[alias]
+    try:
+        deliveries[alias].deliver(transport, events)
+    except Exception as exc:  # noqa: BLE001  whatever a transport does, the request goes on
+        report_failure(transport, events, exc)
+        return exc if configs[alias].raise_errors else None
+    return None
+
+
+class _MarkReady:
+    """Say, when Django calls it after the commit, that an event was committed."""
+
+    def __init__(self, connection: BaseDatabaseWrapper, alias: str, event: Event) -> None:
+        self.connection, self.addressed = connection, (alias, event)
+        self.called = False
+
+    def __call__(self) -> None:
+        # captureOnCommitCallbacks() leaves what it has called in the list, to be called again.
+        if not self.called:
+            self.called = True
+            _ready(self.connection).append(self.addressed)
+
+
+class _Flush:
+    """Hand over what is ready. One a transaction, behind all events."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.connection = connection
+
+    def __call__(self) -> None:
+        flush(self.connection)
+
+
+def _flush_last(connection: BaseDatabaseWrapper) -> None:
+    """Put the flush behind the events, with no savepoint whose rollback would take it along.
+
+    An earlier one is replaced where it stands: to remove it would shift the positions by which
+    captureOnCommitCallbacks() knows the hooks. It is found fastest from the end.
+    """
+    hooks: list[Any] = connection.run_on_commit
+    for index in range(len(hooks) - 1, -1, -1):
+        if isinstance(hooks[index][1], _Flush):
+            hooks[index] = (set(), _do_nothing, True)
+            break
+    hooks.append((set(), _Flush(connection), True))
+
+
+def _do_nothing() -> None:
+    """Stand where a flush was."""
+
+
+def _ready(connection: BaseDatabaseWrapper) -> list[Addressed]:
+    ready: list[Addressed] = vars(connection).setdefault("_realtime_drf_ready", [])
+    return ready

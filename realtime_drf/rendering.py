@@ -1,0 +1,140 @@
+"""Data to JSON text: the encoding of DRF's renderer, made exact.
+
+DRF's encoder turns a Decimal into a float, takes any iterable for a list and lets colliding keys
+overwrite each other. Here nothing changes silently: what has no exact JSON form is refused, with
+its path in the data.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import ipaddress
+import json
+import math
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from django.utils.encoding import force_str
+from django.utils.functional import Promise
+from rest_framework.utils.encoders import JSONEncoder
+
+from realtime_drf.exceptions import InvalidEvent
+from realtime_drf.names import is_unicode
+
+MAX_DEPTH = 100
+"""Containers within containers."""
+
+_encode = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
+).encode
+_drf_default: Callable[[Any], Any] = JSONEncoder().default
+_AS_DRF_DOES = (
+    datetime.datetime,
+    datetime.date,
+    datetime.time,
+    datetime.timedelta,
+    uuid.UUID,
+    ipaddress.IPv4Address,
+    ipaddress.IPv6Address,
+    ipaddress.IPv4Network,
+    ipaddress.IPv6Network,
+    ipaddress.IPv4Interface,
+    ipaddress.IPv6Interface,
+)
+
+
+def render(data: Any) -> str:
+    """Render data as compact JSON text.
+
+    Takes None, booleans, numbers, text (lazy, marked safe and of enumerations included), dates,
+    times, durations, UUIDs, IP addresses, and mappings, lists, tuples and arrays of these. A
+    Decimal becomes a string with all its digits. The keys of a mapping are text or integers.
+
+    Raises:
+        InvalidEvent: naming the path, for NaN and infinities, sets, bytes, generators, querysets,
+            model instances, cycles, keys that would collide, and everything else.
+    """
+    return _encode(_plain(data, (), ()))
+
+
+def _plain(value: Any, path: tuple[str | int, ...], within: tuple[int, ...]) -> Any:
+    """Return the value as None, bool, int, float, str, list and dict; path and within say where."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, str | Promise):
+        return _text(value, path)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise _refusal(path, f"{value} has no JSON form")
+        return value
+    if isinstance(value, Mapping):
+        within = _enter(value, path, within)
+        return _plain_dict(value, path, within)
+    if isinstance(value, list | tuple):
+        within = _enter(value, path, within)
+        return [_plain(item, (*path, index), within) for index, item in enumerate(value)]
+    if isinstance(value, decimal.Decimal):
+        if not value.is_finite():
+            raise _refusal(path, f"{value} has no JSON form")
+        return format(value, "f")
+    if isinstance(value, _AS_DRF_DOES):
+        try:
+            return _drf_default(value)
+        except ValueError as exc:
+            raise _refusal(path, str(exc)) from exc
+    if hasattr(value, "tolist"):  # arrays and their scalars, as DRF's encoder takes them
+        return _plain(value.tolist(), path, within)
+    raise _refusal(path, _reason(value))
+
+
+def _plain_dict(
+    value: Mapping[Any, Any], path: tuple[str | int, ...], within: tuple[int, ...]
+) -> dict[str, Any]:
+    plain: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(key, str | Promise):
+            name = _text(key, path)
+        elif isinstance(key, int) and not isinstance(key, bool):
+            name = int.__repr__(key)
+        else:
+            raise _refusal(path, f"the key {key!r} is neither text nor an integer")
+        if name in plain:
+            raise _refusal(path, f"two keys would both become {name!r}")
+        plain[name] = _plain(item, (*path, name), within)
+    return plain
+
+
+def _text(value: str | Promise, path: tuple[str | int, ...]) -> str:
+    # str.__str__, since str() of an enumeration's member may be its name and not its text
+    text = str.__str__(value if isinstance(value, str) else force_str(value))
+    if not is_unicode(text):
+        raise _refusal(path, "it holds a lone surrogate, which is no text")
+    return text
+
+
+def _enter(
+    value: Iterable[Any], path: tuple[str | int, ...], within: tuple[int, ...]
+) -> tuple[int, ...]:
+    if id(value) in within:
+        raise _refusal(path, "it contains itself")
+    if len(within) >= MAX_DEPTH:
+        raise _refusal(path, f"it lies more than {MAX_DEPTH} levels deep")
+    return (*within, id(value))
+
+
+def _reason(value: Any) -> str:
+    kind = type(value).__name__
+    if hasattr(value, "_meta"):
+        return f"a {kind} is a model instance: serialize it first"
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"{kind} are not text: decode them first"
+    if isinstance(value, Iterable):
+        return f"a {kind} has no exact JSON form: make a list of it first"
+    return f"a {kind} has no JSON form"
+
+
+def _refusal(path: tuple[str | int, ...], why: str) -> InvalidEvent:
+    where = "".join(f"[{step!r}]" for step in path)
+    return InvalidEvent(f"data{where} cannot be sent: {why}.")

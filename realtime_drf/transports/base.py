@@ -1,0 +1,276 @@
+"""What every transport starts from: checks, limits, splitting, and the bookkeeping of failures."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from asgiref.sync import sync_to_async
+from django.core.checks import CheckMessage
+
+from realtime_drf.events import Event
+from realtime_drf.exceptions import (
+    AccessRefused,
+    EventRejected,
+    MissingDependency,
+    PayloadTooLarge,
+    TransportError,
+    TransportUnavailable,
+    UnsupportedFeature,
+)
+from realtime_drf.names import ChannelKind, parse_channel_name
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Say what a service takes; None is no limit."""
+
+    payload_bytes: int | None = None
+    """Bytes of an event's data, as it goes over the wire."""
+    channels_per_event: int | None = None
+    events_per_call: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ChannelInfo:
+    """Say who is on a channel; a count is None where the service did not tell."""
+
+    name: str
+    occupied: bool
+    subscription_count: int | None = None
+    user_count: int | None = None
+
+
+class BaseTransport(ABC):
+    """Carry events to a service. A subclass writes `send_batch`; all else has a default.
+
+    One instance an alias serves all threads of a process, and those of its forks: the constructor
+    does no I/O, and what a parent process must not share (sockets) is made anew in a child.
+    Options of the settings reach the constructor as keyword arguments; hand ``alias`` on.
+    """
+
+    limits = Limits()
+
+    development_only = False
+    """Not for production: `manage.py check --deploy` refuses it as the default."""
+
+    supports_exclusion = False
+    """`send_batch` leaves out the connection that an event's ``socket_id`` names."""
+
+    supports_encryption = False
+    """`send_batch` encrypts what goes to channels of the kind encrypted."""
+
+    supports_user_events = False
+    """`send_batch` reaches all connections of a user through the channel of that user."""
+
+    supports_channel_info = False
+    """`channel_info` and `occupied_channels` ask the service who listens."""
+
+    supports_disconnecting_users = False
+    """`disconnect_user` ends all connections of a user."""
+
+    def __init__(self, *, alias: str = "default") -> None:
+        self.alias = alias
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.alias!r}>"
+
+    # What an implementer writes
+
+    @abstractmethod
+    def send_batch(self, events: Sequence[Event]) -> None:
+        """Make one call to the service with what `pack` put together, in that order.
+
+        Raise TransportUnavailable, EventRejected or AccessRefused, always ``from`` the cause, and
+        no exception of an SDK. Give the error ``unsent`` where the service took a part of the call;
+        without it none of the events counts as sent. Events that are refused together are tried
+        again one at a time, so that only the guilty one is lost.
+        """
+
+    # What an implementer may write
+
+    def pack(self, events: Sequence[Event]) -> Iterable[Sequence[Event]]:
+        """Put events together into calls, within `limits` and in order."""
+        parts = [part for event in events for part in self.split_channels(event)]
+        return _chunks(parts, self.limits.events_per_call)
+
+    def wire_size(self, event: Event) -> int:
+        """Return the bytes of an event's data that the service counts against its limit."""
+        return len(event.body) if event.body.isascii() else len(event.body.encode())
+
+    def is_socket_id(self, token: str) -> bool:
+        """Tell whether a connection's token is well-formed; if not, nobody is excluded."""
+        return self.supports_exclusion
+
+    def to_wire_name(self, channel: str) -> str:
+        """Translate a canonical channel name into the service's grammar."""
+        return channel
+
+    def from_wire_name(self, name: str) -> str:
+        """Translate a name of the service's back into the canonical one."""
+        return name
+
+    def check(self, **kwargs: Any) -> list[CheckMessage]:
+        """Return what `manage.py check` shall say, without using the network."""
+        return []
+
+    def close(self) -> None:  # noqa: B027
+        """Let go of connections; the next call opens new ones."""
+
+    def channel_info(self, channel: str) -> ChannelInfo:
+        """Ask the service who is on a channel."""
+        raise self._unsupported("tell who is on a channel")
+
+    def occupied_channels(self, prefix: str = "") -> dict[str, ChannelInfo]:
+        """Ask the service which channels, by canonical prefix, have a subscriber."""
+        raise self._unsupported("list channels")
+
+    def disconnect_user(self, user_id: str) -> None:
+        """Ask the service to end all connections of a user."""
+        raise self._unsupported("disconnect a user")
+
+    # What callers use
+
+    def validate(self, event: Event) -> None:
+        """Raise EventRejected if the event cannot go, without asking the service."""
+        for channel in event.channels:
+            kind = parse_channel_name(channel).kind
+            if kind is ChannelKind.ENCRYPTED and not self.supports_encryption:
+                self._refuse(event, f"encrypt for channel {channel!r}")
+            if kind is ChannelKind.USER and not self.supports_user_events:
+                self._refuse(event, f"reach a user ({channel!r})")
+        limit = self.limits.payload_bytes
+        if limit is not None and (size := self.wire_size(event)) > limit:
+            raise PayloadTooLarge(
+                f"The data of {event.name!r} has {size:,} bytes; {limit:,} are allowed.",
+                unsent=[event],
+            )
+
+    def send(self, events: Sequence[Event]) -> None:
+        """Send events in order.
+
+        An event that is too large, or refused, is left out and the others go; once the service is
+        out of reach the rest stays. Then TransportError is raised, and its ``unsent`` holds exactly
+        what did not go.
+        """
+        refusals: list[EventRejected] = []
+        outgoing: list[Event] = []
+        for event in events:
+            try:
+                self.validate(event)
+            except EventRejected as exc:
+                refusals.append(exc)
+            else:
+                outgoing.append(self._with_exclusion_checked(event))
+        sent: Counter[tuple[str, str]] = Counter()
+        stop: TransportError | None = None
+        try:
+            for call in self.pack(outgoing):
+                refusals += self._send_call(call, sent)
+        except (TransportUnavailable, AccessRefused) as exc:
+            stop = exc
+        error = stop or _summary(refusals)
+        if error is not None:
+            error.unsent = tuple(_unsent(events, sent))
+            raise error
+
+    async def asend(self, events: Sequence[Event]) -> None:
+        """Do what `send` does, in a thread, so that the event loop goes on."""
+        await sync_to_async(self.send, thread_sensitive=False)(events)
+
+    # Helpers
+
+    def split_channels(self, event: Event) -> Iterator[Event]:
+        """Yield the event in parts of no more channels than the service takes at once."""
+        limit = self.limits.channels_per_event
+        if limit is None or len(event.channels) <= limit:
+            yield event
+        else:
+            for channels in _chunks(event.channels, limit):
+                yield event.to(channels)
+
+    def require(self, module: str, *, extra: str) -> Any:
+        """Import an SDK, or raise MissingDependency, which says what to install."""
+        try:
+            return importlib.import_module(module)
+        except ImportError as exc:
+            raise MissingDependency(
+                f"{type(self).__name__} needs its SDK: pip install realtime-drf[{extra}] ({exc}).",
+                alias=self.alias,
+            ) from exc
+
+    def _send_call(
+        self, call: Sequence[Event], sent: Counter[tuple[str, str]]
+    ) -> list[EventRejected]:
+        """Make one call, note what went, and return the refusals."""
+        refused: EventRejected | None = None
+        left: Counter[tuple[str, str]] = Counter()
+        try:
+            self.send_batch(call)
+        except EventRejected as exc:
+            if isinstance(exc, AccessRefused):
+                raise
+            if not exc.unsent and len(call) > 1:
+                return [error for event in call for error in self._send_call([event], sent)]
+            refused = exc
+            left = _deliveries(exc.unsent or call)
+        except TransportUnavailable as exc:
+            if exc.unsent:
+                sent.update(_deliveries(call) - _deliveries(exc.unsent))
+            raise
+        sent.update(_deliveries(call) - left)
+        return [refused] if refused else []
+
+    def _with_exclusion_checked(self, event: Event) -> Event:
+        if event.socket_id is None or self.is_socket_id(event.socket_id):
+            return event
+        return event.to_everyone()
+
+    def _refuse(self, event: Event, ability: str) -> None:
+        raise EventRejected(
+            f"{event.name!r} was not sent: {self!r} cannot {ability}.", unsent=[event]
+        ) from self._unsupported(ability)
+
+    def _unsupported(self, ability: str) -> UnsupportedFeature:
+        return UnsupportedFeature(f"{self!r} cannot {ability}.")
+
+
+def _chunks(items: Sequence[T], size: int | None) -> Iterator[Sequence[T]]:
+    step = size or len(items) or 1
+    for start in range(0, len(items), step):
+        yield items[start : start + step]
+
+
+def _deliveries(events: Iterable[Event]) -> Counter[tuple[str, str]]:
+    """Count each event on each of its channels: what a subscriber receives or misses."""
+    return Counter((event.id, channel) for event in events for channel in event.channels)
+
+
+def _unsent(events: Sequence[Event], sent: Counter[tuple[str, str]]) -> Iterator[Event]:
+    """Yield what did not go. An event given twice went once at its first place."""
+    left = sent.copy()
+    for event in events:
+        channels = []
+        for channel in event.channels:
+            if left[event.id, channel]:
+                left[event.id, channel] -= 1
+            else:
+                channels.append(channel)
+        if channels:
+            yield event if len(channels) == len(event.channels) else event.to(channels)
+
+
+def _summary(refusals: Sequence[EventRejected]) -> EventRejected | None:
+    if len(refusals) < 2:
+        return refusals[0] if refusals else None
+    all_too_large = all(isinstance(error, PayloadTooLarge) for error in refusals)
+    kind = PayloadTooLarge if all_too_large else EventRejected
+    error = kind(f"{len(refusals)} events were refused; the first: {refusals[0]}")
+    error.__cause__ = refusals[0]
+    return error

@@ -1,0 +1,109 @@
+"""Put events into as few calls as their order allows, for services with two ways to send.
+
+Pusher's HTTP API carries either one event to many channels (a trigger), or several events of one
+channel each (a batch): https://pusher.com/docs/channels/library_auth_reference/rest-api/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from realtime_drf.events import Event
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Say how the events up to one go: in how many calls, the last with how many triggers."""
+
+    calls: int
+    triggers: int = 0
+    before: _Plan | None = None
+
+
+def pack_calls(
+    events: Sequence[Event],
+    *,
+    batch_size: int,
+    trigger_size: int,
+    goes_alone: Callable[[str], bool],
+) -> list[list[Event]]:
+    """Return calls in order: a call of one event is a trigger, one of several a batch.
+
+    Args:
+        batch_size: events in a batch; each has one channel there.
+        trigger_size: channels of a trigger.
+        goes_alone: whether a channel cannot share a trigger with others.
+    """
+    packing = _Packing(batch_size, trigger_size, goes_alone)
+    if all(len(event.channels) == 1 for event in events):
+        return packing.carry_out(events, [0] * len(events))
+    return packing.carry_out(events, packing.choose_triggers(events))
+
+
+@dataclass(frozen=True)
+class _Packing:
+    batch_size: int
+    trigger_size: int
+    goes_alone: Callable[[str], bool]
+
+    def choose_triggers(self, events: Sequence[Event]) -> list[int]:
+        """Return for each event how many triggers it shall use; its other channels are batched.
+
+        The cheapest plan is found event by event, for each number of events that the batch left
+        open may hold (0 if none is open): what comes later depends on nothing else.
+        """
+        best: dict[int, _Plan] = {0: _Plan(calls=0)}
+        for event in events:
+            nxt: dict[int, _Plan] = {}
+            together = sum(not self.goes_alone(channel) for channel in event.channels)
+            for fill, plan in best.items():
+                for triggers in {
+                    0,
+                    together // self.trigger_size,
+                    -(-together // self.trigger_size),
+                }:
+                    rest = len(event.channels) - min(together, triggers * self.trigger_size)
+                    room = -fill % self.batch_size
+                    overflow = max(0, rest - room)
+                    calls = plan.calls + triggers + -(-overflow // self.batch_size)
+                    # A trigger closes the open batch: what comes later must not overtake it.
+                    new_fill = (overflow if triggers else fill + rest) % self.batch_size
+                    if new_fill not in nxt or calls < nxt[new_fill].calls:
+                        nxt[new_fill] = _Plan(calls, triggers, plan)
+            best = nxt
+        plan = min(best.values(), key=lambda plan: plan.calls)
+        chosen: list[int] = []
+        while plan.before is not None:
+            chosen.append(plan.triggers)
+            plan = plan.before
+        return chosen[::-1]
+
+    def carry_out(self, events: Sequence[Event], triggers: Sequence[int]) -> list[list[Event]]:
+        """Return the calls of a plan."""
+        calls: list[list[Event]] = []
+        room = 0  # places in the last call, if that is a batch
+        for event, count in zip(events, triggers, strict=True):
+            triggered, batched = self._divide(event, count)
+            if triggered:
+                # What still finds a place in the open batch goes there, before the trigger.
+                for channel in batched[:room]:
+                    calls[-1].append(event.to([channel]))
+                batched = batched[room:]
+                calls += [[event.to(channels)] for channels in triggered]
+                room = 0
+            for channel in batched:
+                if not room:
+                    calls.append([])
+                    room = self.batch_size
+                calls[-1].append(event if len(event.channels) == 1 else event.to([channel]))
+                room -= 1
+        return calls
+
+    def _divide(self, event: Event, triggers: int) -> tuple[list[list[str]], list[str]]:
+        """Return the channels of each trigger, and those that are batched."""
+        together = [channel for channel in event.channels if not self.goes_alone(channel)]
+        size = self.trigger_size
+        triggered = [together[start : start + size] for start in range(0, triggers * size, size)]
+        taken = {channel for channels in triggered for channel in channels}
+        return triggered, [channel for channel in event.channels if channel not in taken]

@@ -1,0 +1,332 @@
+"""The Pusher transport: the service at pusher.com, and servers that speak its HTTP API.
+
+https://pusher.com/docs/channels/library_auth_reference/rest-api/
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from realtime_drf.events import Event
+from realtime_drf.exceptions import (
+    AccessRefused,
+    EventRejected,
+    InvalidTransport,
+    PayloadTooLarge,
+    TransportError,
+    TransportUnavailable,
+)
+from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_name
+from realtime_drf.transports.base import BaseTransport, ChannelInfo, Limits
+from realtime_drf.transports.packing import pack_calls
+from realtime_drf.transports.redaction import RedactingFilter, Redactor
+
+PAYLOAD_LIMIT: Final = 10_240
+"""Bytes of data an event: https://pusher.com/docs/channels/server_api/http-api/#publishing-events."""
+
+_SOCKET_ID = re.compile(r"[0-9]+\.[0-9]+")
+_KINDS_ALONE = (ChannelKind.ENCRYPTED, ChannelKind.USER)
+
+# The SDK's HTTP client logs every URL it calls, at level DEBUG, and the URL is signed.
+_url_filter = RedactingFilter()
+
+
+class PusherTransport(BaseTransport):
+    """Send events through Pusher's HTTP API with its Python SDK.
+
+    One HTTP client a process keeps its connections open; threads share it and a forked child makes
+    its own. Nothing is retried: a request that got no answer may have been carried out.
+
+    Options:
+        app_id, key, secret: the app's credentials.
+        url: ``https://key:secret@host:port/apps/app_id`` in their place. With neither, the
+            environment variable ``PUSHER_URL`` is read.
+        cluster: such as "eu"; or
+        host, port, ssl: a server that speaks Pusher's protocol; port is 443, or 80 without ssl.
+        timeout: seconds to wait for a connection, and for each piece of an answer.
+        encryption_master_key_base64: 32 bytes, in base64, for channels of the kind encrypted.
+        payload_limit: bytes of an event's data, for plans with more than the usual 10,240.
+        subscription_counting: the app has it enabled, so that `channel_info` may ask for it.
+    """
+
+    supports_exclusion = True
+    supports_user_events = True
+    supports_channel_info = True
+    supports_disconnecting_users = True
+
+    def __init__(
+        self,
+        *,
+        app_id: str | int | None = None,
+        key: str | None = None,
+        secret: str | None = None,
+        url: str | None = None,
+        cluster: str | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        ssl: bool | None = None,
+        timeout: float = 5,
+        encryption_master_key_base64: str | None = None,
+        payload_limit: int = PAYLOAD_LIMIT,
+        subscription_counting: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        address = _Address(None if app_id is None else str(app_id), key, secret, host, port, ssl)
+        if url or not (app_id or key or secret):
+            address = address.completed_from(self._read_url(url))
+        self._check_credentials(address)
+        self.app_id = address.app_id
+        self.limits = Limits(
+            payload_bytes=payload_limit, channels_per_event=100, events_per_call=10
+        )
+        self.supports_encryption = encryption_master_key_base64 is not None
+        self._subscription_counting = subscription_counting
+        self._redactor = Redactor(
+            filter(None, [address.secret, address.key, encryption_master_key_base64])
+        )
+        self._client_options = {
+            **address._asdict(),
+            "ssl": address.ssl is not False,
+            "cluster": cluster,
+            "timeout": timeout,
+            "encryption_master_key_base64": encryption_master_key_base64,
+        }
+        self._sdk = self.require("pusher", extra="pusher")
+        self._pid_and_client = (os.getpid(), self._make_client())
+        logging.getLogger("urllib3.connectionpool").addFilter(_url_filter)
+
+    def pack(self, events: Sequence[Event]) -> Iterable[Sequence[Event]]:
+        return pack_calls(
+            events,
+            batch_size=self.limits.events_per_call or 1,
+            trigger_size=self.limits.channels_per_event or 1,
+            goes_alone=lambda channel: parse_channel_name(channel).kind in _KINDS_ALONE,
+        )
+
+    def send_batch(self, events: Sequence[Event]) -> None:
+        if len(events) == 1:
+            event = events[0]
+            body = self._body(event, event.channels[0])
+            self._post("/events", {**body, "channels": list(event.channels)})
+        else:
+            batch = [
+                {**self._body(event, channel), "channel": channel}
+                for event in events
+                for channel in event.channels
+            ]
+            self._post("/batch_events", {"batch": batch})
+
+    def wire_size(self, event: Event) -> int:
+        size = super().wire_size(event)
+        if any(parse_channel_name(name).kind is ChannelKind.ENCRYPTED for name in event.channels):
+            return _encrypted_size(size)
+        return size
+
+    def is_socket_id(self, token: str) -> bool:
+        return _SOCKET_ID.fullmatch(token) is not None
+
+    def channel_info(self, channel: str) -> ChannelInfo:
+        """Ask who is on a channel; presence channels tell ``user_count``.
+
+        ``subscription_count`` is told where the option ``subscription_counting`` is on.
+        """
+        attributes = []
+        if parse_channel_name(channel).kind is ChannelKind.PRESENCE:
+            attributes.append("user_count")
+        if self._subscription_counting:
+            attributes.append("subscription_count")
+        params = {"info": ",".join(attributes)} if attributes else {}
+        return _channel_info(channel, self._get(f"/channels/{channel}", params))
+
+    def occupied_channels(self, prefix: str = "") -> dict[str, ChannelInfo]:
+        """Ask for the occupied channels; with a prefix of presence channels, user counts too."""
+        params = {"filter_by_prefix": prefix} if prefix else {}
+        if prefix.startswith("presence-"):
+            params["info"] = "user_count"
+        channels = self._get("/channels", params).get("channels", {})
+        return {
+            name: _channel_info(name, {"occupied": True, **attributes})
+            for name, attributes in channels.items()
+        }
+
+    def disconnect_user(self, user_id: str) -> None:
+        """End the connections on which the user has signed in."""
+        build_channel_name(ChannelKind.USER, user_id)  # refuses what is no user id
+        # The SDK's own method leaves the app out of the path, and is answered 404.
+        self._post(f"/users/{user_id}/terminate_connections", {})
+
+    def close(self) -> None:
+        self._client.http.session.close()
+
+    # Settings
+
+    def _read_url(self, url: str | None) -> _Address:
+        source = "option 'url'" if url else "environment variable PUSHER_URL"
+        url = url or os.environ.get("PUSHER_URL")
+        if not url:
+            return _Address()
+        try:
+            parts = urlsplit(url)
+            match = re.fullmatch(r"/apps/([0-9]+)/?", parts.path)
+            port = parts.port
+        except ValueError:
+            match = port = None
+        if match is None or parts.scheme not in ("http", "https") or not parts.hostname:
+            # Without the URL itself, which holds the secret.
+            raise InvalidTransport(
+                f"{source} is not of the form https://key:secret@host/apps/app_id.",
+                alias=self.alias,
+            )
+        return _Address(
+            app_id=match[1],
+            key=unquote(parts.username or "") or None,
+            secret=unquote(parts.password or "") or None,
+            host=parts.hostname,
+            port=port,
+            ssl=parts.scheme == "https",
+        )
+
+    def _check_credentials(self, address: _Address) -> None:
+        credentials = {"app_id": address.app_id, "key": address.key, "secret": address.secret}
+        if missing := [repr(name) for name, value in credentials.items() if not value]:
+            raise InvalidTransport(
+                f"OPTIONS need {' and '.join(missing)} (or 'url', or the environment variable "
+                f"PUSHER_URL).",
+                alias=self.alias,
+            )
+
+    # The SDK
+
+    @property
+    def _client(self) -> Any:
+        """Return the client of this process: sockets shared with a parent would mix up answers."""
+        pid, client = self._pid_and_client
+        if pid != os.getpid():
+            client = self._make_client()
+            self._pid_and_client = (os.getpid(), client)
+        return client
+
+    def _make_client(self) -> Any:
+        client = self._sdk.pusher_client.PusherClient(**self._client_options)
+        # The SDK trusts a list of authorities of 2021 and no other. A redirect would turn the POST
+        # into a GET with a signature for another path.
+        client.http.options = {"verify": True, "allow_redirects": False}
+        return client
+
+    def _body(self, event: Event, channel: str) -> dict[str, Any]:
+        data = event.body
+        if parse_channel_name(channel).kind is ChannelKind.ENCRYPTED:
+            data = self._encrypt(channel, data)
+        body = {"name": event.name, "data": data}
+        return body if event.socket_id is None else {**body, "socket_id": event.socket_id}
+
+    def _encrypt(self, channel: str, data: str) -> str:
+        box = self._sdk.crypto.encrypt(channel, data, self._client._encryption_master_key)
+        return json.dumps(box)
+
+    def _get(self, path: str, params: Mapping[str, str]) -> dict[str, Any]:
+        return self._request("GET", path, params)
+
+    def _post(self, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        return self._request("POST", path, params)
+
+    def _request(self, method: str, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Make a signed request with the SDK; raise what `_translate` makes of its errors.
+
+        Not with `Pusher.trigger`, which measures data by the memory it takes in Python and so
+        refuses some that the service accepts.
+        """
+        client = self._client
+        try:
+            request = self._sdk.http.Request(
+                client, method, f"/apps/{self.app_id}{path}", dict(params)
+            )
+            answer = client.http.send_request(request)
+        except (self._sdk.errors.PusherError, OSError, ValueError) as exc:
+            error = self._translate(exc)
+            error.__cause__ = self._redactor.exception(exc)
+        else:
+            if isinstance(answer, dict) and "error" not in answer:
+                return answer
+            error = self._unwelcome(answer)
+        # Raised here and not in the handler, where the original would come along as the context.
+        raise error
+
+    def _translate(self, exc: Exception) -> TransportError:
+        errors = self._sdk.errors
+        text = self._redactor.text(str(exc))
+        for kind, status in (
+            (errors.PusherBadRequest, 400),
+            (errors.PusherBadAuth, 401),
+            (errors.PusherForbidden, 403),
+        ):
+            if isinstance(exc, kind):
+                return _error_of_status(status, text)
+        if isinstance(exc, errors.PusherBadStatus):
+            status_text, _, text = text.partition(": ")
+            return _error_of_status(int(status_text), text)
+        if isinstance(exc, OSError):
+            return TransportUnavailable(f"Pusher could not be reached: {type(exc).__name__}.")
+        return TransportUnavailable(f"Pusher's answer could not be read: {type(exc).__name__}.")
+
+    def _unwelcome(self, answer: Any) -> TransportError:
+        """Make an error of a 200 that says otherwise, as some servers of the protocol send."""
+        if isinstance(answer, dict) and isinstance(answer.get("code"), int):
+            return _error_of_status(answer["code"], self._redactor.text(str(answer["error"])))
+        return TransportUnavailable("Pusher answered 200, but not in its own words.")
+
+
+class _Address(NamedTuple):
+    """Hold what names an app and where it lives."""
+
+    app_id: str | None = None
+    key: str | None = None
+    secret: str | None = None
+    host: str | None = None
+    port: int | None = None
+    ssl: bool | None = None
+
+    def completed_from(self, other: _Address) -> _Address:
+        """Take from another what this one does not say."""
+        return other._replace(**{k: v for k, v in self._asdict().items() if v is not None})
+
+
+def _error_of_status(status: int, text: str) -> TransportError:
+    """Make the error of an HTTP status. The service is quoted only on what concerns an event."""
+    if status == 429 or status >= 500:
+        return TransportUnavailable(f"Pusher answered {status}.")
+    if status == 413:
+        return PayloadTooLarge(f"Pusher answered 413: {text[:200]}")
+    if status == 401:
+        return AccessRefused(
+            "Pusher answered 401: check app_id, key, secret and the clock of this machine."
+        )
+    if status == 403:
+        return AccessRefused("Pusher answered 403: the app is disabled or over its quota.")
+    if status == 400:
+        return EventRejected(f"Pusher answered 400: {text[:200]}")
+    return AccessRefused(f"Pusher answered {status}: check app_id, cluster, host, port and ssl.")
+
+
+def _channel_info(name: str, attributes: Mapping[str, Any]) -> ChannelInfo:
+    return ChannelInfo(
+        name=name,
+        occupied=bool(attributes.get("occupied")),
+        subscription_count=attributes.get("subscription_count"),
+        user_count=attributes.get("user_count"),
+    )
+
+
+def _encrypted_size(size: int) -> int:
+    """Return the bytes of ``{"nonce": …, "ciphertext": …}`` for so many bytes of data.
+
+    The box adds 16 bytes; base64 makes 4 of each 3, and 32 of the nonce.
+    """
+    return len('{"nonce": "", "ciphertext": ""}') + 32 + 4 * -(-(size + 16) // 3)

@@ -1,0 +1,38 @@
+"""Settings of the test project: two databases on SQLite, and two on PostgreSQL where there is one."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+SECRET_KEY = "not a secret, a test"
+USE_TZ = True
+TIME_ZONE = "UTC"
+ROOT_URLCONF = "tests.urls"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "rest_framework",
+    "realtime_drf",
+    "tests.todos",
+]
+
+DATABASES: dict[str, dict[str, Any]] = {
+    alias: {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+    for alias in ("default", "other")
+}
+if port := os.environ.get("REALTIME_TEST_POSTGRES_PORT"):
+    for alias in ("postgres", "postgres_other"):
+        DATABASES[alias] = {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": alias,
+            "HOST": "127.0.0.1",
+            "PORT": port,
+            "USER": "postgres",
+        }
+
+REALTIME_TRANSPORTS = {
+    "default": {"TRANSPORT": "realtime_drf.transports.memory.MemoryTransport"},
+    "other": {"TRANSPORT": "realtime_drf.transports.memory.MemoryTransport"},
+}
