@@ -155,7 +155,7 @@ def _publish(addressed: Sequence[Addressed], using: str) -> None:
         for alias, event in addressed:
             connection.on_commit(_MarkReady(connection, alias, event), robust=True)
         _flush_last(connection)
-    elif connection.connection is None or connection.get_autocommit():
+    elif connection.connection is None or connection.autocommit:
         # A connection that was never opened has no transaction, and is not opened for our sake.
         flush(connection)
         _hand_over(addressed, may_raise=True)

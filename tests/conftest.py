@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from realtime_drf.backends import RealtimeBackend, registry
+from realtime_drf.transports import transports
+from tests.recording import PATH, RecordingTransport
+
+
+@pytest.fixture
+def recording(settings: Settings) -> RecordingTransport:
+    """The default transport, which records; "other" is a second one."""
+    settings.REALTIME_TRANSPORTS = {alias: {"TRANSPORT": PATH} for alias in ("default", "other")}
+    transport = transports["default"]
+    assert isinstance(transport, RecordingTransport)
+    return transport
+
+
+@pytest.fixture(autouse=True)
+def _keep_registry() -> Iterator[None]:
+    """Forget the backends that a test defines."""
+    before = {model: list(backends) for model, backends in registry._backends.items()}
+    yield
+    registry._backends = before
+
+
+@pytest.fixture
+def register() -> Any:
+    """Leave a model to the backend that a test defines, alone."""
+
+    def alone(backend_class: type[RealtimeBackend[Any]]) -> RealtimeBackend[Any]:
+        registry._backends[backend_class.get_model()] = []
+        registry.register(backend_class)
+        return registry._backends[backend_class.get_model()][0]
+
+    return alone

@@ -1,0 +1,26 @@
+"""A transport that remembers its hand-overs and fails on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from realtime_drf.events import Event
+from realtime_drf.transports.memory import MemoryTransport
+
+PATH = "tests.recording.RecordingTransport"
+
+
+class RecordingTransport(MemoryTransport):
+    """Keep each hand-over as a list of events; raise `error`, if there is one, instead of sending."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.hand_overs: list[list[Event]] = []
+        self.error: Exception | None = None
+
+    def send(self, events: Sequence[Event]) -> None:
+        self.hand_overs.append(list(events))
+        if self.error:
+            raise self.error
+        super().send(events)

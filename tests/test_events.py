@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import array
+import copy
+import dataclasses
+import datetime
+import enum
+import ipaddress
+import json
+import math
+import pickle
+import types
+import uuid
+from collections import OrderedDict, namedtuple
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import models
+from django.utils.safestring import mark_safe
+from django.utils.translation import gettext_lazy, ngettext_lazy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime_drf import Event
+from realtime_drf.channels import UserChannel
+from realtime_drf.exceptions import InvalidEvent
+from realtime_drf.rendering import MAX_DEPTH, render
+from tests.strategies import channel_names, event_names, json_values
+from tests.todos.models import Todo
+
+
+class Colour(models.TextChoices):
+    RED = "r", "Red"
+
+
+class Plain(str, enum.Enum):  # noqa: UP042  the older spelling is what this tests
+    A = "a"
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+Point = namedtuple("Point", "x y")  # noqa: PYI024
+UTC = datetime.UTC
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (None, "null"),
+        (True, "true"),
+        (0, "0"),
+        (2**70, str(2**70)),
+        (1.5, "1.5"),
+        ("ä €\u2028😀", '"ä €\u2028😀"'),
+        (Decimal("1.10"), '"1.10"'),
+        (Decimal("1E+3"), '"1000"'),
+        (Decimal("0.1") + Decimal("0.2"), '"0.3"'),
+        (uuid.UUID(int=1), '"00000000-0000-0000-0000-000000000001"'),
+        (datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), '"2026-01-02T03:04:05Z"'),
+        (datetime.date(2026, 1, 2), '"2026-01-02"'),
+        (datetime.time(3, 4), '"03:04:00"'),
+        (datetime.timedelta(seconds=90), '"90.0"'),
+        (ipaddress.ip_address("::1"), '"::1"'),
+        (gettext_lazy("Yes"), '"Yes"'),
+        (ngettext_lazy("%d day", "%d days") % 2, '"2 days"'),
+        (mark_safe("<b>"), '"<b>"'),
+        (Colour.RED, '"r"'),
+        (Plain.A, '"a"'),
+        (Level.HIGH, "3"),
+        ((1, [2, (3,)]), "[1,[2,[3]]]"),
+        (Point(1, 2), "[1,2]"),
+        (OrderedDict(b=1, a=2), '{"b":1,"a":2}'),
+        (types.MappingProxyType({"a": 1}), '{"a":1}'),
+        ({1: "x", "2": "y", gettext_lazy("Yes"): "z"}, '{"1":"x","2":"y","Yes":"z"}'),
+        (array.array("i", [1, 2]), "[1,2]"),
+    ],
+)
+def test_data_is_rendered_exactly(data: Any, expected: str) -> None:
+    assert render(data) == expected
+
+
+
+CYCLE: list[Any] = []
+CYCLE.append({"again": CYCLE})
+
+
+@pytest.mark.parametrize(
+    ("data", "path", "why"),
+    [
+        ({"a": [1, math.nan]}, "data['a'][1]", "nan"),
+        ({"a": math.inf}, "data['a']", "inf"),
+        (Decimal("NaN"), "data", "NaN"),
+        ([Decimal("-Infinity")], "data[0]", "Infinity"),
+        ({"tags": {"x"}}, "data['tags']", "list"),
+        ({"a": {"b": b"x"}}, "data['a']['b']", "decode"),
+        ([x for x in [1]].__iter__(), "data", "list"),
+        (Todo(title="x"), "data", "serialize"),
+        ({"todo": Todo(title="x")}, "data['todo']", "serialize"),
+        (Todo.objects.none(), "data", "list"),
+        (CYCLE, "data[0]['again']", "itself"),
+        ({None: 1}, "data", "key None"),
+        ({True: 1}, "data", "key True"),
+        ({1.5: 1}, "data", "key 1.5"),
+        ({1: "a", "1": "b"}, "data", "'1'"),
+        ({"x": object()}, "data['x']", "object"),
+        ({"x": "\ud800"}, "data['x']", "surrogate"),
+        (datetime.time(3, 4, tzinfo=UTC), "data", "time"),
+        (1j, "data", "complex"),
+    ],
+)
+def test_what_has_no_exact_form_is_refused_by_its_path(data: Any, path: str, why: str) -> None:
+    with pytest.raises(InvalidEvent) as caught:
+        Event("a.b", "x", data)
+    assert f"{path} cannot" in str(caught.value)
+    assert why in str(caught.value)
+
+
+def test_depth_is_bounded() -> None:
+    def nested(levels: int) -> Any:
+        return [nested(levels - 1)] if levels else 1
+
+    assert render(nested(MAX_DEPTH))
+    with pytest.raises(InvalidEvent, match="levels deep"):
+        render(nested(MAX_DEPTH + 1))
+    with pytest.raises(InvalidEvent, match="levels deep"):
+        render(nested(900))
+
+
+def test_the_same_object_twice_is_no_cycle() -> None:
+    shared = {"a": 1}
+    assert Event("a", "x", [shared, shared]).data == [{"a": 1}, {"a": 1}]
+
+
+@given(event_names, st.lists(channel_names, min_size=1, max_size=5), json_values())
+def test_an_event_reads_back_what_was_put_in(name: str, channels: list[str], data: Any) -> None:
+    event = Event(name, channels, data)
+    assert event.data == data
+    assert event.channels == tuple(dict.fromkeys(channels))
+    assert json.loads(event.body.encode().decode()) == data
+
+
+def test_data_is_rendered_once_and_later_changes_do_not_reach_it() -> None:
+    data = {"tags": ["a"]}
+    event = Event("a", "x", data)
+    data["tags"].append("b")
+    event.data["tags"].append("c")
+    assert event.data == {"tags": ["a"]}
+
+
+def test_channels_may_be_one_or_several_names_or_objects() -> None:
+    assert Event("a", "x").channels == ("x",)
+    assert Event("a", UserChannel(7)).channels == ("#server-to-user-7",)
+    assert Event("a", iter(["x", UserChannel("u"), "x"])).channels == ("x", "#server-to-user-u")
+
+
+@pytest.mark.parametrize("channels", [[], "", [""], None, 7, [7], ["x", None], b"x", [Todo()]])
+def test_what_is_no_channel_is_refused(channels: Any) -> None:
+    with pytest.raises(InvalidEvent):
+        Event("a", channels)
+
+
+def test_a_user_channel_takes_a_user_or_an_id() -> None:
+    assert UserChannel(Todo(pk=5)).name == "#server-to-user-5"
+    with pytest.raises(InvalidEvent):
+        UserChannel("a b")
+
+
+def test_a_socket_id_is_text_or_nothing() -> None:
+    with pytest.raises(InvalidEvent, match="socket id"):
+        Event("a", "x", socket_id=1.5)  # type: ignore[arg-type]
+
+
+def test_an_event_is_a_value() -> None:
+    event = Event("a", ["x"], {"b": 1}, socket_id="1.2")
+    same = Event("a", "x", {"b": 1}, socket_id="1.2")
+    assert event == same
+    assert event.id != same.id
+    assert hash(event) == hash(same)
+    assert event != Event("a", "x", {"b": 2}, socket_id="1.2")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        event.name = "b"  # type: ignore[misc]
+    for copied in (copy.deepcopy(event), pickle.loads(pickle.dumps(event))):
+        assert copied == event
+        assert copied.id == event.id
+
+
+def test_the_socket_id_is_neither_in_the_repr_nor_in_the_body() -> None:
+    event = Event("a", "x", {"b": 1}, socket_id="123.456")
+    assert "123.456" not in repr(event)
+    assert "123.456" not in event.body
+
+
+def test_parts_and_copies_of_an_event_keep_its_id() -> None:
+    event = Event("a", ["x", "y"], 1, socket_id="1.2")
+    assert event.to(["y"]) == Event("a", ["y"], 1, socket_id="1.2")
+    assert event.to_everyone() == Event("a", ["x", "y"], 1)
+    assert event.to(["y"]).id == event.to_everyone().id == event.id
