@@ -126,6 +126,15 @@ def closed_port() -> Iterator[int]:
         yield held.getsockname()[1]
 
 
+def wait_until(condition: Callable[[], object], timeout: float = 5.0) -> None:
+    """Block until the condition holds, for what has no event to wait on."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not so within {timeout:g} s")
+        time.sleep(0.01)
+
+
 def accepts_connections(port: int) -> bool:
     """Tell whether something listens on this port of 127.0.0.1."""
     try:

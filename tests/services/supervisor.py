@@ -36,7 +36,9 @@ def supervise(spec: dict[str, Any]) -> int:
 
 
 def _stop_at_end_of_input(child: subprocess.Popen[bytes], spec: dict[str, Any]) -> None:
-    sys.stdin.buffer.read()
+    # Not by sys.stdin: its lock, held here, would be in the way of the interpreter's end.
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
     # Set before the child can end: the main thread returns as soon as it does.
     spec["stopping"] = True
     _signal_group(child, spec["stop_signal"])
@@ -53,8 +55,9 @@ def _signal_group(child: subprocess.Popen[bytes], number: int) -> None:
 
 if __name__ == "__main__":
     # The session that started us decides when to stop, also when it was interrupted itself.
-    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ignored, signal.SIG_IGN)
+    # A handler, where SIG_IGN would be handed down to the server.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)
     given = json.loads(sys.argv[1])
     exit_code = supervise(given)
     # After a crash the folder stays for its log to be read; the starter removes it.
