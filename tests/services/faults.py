@@ -1,0 +1,79 @@
+"""Name the ways in which a stand-in service can let a caller down, one class each."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+class Fault:
+    """Stand for one way to fail; each is used up by one request, which is not acted upon."""
+
+
+@dataclass(frozen=True)
+class Status(Fault):
+    """Answer with this status; the connection stays usable."""
+
+    code: int
+    body: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Html(Fault):
+    """Answer with a page instead of JSON, by default as a 200: so do captive portals."""
+
+    code: int = 200
+    body: str = "<!doctype html><html><body><h1>Not the API</h1></body></html>"
+
+
+# Compared by identity: two of them are released apart.
+@dataclass(frozen=True, eq=False)
+class Slow(Fault):
+    """Act upon the request and record it, but hold the answer back until `release()`.
+
+    A caller that gives up meanwhile sees what it must reckon with: its events did go out.
+    """
+
+    _gate: threading.Event = field(default_factory=threading.Event, repr=False)
+
+    def release(self) -> None:
+        """Let the answer go; the service does so too when it stops."""
+        self._gate.set()
+
+    def wait(self) -> None:
+        """Block until released."""
+        self._gate.wait()
+
+
+@dataclass(frozen=True)
+class Hang(Fault):
+    """Never answer; the connection stays open until the caller leaves or the service stops."""
+
+
+@dataclass(frozen=True)
+class Reset(Fault):
+    """Abort the connection with a TCP reset instead of an answer."""
+
+
+@dataclass(frozen=True)
+class Close(Fault):
+    """Close the connection in order, without an answer."""
+
+
+@dataclass(frozen=True)
+class Half(Fault):
+    """Send half of the body promised by Content-Length and then hold the connection open."""
+
+
+@dataclass(frozen=True)
+class HalfThenClose(Fault):
+    """Send half of the body promised by Content-Length and then close the connection."""
+
+
+@dataclass(frozen=True)
+class Garbage(Fault):
+    """Send bytes that are no HTTP, then close the connection."""
+
+    data: bytes = b"\x15\x03\x03\x00\x02\x02\x28\x00\xff not HTTP at all\r\n\r\n"

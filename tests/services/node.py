@@ -1,0 +1,93 @@
+"""Find Node and install the packages that tests run with it."""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.services.process import ServiceError
+
+NODE_FOLDER = Path(__file__).resolve().parent.parent / "node"
+NODE_MODULES = NODE_FOLDER / "node_modules"
+_INSTALL_TIMEOUT = 300.0
+_STAMP = NODE_MODULES / ".installed-for"
+
+
+@functools.cache
+def version() -> int | None:
+    """Return Node's major version, or None where there is no Node."""
+    if shutil.which("node") is None:
+        return None
+    done = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False)
+    major = done.stdout.strip().removeprefix("v").partition(".")[0]
+    return int(major) if major.isdigit() else None
+
+
+@functools.cache
+def unavailable() -> str | None:
+    """Return why the packages cannot be used here, or None; install them where they are missing."""
+    if version() is None:
+        return "node is not installed"
+    try:
+        install()
+    except ServiceError as error:
+        return str(error)
+    return None
+
+
+def install() -> None:
+    """Install the packages of tests/node, unless they are; raise ServiceError when npm fails."""
+    if _is_installed():
+        return
+    if shutil.which("npm") is None:
+        raise ServiceError("npm is not installed")
+    with _lock(NODE_FOLDER):
+        # Another process may have done it while this one waited for the lock.
+        if not _is_installed():
+            _npm_install()
+            _STAMP.write_text(_wanted())
+
+
+def _npm_install() -> None:
+    command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock"]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=NODE_FOLDER,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_INSTALL_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as expired:
+        raise ServiceError(f"npm install took longer than {_INSTALL_TIMEOUT:g} s") from expired
+    if done.returncode != 0:
+        raise ServiceError(f"npm install failed: {done.stderr.strip()[-2000:]}")
+
+
+def _is_installed() -> bool:
+    return _STAMP.is_file() and _STAMP.read_text() == _wanted()
+
+
+def _wanted() -> str:
+    # Packages that were installed for another package.json are as good as none.
+    return hashlib.sha256((NODE_FOLDER / "package.json").read_bytes()).hexdigest()
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold a folder against other processes; a killed one lets go of it by itself."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,122 @@
+"""Start soketi, a server of Pusher's protocol that real clients and the real SDK work with.
+
+It is no oracle for error statuses, auth_timestamp, the limit on data, channel names on trigger, or
+`info`: those are for the stand-in in `pusher_http`.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import urllib.error
+import urllib.request
+from types import TracebackType
+from typing import Any, Self
+
+from tests.services import node
+from tests.services.process import LOCALHOST, ServerProcess, ServiceError, free_port
+
+_COMMAND = node.NODE_MODULES / "@soketi" / "soketi" / "bin" / "server.js"
+_NODE_VERSIONS = (16, 18, 20)
+# Another process may take a port between its choice and its use.
+_ATTEMPTS = 3
+_HOUR = 3_600_000
+
+
+def unavailable() -> str | None:
+    """Return why soketi cannot be started here, or None; install it where it is missing."""
+    major = node.version()
+    if major is not None and major not in _NODE_VERSIONS:
+        return f"soketi has binaries for Node 16, 18 and 20 only, and this is Node {major}"
+    return node.unavailable()
+
+
+class Soketi:
+    """Run one soketi with one app on a port of 127.0.0.1 for as long as the `with` block lasts."""
+
+    host = LOCALHOST
+
+    def __init__(
+        self, *, app_id: str = "4242", key: str = "soketi-key", secret: str = "soketi-secret"
+    ) -> None:
+        self.app_id = app_id
+        self.key = key
+        self.secret = secret
+        self.port = 0
+        self._server: ServerProcess | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the server; raise ServiceError when that fails."""
+        node.install()
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self._start_once()
+            except ServiceError:
+                if attempt == _ATTEMPTS:
+                    raise
+            else:
+                return
+
+    def stop(self) -> None:
+        """Stop the server; harmless when repeated."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    def _start_once(self) -> None:
+        # It lingers after SIGTERM, waiting for connections that nobody will end.
+        server = ServerProcess("soketi", grace=1.0)
+        port = free_port()
+        config = server.folder / "config.json"
+        config.write_text(json.dumps(self._config(port)))
+        try:
+            server.start(
+                ["node", _COMMAND, "start", f"--config={config}"], ready=lambda: _answers(port)
+            )
+        except BaseException:
+            server.stop()
+            raise
+        self.port = port
+        self._server = server
+
+    def _config(self, port: int) -> dict[str, Any]:
+        app = "appManager.array.apps.0"
+        return {
+            "host": LOCALHOST,
+            "port": port,
+            "metrics.host": LOCALHOST,
+            "metrics.port": free_port(),
+            # By default it broadcasts on the network to find others of its kind.
+            "cluster.address": LOCALHOST,
+            "cluster.hostname": LOCALHOST,
+            "cluster.unicast": LOCALHOST,
+            "cluster.port": free_port(socket.SOCK_DGRAM),
+            "shutdownGracePeriod": 0,
+            f"{app}.id": self.app_id,
+            f"{app}.key": self.key,
+            f"{app}.secret": self.secret,
+            f"{app}.enableClientMessages": True,
+            f"{app}.enableUserAuthentication": True,
+            # With it enabled, soketi closes whoever has not signed in by then.
+            "userAuthenticationTimeout": _HOUR,
+        }
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{LOCALHOST}:{port}/ready", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
