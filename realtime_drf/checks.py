@@ -16,13 +16,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.apps import apps
-from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import module_has_submodule
 
 from realtime_drf.backends import RealtimeBackend, registry
-from realtime_drf.conf import DEFAULT_ALIAS, configs, get_aliases
+from realtime_drf.conf import DEFAULT_ALIAS, configs, get_aliases, get_chosen_backends_module
 from realtime_drf.delivery import deliveries
 from realtime_drf.transports import transports
 from realtime_drf.transports.base import BaseTransport
@@ -89,7 +88,7 @@ def _check_alias(alias: str, **kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def _check_backends_module() -> Iterator[checks.CheckMessage]:
-    module = getattr(settings, "REALTIME_BACKENDS_MODULE", None)
+    module = get_chosen_backends_module()
     if module is None:
         return
     if not (isinstance(module, str) and module.isidentifier()):

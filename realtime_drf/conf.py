@@ -123,8 +123,13 @@ def read_config(alias: str) -> TransportConfig:
 def get_backends_modules() -> list[str]:
     """Return the names of the modules in which apps keep their backends and channels."""
     seed_file = getattr(settings, "DRF_MODEL_PUSHER_BACKENDS_FILE", "pusher_backends.py")
-    module = getattr(settings, "REALTIME_BACKENDS_MODULE", "realtime")
+    module = get_chosen_backends_module() or "realtime"
     return list(dict.fromkeys([module, seed_file.removesuffix(".py")]))
+
+
+def get_chosen_backends_module() -> Any:
+    """Return REALTIME_BACKENDS_MODULE as it stands in the settings, or None."""
+    return getattr(settings, "REALTIME_BACKENDS_MODULE", None)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

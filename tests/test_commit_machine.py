@@ -75,7 +75,17 @@ class CommitMachine(RuleBasedStateMachine):
     # little is ever committed without all of these.
     @rule(
         step=st.sampled_from(
-            ["enter", "publish", "leave", "enter", "publish", "leave", "roll_back", "hook", "outage"]
+            [
+                "enter",
+                "publish",
+                "leave",
+                "enter",
+                "publish",
+                "leave",
+                "roll_back",
+                "hook",
+                "outage",
+            ]
         ),
         db=st.sampled_from([0, 0, 0, 1]),
         flag=st.booleans(),

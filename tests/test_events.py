@@ -42,7 +42,7 @@ class Level(enum.IntEnum):
     HIGH = 3
 
 
-Point = namedtuple("Point", "x y")  # noqa: PYI024
+Point = namedtuple("Point", "x y")
 UTC = datetime.UTC
 
 
@@ -80,7 +80,6 @@ UTC = datetime.UTC
 )
 def test_data_is_rendered_exactly(data: Any, expected: str) -> None:
     assert render(data) == expected
-
 
 
 CYCLE: list[Any] = []

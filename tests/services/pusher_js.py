@@ -21,7 +21,7 @@ def unavailable() -> str | None:
     return node.unavailable()
 
 
-class Refused(Exception):  # noqa: N818 - what a test may be after, not a mistake
+class Refused(Exception):
     """Tell that a subscription or signing in was refused."""
 
 

@@ -31,7 +31,7 @@ _NONCE_BYTES = 24
 _SECRETBOX_OVERHEAD = 16
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer, not a failure of the service
+class Refusal(Exception):
     """Carry the status and the plain text with which a request is refused."""
 
     def __init__(self, status: int, message: str) -> None:

@@ -1,0 +1,365 @@
+"""Backends: what a change makes of itself, and who hears of it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import transaction
+from pytest_django import Settings
+from rest_framework import serializers
+
+from realtime_drf import Event, publish_change
+from realtime_drf.backends import Change, RealtimeBackend, registry
+from realtime_drf.exceptions import InvalidEvent, TransportDoesNotExist
+from realtime_drf.transports import transports
+from tests.recording import PATH, RecordingTransport
+from tests.todos.models import ShoppingTodo, Silent, Tag, Todo, TodoList, UrgentTodo
+from tests.todos.serializers import TodoSerializer
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "other"])
+
+
+class OnTodos(RealtimeBackend[Todo]):
+    """Say to "todos" what happened; the base of the backends here."""
+
+    class Meta:
+        abstract = True
+
+    serializer_class = TodoSerializer
+
+    def get_channels(self, change: Change[Todo]) -> list[str]:
+        return ["todos"]
+
+
+def names(transport: RecordingTransport) -> list[str]:
+    return [event.name for event in transport.outbox]
+
+
+def test_by_default_a_backend_needs_but_a_serializer(recording: RecordingTransport) -> None:
+    todo = Todo.objects.create(title="milk")
+    publish_change(todo, action="update", channels=["x", "y"])
+    assert recording.outbox == [
+        Event(
+            "todo.update", ["x", "y"], {"id": todo.pk, "title": "milk", "done": False, "owner": ""}
+        )
+    ]
+
+
+def test_without_channels_there_is_no_event_and_no_payload(
+    recording: RecordingTransport, register: Any
+) -> None:
+    class Unasked(OnTodos):
+        def get_channels(self, change: Change[Todo]) -> list[str]:
+            return []
+
+        def get_data(self, change: Change[Todo]) -> Any:
+            raise AssertionError("rendered for nobody")
+
+    register(Unasked)
+    publish_change(Todo(title="x"), action="update")
+    assert recording.hand_overs == []
+
+
+def test_each_hook_has_its_say(recording: RecordingTransport, register: Any) -> None:
+    class Hooked(RealtimeBackend[Todo]):
+        model = Todo
+
+        def get_channels(self, change: Change[Todo]) -> list[str]:
+            return [f"list.{change.instance.title}", *map(str, change.channels)]
+
+        def get_event_name(self, change: Change[Todo]) -> str:
+            return f"{change.action}!"
+
+        def get_data(self, change: Change[Todo]) -> Any:
+            return {"origin": change.origin is not None}
+
+        def get_transport(self, change: Change[Todo]) -> str:
+            return "other"
+
+        def adapt(self, event: Event) -> Event:
+            return Event(event.name.upper(), event.channels, event.data, socket_id=event.socket_id)
+
+    register(Hooked)
+    publish_change(Todo(title="a"), action="done", channels=["b"], origin="1.1")
+    other = transports["other"]
+    assert isinstance(other, RecordingTransport)
+    assert other.outbox == [
+        Event("DONE!", ["list.a", "b"], {"origin": True}, socket_id="1.1"),
+    ]
+    assert recording.outbox == []
+
+
+def test_adapting_to_nothing_drops_the_event(recording: RecordingTransport, register: Any) -> None:
+    class Dropping(OnTodos):
+        def adapt(self, event: Event) -> None:
+            return None
+
+    register(Dropping)
+    publish_change(Todo(title="x"), action="update")
+    assert recording.hand_overs == []
+
+
+def test_the_origin_is_left_out_unless_the_backend_wants_it_in(
+    recording: RecordingTransport, register: Any
+) -> None:
+    class Inclusive(OnTodos):
+        exclude_origin = False
+
+    register(Inclusive)
+    publish_change(Todo(title="x"), action="update", origin="1.1")
+    assert recording.outbox[0].socket_id is None
+
+
+def test_actions_choose_among_the_automatic_ones(
+    recording: RecordingTransport, register: Any
+) -> None:
+    class Births(OnTodos):
+        actions = ("create",)
+
+    register(Births)
+    for action in ("create", "update", "delete", "complete"):
+        publish_change(Todo(title="x"), action=action)
+    assert names(recording) == ["todo.create", "todo.complete"]
+
+
+def test_too_large_an_event_falls_back(recording: RecordingTransport, register: Any) -> None:
+    class Falling(OnTodos):
+        def get_fallback_data(self, change: Change[Todo]) -> Any:
+            return {"id": change.instance.pk}
+
+    register(Falling)
+    publish_change(Todo(pk=5, title="x" * 11_000), action="update", origin="1.1")
+    assert recording.outbox == [Event("todo.update", "todos", {"id": 5}, socket_id="1.1")]
+
+
+def test_too_large_an_event_without_a_fallback_is_refused_and_reported(
+    recording: RecordingTransport, register: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Plain(OnTodos):
+        pass
+
+    register(Plain)
+    publish_change(Todo(title="x" * 11_000), Todo(title="fits"), action="update", origin="1.1")
+    assert [event.data["title"] for event in recording.outbox] == ["fits"]
+    assert "10,240 are allowed" in caplog.text
+
+
+def test_several_instances_are_one_hand_over(recording: RecordingTransport, register: Any) -> None:
+    class Plain(OnTodos):
+        pass
+
+    register(Plain)
+    with transaction.atomic():
+        todos = Todo.objects.bulk_create([Todo(title="a"), Todo(title="b")])
+        publish_change(*todos, action="create")
+    assert [[e.data["title"] for e in events] for events in recording.hand_overs] == [["a", "b"]]
+
+
+def test_a_change_waits_for_the_database_of_its_instance(
+    recording: RecordingTransport, register: Any
+) -> None:
+    class Plain(OnTodos):
+        pass
+
+    register(Plain)
+    with transaction.atomic("other"):
+        todo = Todo.objects.using("other").create(title="x")
+        publish_change(todo, action="create")
+        assert recording.hand_overs == []
+    assert len(recording.hand_overs) == 1
+
+
+def test_several_backends_of_a_model_all_hear(recording: RecordingTransport, register: Any) -> None:
+    class One(OnTodos):
+        pass
+
+    register(One)
+
+    class Two(OnTodos):
+        def get_event_name(self, change: Change[Todo]) -> str:
+            return "two"
+
+    assert Two
+    publish_change(Todo(title="x"), action="update")
+    assert names(recording) == ["todo.update", "two"]
+    assert len(recording.hand_overs) == 1
+
+
+def test_a_subclass_takes_the_place_of_its_concrete_parent(
+    recording: RecordingTransport, register: Any
+) -> None:
+    class Parent(OnTodos):
+        pass
+
+    register(Parent)
+
+    class Child(Parent):
+        def get_event_name(self, change: Change[Todo]) -> str:
+            return "child"
+
+    class TagSerializer(serializers.ModelSerializer[Tag]):
+        class Meta:
+            model = Tag
+            fields = ("name",)
+
+    class ElsewhereChild(Parent):
+        serializer_class = TagSerializer
+
+    publish_change(Todo(title="x"), action="update")
+    assert names(recording) == ["child"]
+    registry.unregister(Child)
+    registry.unregister(Child)
+    assert [type(each) for each in registry.get_backends(Tag)] == [ElsewhereChild]
+    assert registry.get_backends(Todo) == []
+
+
+def test_models_of_one_name_are_not_mixed_up(register: Any) -> None:
+    class Plain(OnTodos):
+        pass
+
+    backend = register(Plain)
+    assert registry.get_backends(Todo) == [backend]
+    assert registry.get_backends(TodoList) == []
+
+
+def test_a_proxy_is_heard_by_the_backends_of_its_model_or_by_its_own(
+    recording: RecordingTransport, register: Any
+) -> None:
+    class Plain(OnTodos):
+        pass
+
+    register(Plain)
+    publish_change(UrgentTodo(title="x"), action="update")
+
+    class Urgent(OnTodos):
+        model = UrgentTodo
+
+    assert Urgent
+    publish_change(UrgentTodo(title="x"), action="update")
+    publish_change(Todo(title="x"), action="update")
+    assert names(recording) == ["todo.update", "urgenttodo.update", "todo.update"]
+
+
+def test_a_multi_table_child_is_heard_by_the_backends_of_its_parent_or_by_its_own(
+    recording: RecordingTransport, register: Any
+) -> None:
+    class Plain(OnTodos):
+        pass
+
+    register(Plain)
+    child = ShoppingTodo.objects.create(title="x", shop="y")
+    publish_change(child, action="create")
+
+    class Shopping(OnTodos):
+        model = ShoppingTodo
+
+    assert Shopping
+    publish_change(child, action="update")
+    assert names(recording) == ["todo.create", "shoppingtodo.update"]
+    assert recording.outbox[0].data["id"] == child.pk
+
+
+def test_a_model_without_backends_is_warned_of_once(
+    recording: RecordingTransport, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        publish_change(Silent(), Silent(), action="update")
+        publish_change(Silent(), action="update")
+    assert caplog.text.count("todos.Silent") == 1
+    assert recording.hand_overs == []
+
+
+def test_a_backend_without_a_model_is_refused() -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"Homeless needs a serializer_class"):
+
+        class Homeless(RealtimeBackend[Any]):
+            pass
+
+    with pytest.raises(ImproperlyConfigured, match="or a model"):
+
+        class Plain(RealtimeBackend[Any]):
+            serializer_class = serializers.Serializer
+
+
+def test_a_plain_serializer_needs_but_a_model(recording: RecordingTransport, register: Any) -> None:
+    class Title(serializers.Serializer[Todo]):
+        title = serializers.CharField()
+
+    class Plain(OnTodos):
+        model = Todo
+        serializer_class = Title
+
+    register(Plain)
+    publish_change(Todo(title="x"), action="update")
+    assert recording.outbox[0].data == {"title": "x"}
+
+
+def test_without_any_serializer_it_is_said(recording: RecordingTransport, register: Any) -> None:
+    class Bare(OnTodos):
+        model = Todo
+        serializer_class = None
+
+    register(Bare)
+    with pytest.raises(ImproperlyConfigured, match="Bare has no serializer_class"):
+        publish_change(Todo(title="x"), action="update")
+
+
+def test_data_that_cannot_be_sent_is_the_developers_to_know_at_once(
+    recording: RecordingTransport, register: Any
+) -> None:
+    class Wrong(OnTodos):
+        def get_data(self, change: Change[Todo]) -> Any:
+            return {"tags": {"a"}}
+
+    register(Wrong)
+    with pytest.raises(InvalidEvent, match=r"data\['tags'\]"):
+        publish_change(Todo(title="x"), action="update")
+
+
+def test_an_unknown_transport_is_said(recording: RecordingTransport, register: Any) -> None:
+    class Lost(OnTodos):
+        def get_transport(self, change: Change[Todo]) -> str:
+            return "tenant7"
+
+    register(Lost)
+    with pytest.raises(TransportDoesNotExist, match="tenant7"):
+        publish_change(Todo(title="x"), action="update")
+
+
+def test_nothing_is_rendered_for_a_disabled_transport(settings: Settings, register: Any) -> None:
+    class Unasked(OnTodos):
+        def get_data(self, change: Change[Todo]) -> Any:
+            raise AssertionError("rendered for nobody")
+
+    register(Unasked)
+    settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": PATH, "ENABLED": False}}
+    publish_change(Todo(title="x"), action="update")
+    transport = transports["default"]
+    assert isinstance(transport, RecordingTransport)
+    assert transport.hand_overs == []
+
+
+def test_the_context_holds_no_request_and_no_user(
+    recording: RecordingTransport, register: Any
+) -> None:
+    seen: list[dict[str, Any]] = []
+
+    class Curious(TodoSerializer):
+        def to_representation(self, instance: Todo) -> Any:
+            seen.append(dict(self.context))
+            return super().to_representation(instance)
+
+    class Plain(OnTodos):
+        serializer_class = Curious
+
+    register(Plain)
+    publish_change(Todo(title="x"), action="update")
+    assert seen == [{"request": None, "view": None, "format": None}]
+
+
+def test_origin_stays_out_of_the_repr_of_a_change() -> None:
+    change = Change(instance=Todo(title="x"), action="update", origin="123.456")
+    assert "123.456" not in repr(change)

@@ -1,0 +1,260 @@
+"""Settings: what is wrong is said with its place and its mend, and `manage.py check` says it first."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import pytest
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+from pytest_django import Settings
+
+from realtime_drf import Event, publish
+from realtime_drf.backends import RealtimeBackend
+from realtime_drf.conf import configs, get_backends_modules, read_config
+from realtime_drf.delivery import deliveries
+from realtime_drf.exceptions import InvalidTransport, RealtimeError, TransportDoesNotExist
+from realtime_drf.transports import transports
+from realtime_drf.transports.memory import MemoryTransport
+from tests.todos.models import Todo
+
+MEMORY = "realtime_drf.transports.memory.MemoryTransport"
+
+
+class Deliveries:
+    """A delivery of somebody's own."""
+
+    def __init__(self) -> None:
+        self.delivered: list[Any] = []
+
+    def deliver(self, transport: Any, events: Any) -> None:
+        self.delivered += events
+
+
+class Refusing(MemoryTransport):
+    def __init__(self, *, size: int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if size > 1:
+            raise ValueError("size must be 1.")
+
+    def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
+        return [checks.Warning("A word of the transport's own.", id="x.W001")]
+
+
+def run_check(**options: Any) -> None:
+    """Run `manage.py check` of this app alone: others ask the database."""
+    call_command("check", tags=["realtime_drf"], **options)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("memory", "it must be a dict, not str."),
+        ({}, "'TRANSPORT' is missing"),
+        ({"TRANSPORT": 7}, "'TRANSPORT' must be a str, not int."),
+        ({"TRANSPORT": MEMORY, "OPTION": {}}, "'OPTION' is no setting. Did you mean 'OPTIONS'?"),
+        ({"TRANSPORT": MEMORY, "OPTIONS": []}, "'OPTIONS' must be a dict, not list."),
+        ({"TRANSPORT": MEMORY, "ENABLED": "no"}, "'ENABLED' must be a bool, not str."),
+        ({"TRANSPORT": MEMORY, "ON_ERROR": "ignore"}, "'ON_ERROR' is 'log' or 'raise'"),
+        ({"TRANSPORT": "realtime_drf.transports.memry.X"}, "could not import TRANSPORT"),
+        ({"TRANSPORT": f"{MEMORY}s"}, "could not import TRANSPORT"),
+        ({"TRANSPORT": "realtime_drf.conf.read_config"}, "is not a transport class"),
+        (
+            {"TRANSPORT": MEMORY, "OPTIONS": {"payload_limt": 1}},
+            "MemoryTransport has no option 'payload_limt'; it has: payload_limit. "
+            "Did you mean 'payload_limit'?",
+        ),
+        ({"TRANSPORT": MEMORY, "OPTIONS": {"alias": "x"}}, "has no option 'alias'"),
+        (
+            {"TRANSPORT": "tests.test_configuration.Refusing", "OPTIONS": {"size": 2}},
+            "size must be 1.",
+        ),
+        ({"TRANSPORT": MEMORY, "DELIVERY": "thread"}, "could not make DELIVERY 'thread'"),
+        ({"TRANSPORT": MEMORY, "DELIVERY": "io.StringIO"}, "DELIVERY 'io.StringIO' has no deliver"),
+    ],
+)
+def test_a_wrong_entry_is_a_check_error_that_says_the_mend(
+    settings: Settings, entry: Any, message: str
+) -> None:
+    settings.REALTIME_TRANSPORTS = {"default": entry}
+    with pytest.raises(SystemCheckError) as caught:
+        run_check()
+    text = str(caught.value)
+    assert "(realtime_drf.E001) REALTIME_TRANSPORTS['default']: " in text
+    assert message in text
+
+
+def test_errors_of_configuration_are_no_errors_of_runtime() -> None:
+    assert issubclass(InvalidTransport, ImproperlyConfigured)
+    assert not issubclass(InvalidTransport, RealtimeError)
+
+
+def test_a_missing_default_is_a_check_error(settings: Settings) -> None:
+    settings.REALTIME_TRANSPORTS = {"tenants": {"TRANSPORT": MEMORY}}
+    with pytest.raises(SystemCheckError, match="realtime_drf.E002"):
+        run_check()
+    del settings.REALTIME_TRANSPORTS
+    with pytest.raises(SystemCheckError, match="realtime_drf.E002"):
+        run_check()
+
+
+def test_settings_that_are_no_dict_are_a_check_error(settings: Settings) -> None:
+    settings.REALTIME_TRANSPORTS = [MEMORY]
+    with pytest.raises(SystemCheckError, match="it must be a dict of aliases, not list"):
+        run_check()
+
+
+def test_a_transport_has_checks_of_its_own(settings: Settings) -> None:
+    settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": "tests.test_configuration.Refusing"}}
+    stderr = io.StringIO()
+    run_check(stderr=stderr)
+    assert "A word of the transport's own." in stderr.getvalue()
+
+
+@pytest.mark.parametrize("name", ["memory.MemoryTransport", "console.ConsoleTransport"])
+def test_a_transport_for_development_is_refused_under_deploy(settings: Settings, name: str) -> None:
+    path = f"realtime_drf.transports.{name}"
+    settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": path}, "other": {"TRANSPORT": path}}
+    run_check()
+    with pytest.raises(SystemCheckError) as caught:
+        run_check(deploy=True)
+    assert str(caught.value).count("realtime_drf.E003") == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "message"), [("x.y", "E004"), (7, "E004"), ("nowhere", "W001"), ("realtime", None)]
+)
+def test_the_backends_module_is_checked(
+    settings: Settings, module: object, message: str | None
+) -> None:
+    settings.REALTIME_BACKENDS_MODULE = module
+    found = {each.id for each in checks.run_checks(tags=["realtime_drf"])}
+    assert found == ({f"realtime_drf.{message}"} if message else set())
+
+
+def test_a_backend_without_a_serializer_is_warned_of() -> None:
+    class Bare(RealtimeBackend[Todo]):
+        model = Todo
+
+    class Own(RealtimeBackend[Todo]):
+        model = Todo
+
+        def get_data(self, change: Any) -> Any:
+            return {}
+
+    warnings = [
+        each for each in checks.run_checks(tags=["realtime_drf"]) if each.id == "realtime_drf.W002"
+    ]
+    assert [warning.obj for warning in warnings] == [Bare]
+
+
+def test_a_transport_is_made_once_for_all_threads(settings: Settings) -> None:
+    made = []
+    barrier = threading.Barrier(8)
+
+    def ask() -> None:
+        barrier.wait()
+        made.append(transports["default"])
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({id(transport) for transport in made}) == 1
+    before = transports["default"]
+    settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": MEMORY}}
+    assert transports["default"] is not before
+
+
+def test_the_handler_knows_its_aliases(settings: Settings) -> None:
+    settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": MEMORY}, "b": {"TRANSPORT": "nowhere"}}
+    assert list(transports) == ["default", "b"]
+    assert "b" in transports
+    assert "c" not in transports
+    with pytest.raises(TransportDoesNotExist, match=r"configured: 'default', 'b'\.$"):
+        transports["xyz"]
+
+
+def test_options_stay_out_of_reprs(settings: Settings) -> None:
+    settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": MEMORY, "OPTIONS": {"secret": "s3"}}}
+    assert "s3" not in repr(read_config("default"))
+
+
+def test_a_delivery_may_be_a_class_of_ones_own(settings: Settings) -> None:
+    path = "tests.test_configuration.Deliveries"
+    settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": MEMORY, "DELIVERY": path}}
+    event = Event("a", "x")
+    publish(event)
+    delivery = deliveries["default"]
+    assert isinstance(delivery, Deliveries)
+    assert delivery.delivered == [event]
+
+
+# The settings of drf_model_pusher
+
+
+def test_the_settings_of_the_seed_configure_pusher(settings: Settings) -> None:
+    del settings.REALTIME_TRANSPORTS
+    settings.PUSHER_APP_ID, settings.PUSHER_KEY, settings.PUSHER_SECRET = "1", "key", "secret"
+    config = configs["default"]
+    assert config.transport == "realtime_drf.transports.pusher.PusherTransport"
+    assert config.options == {"app_id": "1", "key": "key", "secret": "secret"}
+    settings.PUSHER_CLUSTER = "eu"
+    assert configs["default"].options["cluster"] == "eu"
+    assert configs["default"].enabled
+    settings.DRF_MODEL_PUSHER_DISABLED = True
+    assert not configs["default"].enabled
+
+
+def test_new_settings_come_before_those_of_the_seed(settings: Settings) -> None:
+    settings.PUSHER_APP_ID = "1"
+    assert configs["default"].transport == MEMORY
+
+
+def test_backends_are_sought_under_both_names(settings: Settings) -> None:
+    assert get_backends_modules() == ["realtime", "pusher_backends"]
+    settings.REALTIME_BACKENDS_MODULE = "live"
+    settings.DRF_MODEL_PUSHER_BACKENDS_FILE = "backends.py"
+    assert get_backends_modules() == ["live", "backends"]
+
+
+FORK = """
+import os, signal, threading
+import django
+django.setup()
+from realtime_drf.transports import transports
+
+taken, done = threading.Event(), threading.Event()
+
+def hold():
+    with transports._lock:
+        taken.set()
+        done.wait()
+
+thread = threading.Thread(target=hold)
+thread.start()
+taken.wait()
+pid = os.fork()
+if not pid:
+    signal.alarm(5)
+    transports["default"]
+    os._exit(0)
+status = os.waitpid(pid, 0)[1]
+done.set()
+thread.join()
+raise SystemExit(status)
+"""
+
+
+def test_a_fork_in_the_middle_of_making_a_transport_leaves_the_child_free() -> None:
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK]
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    assert subprocess.run(command, env=environment, timeout=30, check=False).returncode == 0
