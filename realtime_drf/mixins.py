@@ -68,10 +68,7 @@ class RealtimeViewMixin(_Base):
 
     def get_realtime_origin(self) -> str | None:
         """Return the token of the connection that made the request, as its header says it."""
-        request = getattr(self, "request", None)
-        if request is None:
-            return None
-        return next((request.headers[h] for h in ORIGIN_HEADERS if h in request.headers), None)
+        return get_origin(getattr(self, "request", None))
 
     # For actions of one's own
 
@@ -104,14 +101,14 @@ class RealtimeViewMixin(_Base):
         return result
 
     def _around_update(self, call: Callable[[], Any], serializer: BaseSerializer[Any]) -> Any:
-        previous = [_snapshot(instance) for instance in _models(serializer.instance)]
+        previous = [_snapshot(instance) for instance in get_models(serializer.instance)]
         result = call()
         self._publish_saved(serializer, "update", previous=previous)
         return result
 
     def _around_destroy(self, call: Callable[[], Any], instance: Any) -> Any:
         # The payload is made while there is a row, and leaves once there is none.
-        prepared = prepare([self._make_change(each, "delete") for each in _models(instance)])
+        prepared = prepare([self._make_change(each, "delete") for each in get_models(instance)])
         result = call()
         publish_prepared(prepared)
         return result
@@ -121,7 +118,7 @@ class RealtimeViewMixin(_Base):
     ) -> None:
         before = {instance.pk: instance for instance in previous}
         changes = []
-        for instance in _models(serializer.instance):
+        for instance in get_models(serializer.instance):
             # DRF forgets what was prefetched only after this; the payload would be that of before.
             if getattr(instance, "_prefetched_objects_cache", None):
                 vars(instance)["_prefetched_objects_cache"] = {}
@@ -142,10 +139,16 @@ class RealtimeViewMixin(_Base):
         return replace(change, channels=tuple(self.get_realtime_channels(change)))
 
 
+def get_origin(request: Any) -> str | None:
+    """Return the token of the connection that a request names, or None."""
+    headers = getattr(request, "headers", {})
+    return next((headers[name] for name in ORIGIN_HEADERS if name in headers), None)
+
+
 _Around = Callable[[Callable[[], Any], Any], Any]
 
 
-def _models(subject: Any) -> list[Model]:
+def get_models(subject: Any) -> list[Model]:
     """Return the model instances in what a view performs on: one, several, or none yet."""
     subjects = subject if isinstance(subject, list | tuple | QuerySet) else [subject]
     return [each for each in subjects if isinstance(each, Model)]

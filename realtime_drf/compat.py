@@ -1,0 +1,292 @@
+"""The names of drf_model_pusher, for projects that come from it.
+
+Replace ``drf_model_pusher`` by ``realtime_drf`` in INSTALLED_APPS, and every
+``from drf_model_pusher.<module> import X`` by ``from realtime_drf.compat import X``. What these
+classes send goes the way of all events: after the commit, through the default transport.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db.models import Model
+from django.dispatch import Signal
+from rest_framework.serializers import BaseSerializer
+
+from realtime_drf.backends import Change, RealtimeBackend, registry
+from realtime_drf.events import Event
+from realtime_drf.mixins import RealtimeViewMixin, get_origin
+from realtime_drf.protocols import NamedChannel
+from realtime_drf.publishing import publish
+
+Channels = Iterable[str | NamedChannel]
+
+view_post_save = Signal()
+"""A packet was made. Receivers get ``instance`` (the backend or view), ``channels``,
+``event_name``, ``data``, ``socket_id`` and ``provider_class``."""
+
+view_pre_destroy = Signal()
+"""The same, of a row that is about to be deleted; the packet leaves once it is gone."""
+
+
+class ModelPusherException(Exception):
+    """Say that a view does not tell its model."""
+
+
+class PacketAdapter:
+    """Change a packet before it is sent."""
+
+    def parse_packet(self, channels: Any, event_name: str, data: Any) -> Any:
+        """Return channels, event name and data."""
+        return channels, event_name, data
+
+
+class PusherProvider:
+    """Publish packets through the default transport.
+
+    A ``provider_class`` of your own is called after the commit: first `configure`, then `trigger`.
+    """
+
+    def configure(self) -> None:
+        """Prepare for `trigger`. Here there is nothing to prepare: settings name the transport."""
+
+    def trigger(
+        self, channels: Channels, event_name: str, data: Any, socket_id: str | None = None
+    ) -> None:
+        """Send a packet."""
+        publish(Event(event_name, channels, data, socket_id=socket_id))
+
+
+class PusherBackend(RealtimeBackend[Any]):
+    """Make packets of changes, with the hooks of drf_model_pusher.
+
+    The model is that of ``serializer_class``, or of ``class Meta: model = …``; without a serializer
+    of its own, the view's makes the payload. `view` is the view that made the change, or None.
+    """
+
+    class Meta:
+        abstract = True
+
+    packet_adapter_class: ClassVar[type[PacketAdapter]] = PacketAdapter
+    provider_class: ClassVar[type[Any]] = PusherProvider
+
+    def __init__(self, view: Any = None) -> None:
+        self.view = view
+        self.pusher_socket_id = self.get_pusher_socket(view)
+        self.packet_adapter = self.packet_adapter_class()
+
+    @classmethod
+    def get_model(cls) -> type[Model]:
+        model: type[Model] | None = getattr(vars(cls).get("Meta"), "model", None)
+        return model or super().get_model()
+
+    def push_change(
+        self,
+        event: str,
+        instance: Any = None,
+        pre_destroy: bool = False,
+        ignore: bool = True,
+    ) -> None:
+        """Send a packet of a change; with `ignore`, not to the connection that caused it."""
+        socket_id = self.pusher_socket_id if ignore else None
+        using = (instance._state.db if instance else None) or DEFAULT_DB_ALIAS
+        packet = self.get_packet(event, instance)
+        if message := self._make_message(packet, socket_id, using, pre_destroy=pre_destroy):
+            publish(message, using=using)
+
+    def get_packet(self, event: str, instance: Any) -> Any:
+        """Return channels, event name and data, adapted."""
+        channels = self.get_channels(instance=instance)
+        data = self.get_serializer(self.view, instance=instance).data
+        return self.packet_adapter.parse_packet(channels, self.get_event_name(event), data)
+
+    def get_pusher_socket(self, view: Any) -> str | None:
+        """Return the socket id that the view's request names."""
+        return get_origin(getattr(view, "request", None))
+
+    def get_channels(self, instance: Any = None) -> Channels:
+        """Return the view's channels."""
+        return self.view.get_pusher_channels() if self.view else ()
+
+    def get_event_name(self, event_type: Any) -> str:
+        """Return the model's name, a dot, the event."""
+        return f"{self.get_model()._meta.model_name}.{event_type}"
+
+    def get_serializer_class(self, change: Any = None) -> type[BaseSerializer[Any]]:
+        """Return the backend's own serializer, else the view's."""
+        serializer_class = self.serializer_class or (self.view and self.view.get_serializer_class())
+        if serializer_class is None:
+            raise ImproperlyConfigured(
+                f"{type(self).__qualname__} has no serializer_class, and no view to propose one."
+            )
+        return serializer_class
+
+    def get_serializer(self, view: Any, *args: Any, **kwargs: Any) -> BaseSerializer[Any]:
+        """Return the serializer; its context is `get_serializer_context`'s and not the view's."""
+        kwargs["context"] = self.get_serializer_context()
+        return self.get_serializer_class()(*args, **kwargs)
+
+    def get_serializer_context(self, change: Any = None) -> dict[str, Any]:
+        return super().get_serializer_context(change)
+
+    def get_event(self, change: Change[Any]) -> Event | None:
+        view = change.view if isinstance(change, ViewChange) else _Proposal(change)
+        backend = type(self)(view)
+        packet = backend.get_packet(change.action, change.instance)
+        socket_id = change.origin if self.exclude_origin else None
+        return backend._make_message(
+            packet, socket_id, change.using, pre_destroy=change.action == "delete"
+        )
+
+    def get_fallback_event(self, change: Change[Any]) -> Event | None:
+        return None
+
+    def _make_message(
+        self, packet: Any, socket_id: str | None, using: str, *, pre_destroy: bool
+    ) -> Event | None:
+        """Tell of a packet and return its event, or None if a provider will see to it or nobody."""
+        channels, event_name, data = packet
+        if not channels:
+            return None
+        signal = view_pre_destroy if pre_destroy else view_post_save
+        signal.send(
+            sender=type(self),
+            instance=self,
+            channels=channels,
+            event_name=event_name,
+            data=data,
+            socket_id=socket_id,
+            provider_class=self.provider_class,
+        )
+        if self.provider_class is PusherProvider:
+            return self.adapt(Event(event_name, channels, data, socket_id=socket_id))
+        trigger = functools.partial(
+            _trigger, self.provider_class, channels, event_name, data, socket_id
+        )
+        transaction.on_commit(trigger, using=using, robust=True)
+        return None
+
+
+class PrivatePusherBackend(PusherBackend):
+    """Send to private channels: the prefix is put on where it is missing."""
+
+    class Meta:
+        abstract = True
+
+    def get_channels(self, instance: Any = None) -> Channels:
+        return _prefixed("private-", super().get_channels(instance=instance))
+
+
+class PresencePusherBackend(PusherBackend):
+    """Send to presence channels: the prefix is put on where it is missing."""
+
+    class Meta:
+        abstract = True
+
+    def get_channels(self, instance: Any = None) -> Channels:
+        return _prefixed("presence-", super().get_channels(instance=instance))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewChange(Change[Any]):
+    """Know the view that made a change, which the old backends ask."""
+
+    view: Any = field(default=None, repr=False)
+
+
+class ModelPusherViewMixin(RealtimeViewMixin):
+    """Push what a view creates, updates and destroys to `get_pusher_channels`."""
+
+    push_creations = True
+    push_updates = True
+    push_deletions = True
+
+    def get_pusher_channels(self) -> Channels:
+        """Return the channels that hear of this view's changes."""
+        return ()
+
+    def get_pusher_backends(self) -> list[PusherBackend]:
+        """Return the backends of this view's model, knowing this view."""
+        backends = registry.get_backends(self._get_model())
+        return [type(each)(view=self) for each in backends if isinstance(each, PusherBackend)]
+
+    def push_changes(
+        self, event: str = "update", instance: Any = None, pre_destroy: bool = False
+    ) -> None:
+        """Have each backend of the model push a change."""
+        for backend in self.get_pusher_backends():
+            backend.push_change(event, instance, pre_destroy=pre_destroy)
+
+    def push(self, channels: Channels, event_name: str, data: Any) -> None:
+        """Publish an event of one's own."""
+        view_post_save.send(
+            sender=type(self),
+            instance=self,
+            channels=channels,
+            event_name=event_name,
+            data=data,
+            socket_id=None,
+            provider_class=PusherProvider,
+        )
+        PusherProvider().trigger(channels, event_name, data)
+
+    def get_realtime_channels(self, change: Change[Any]) -> Channels:
+        return self.get_pusher_channels()
+
+    def _get_model(self) -> type[Model]:
+        try:
+            model: type[Model] = self.get_queryset().model
+        except AssertionError as exc:  # what DRF raises if there is neither
+            raise ModelPusherException(
+                f"{type(self).__qualname__} needs a queryset or get_queryset()."
+            ) from exc
+        return model
+
+    def _around_create(self, call: Callable[[], Any], serializer: Any) -> Any:
+        return super()._around_create(call, serializer) if self.push_creations else call()
+
+    def _around_update(self, call: Callable[[], Any], serializer: Any) -> Any:
+        return super()._around_update(call, serializer) if self.push_updates else call()
+
+    def _around_destroy(self, call: Callable[[], Any], instance: Any) -> Any:
+        if not self.push_deletions:
+            return call()
+        # So that a provider of one's own, too, is called only once the row is gone.
+        with transaction.atomic(instance._state.db if isinstance(instance, Model) else None):
+            return super()._around_destroy(call, instance)
+
+    def _make_change(
+        self, instance: Model, action: str, *, previous: Model | None = None
+    ) -> Change[Any]:
+        change = super()._make_change(instance, action, previous=previous)
+        return ViewChange(**vars(change), view=self)
+
+
+class _Proposal:
+    """Stand for the view of a change that no view with the old names made."""
+
+    def __init__(self, change: Change[Any]) -> None:
+        self._change = change
+
+    def get_pusher_channels(self) -> Channels:
+        return self._change.channels
+
+    def get_serializer_class(self) -> type[BaseSerializer[Any]] | None:
+        ask = self._change.get_serializer_class
+        return ask() if ask else None
+
+
+def _trigger(provider_class: type[Any], *packet: Any) -> None:
+    provider = provider_class()
+    provider.configure()
+    provider.trigger(*packet)
+
+
+def _prefixed(prefix: str, channels: Channels) -> list[str]:
+    names = [each if isinstance(each, str) else each.name for each in channels]
+    return [name if name.startswith(prefix) else f"{prefix}{name}" for name in names]

@@ -1,0 +1,328 @@
+"""The names of drf_model_pusher keep their meaning."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import transaction
+from rest_framework import viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from realtime_drf.backends import Change, RealtimeBackend
+from realtime_drf.compat import (
+    ModelPusherException,
+    ModelPusherViewMixin,
+    PacketAdapter,
+    PresencePusherBackend,
+    PrivatePusherBackend,
+    PusherBackend,
+    PusherProvider,
+    view_post_save,
+    view_pre_destroy,
+)
+from realtime_drf.mixins import RealtimeViewMixin
+from realtime_drf.publishing import publish_change
+from tests.recording import RecordingTransport
+from tests.test_mixins import call
+from tests.todos.models import Todo
+from tests.todos.serializers import TodoSerializer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SEED = Path(__file__).parent / "seed"
+
+
+class OldViewSet(ModelPusherViewMixin, viewsets.ModelViewSet[Todo]):
+    queryset = Todo.objects.all()
+    serializer_class = TodoSerializer
+    permission_classes = ()
+    authentication_classes = ()
+
+    def get_pusher_channels(self) -> list[str]:
+        return ["todos"]
+
+
+class OldBackend(PusherBackend):
+    class Meta:
+        abstract = True
+
+    serializer_class = TodoSerializer
+
+
+@pytest.fixture
+def todo() -> Todo:
+    return Todo.objects.create(title="milk")
+
+
+def sent(transport: RecordingTransport) -> list[tuple[Any, ...]]:
+    return [(event.name, *event.channels) for event in transport.outbox]
+
+
+def test_a_project_written_to_the_old_readme_runs() -> None:
+    command = [sys.executable, "-W", "error", "-m", "django", "test", "--settings=settings"]
+    environment = {**os.environ, "PYTHONPATH": str(SEED.parent.parent)}
+    run = subprocess.run(
+        command, cwd=SEED, env=environment, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "Ran 4 tests" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("base", "given", "channel"),
+    [
+        (PrivatePusherBackend, "x", "private-x"),
+        (PrivatePusherBackend, "private-x", "private-x"),
+        (PresencePusherBackend, "x", "presence-x"),
+        (PresencePusherBackend, "presence-x", "presence-x"),
+    ],
+)
+def test_a_prefix_is_put_on_once(
+    recording: RecordingTransport, register: Any, base: Any, given: str, channel: str
+) -> None:
+    class View(OldViewSet):
+        def get_pusher_channels(self) -> list[str]:
+            return [given]
+
+    class Backend(base):  # type: ignore[misc]
+        serializer_class = TodoSerializer
+
+    register(Backend)
+    call(View, "post", {"title": "a"})
+    assert sent(recording) == [("todo.create", channel)]
+
+
+@pytest.mark.parametrize(
+    ("flag", "actions"),
+    [
+        ("push_creations", ["update", "delete"]),
+        ("push_updates", ["create", "delete"]),
+        ("push_deletions", ["create", "update"]),
+    ],
+)
+@pytest.mark.parametrize("by_argument", [True, False])
+def test_pushes_can_be_turned_off(
+    recording: RecordingTransport,
+    register: Any,
+    todo: Todo,
+    flag: str,
+    actions: list[str],
+    by_argument: bool,
+) -> None:
+    class View(OldViewSet):
+        pass
+
+    class Backend(OldBackend):
+        pass
+
+    register(Backend)
+    if by_argument:
+        as_view = View.as_view
+
+        class View(View):  # type: ignore[no-redef]
+            @classmethod
+            def as_view(cls, actions: Any = None, **kwargs: Any) -> Any:
+                return as_view(actions, **kwargs, **{flag: False})
+
+    else:
+        setattr(View, flag, False)
+    call(View, "post", {"title": "a"})
+    call(View, "put", {"title": "b"}, pk=todo.pk)
+    call(View, "delete", pk=todo.pk)
+    assert [name.removeprefix("todo.") for name, _ in sent(recording)] == actions
+
+
+def test_push_change_ignores_the_current_connection_unless_told(
+    recording: RecordingTransport, register: Any, todo: Todo
+) -> None:
+    class Backend(OldBackend):
+        pass
+
+    class View(OldViewSet):
+        def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+            for backend in self.get_pusher_backends():
+                backend.push_change("poke", self.get_object())
+                backend.push_change("poke", self.get_object(), ignore=False)
+            self.push_changes("wave", self.get_object())
+            self.push(["todos", "x"], "hello", {"a": 1})
+            return Response()
+
+    register(Backend)
+    call(View, "put", {}, pk=todo.pk, **{"X-Pusher-Socket-Id": "1.1"})
+    assert [(event.name, event.socket_id) for event in recording.outbox] == [
+        ("todo.poke", "1.1"),
+        ("todo.poke", None),
+        ("todo.wave", "1.1"),
+        ("hello", None),
+    ]
+    assert recording.outbox[-1].channels == ("todos", "x")
+
+
+def test_a_packet_adapter_has_the_last_word(recording: RecordingTransport, register: Any) -> None:
+    class Adapter(PacketAdapter):
+        def parse_packet(self, channels: Any, event_name: str, data: Any) -> Any:
+            return [f"{name}.v2" for name in channels], event_name.upper(), {"wrapped": data}
+
+    class Backend(OldBackend):
+        packet_adapter_class = Adapter
+
+    register(Backend)
+    call(OldViewSet, "post", {"title": "a"})
+    assert sent(recording) == [("TODO.CREATE", "todos.v2")]
+    assert recording.outbox[0].data["wrapped"]["title"] == "a"
+
+
+def test_a_provider_of_ones_own_is_called_after_the_commit(
+    recording: RecordingTransport, register: Any, todo: Todo
+) -> None:
+    calls: list[Any] = []
+
+    class Provider(PusherProvider):
+        def configure(self) -> None:
+            calls.append("configure")
+
+        def trigger(
+            self, channels: Any, event_name: str, data: Any, socket_id: str | None = None
+        ) -> None:
+            calls.append((list(channels), event_name, data["id"], socket_id))
+            assert not transaction.get_connection().in_atomic_block
+            assert event_name != "todo.delete" or not Todo.objects.filter(pk=data["id"]).exists()
+
+    class Backend(OldBackend):
+        provider_class = Provider
+
+    register(Backend)
+    with transaction.atomic():
+        call(OldViewSet, "put", {"title": "b"}, pk=todo.pk, **{"X-Socket-Id": "1.1"})
+        assert calls == []
+    pk = todo.pk
+    call(OldViewSet, "delete", pk=pk)
+    assert calls == [
+        "configure",
+        (["todos"], "todo.update", pk, "1.1"),
+        "configure",
+        (["todos"], "todo.delete", pk, None),
+    ]
+    assert recording.hand_overs == []
+
+
+def test_a_provider_that_fails_breaks_no_request(
+    register: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Provider:
+        def configure(self) -> None:
+            raise RuntimeError("no account")
+
+    class Backend(OldBackend):
+        provider_class = Provider
+
+    register(Backend)
+    assert call(OldViewSet, "post", {"title": "a"}).status_code == 201
+    assert "no account" in caplog.text
+
+
+def test_the_old_signals_tell_of_packets(
+    recording: RecordingTransport, register: Any, todo: Todo
+) -> None:
+    told: list[Any] = []
+
+    def receiver(signal: Any, sender: Any, instance: Any, event_name: str, **packet: Any) -> None:
+        told.append((signal is view_pre_destroy, sender, event_name, packet["channels"]))
+
+    class Backend(OldBackend):
+        pass
+
+    register(Backend)
+    view_post_save.connect(receiver)
+    view_pre_destroy.connect(receiver)
+    call(OldViewSet, "post", {"title": "a"})
+    call(OldViewSet, "delete", pk=todo.pk)
+    assert told == [
+        (False, Backend, "todo.create", ["todos"]),
+        (True, Backend, "todo.delete", ["todos"]),
+    ]
+
+
+def test_an_override_without_super_is_pushed_too(
+    recording: RecordingTransport, register: Any
+) -> None:
+    class View(OldViewSet):
+        def perform_create(self, serializer: Any) -> None:
+            serializer.save(owner="ann")
+
+    class Backend(OldBackend):
+        pass
+
+    register(Backend)
+    call(View, "post", {"title": "a"})
+    assert recording.outbox[0].data["owner"] == "ann"
+
+
+def test_without_channels_nothing_is_pushed_and_nothing_fails(
+    recording: RecordingTransport, register: Any, todo: Todo
+) -> None:
+    class View(OldViewSet):
+        def get_pusher_channels(self) -> list[str]:
+            return []
+
+    class Backend(OldBackend):
+        pass
+
+    register(Backend)
+    assert call(View, "post", {"title": "a"}).status_code == 201
+    Backend().push_change("update", todo)
+    assert recording.hand_overs == []
+
+
+def test_a_view_without_a_queryset_cannot_name_its_backends() -> None:
+    class View(ModelPusherViewMixin, viewsets.GenericViewSet[Todo]):
+        pass
+
+    with pytest.raises(ModelPusherException, match="View needs a queryset"):
+        View().get_pusher_backends()
+
+
+# Half-way through the move
+
+
+def test_an_old_backend_hears_of_a_new_view_and_of_publish_change(
+    recording: RecordingTransport, register: Any, todo: Todo
+) -> None:
+    class View(RealtimeViewMixin, viewsets.ModelViewSet[Todo]):
+        queryset = Todo.objects.all()
+        serializer_class = TodoSerializer
+        permission_classes = ()
+
+        def get_realtime_channels(self, change: Change[Any]) -> list[str]:
+            return ["todos"]
+
+    class Backend(PrivatePusherBackend):
+        class Meta:
+            model = Todo
+
+    register(Backend)
+    call(View, "post", {"title": "a"}, **{"X-Socket-Id": "1.1"})
+    assert sent(recording) == [("todo.create", "private-todos")]
+    assert recording.outbox[0].socket_id == "1.1"
+
+    class Own(OldBackend):
+        pass
+
+    register(Own)
+    publish_change(todo, action="update", channels=["x"])
+    assert sent(recording)[1:] == [("todo.update", "x")]
+
+
+def test_a_new_backend_hears_of_an_old_view(recording: RecordingTransport, register: Any) -> None:
+    class Backend(RealtimeBackend[Todo]):
+        serializer_class = TodoSerializer
+
+    register(Backend)
+    call(OldViewSet, "post", {"title": "a"})
+    assert sent(recording) == [("todo.create", "todos")]
