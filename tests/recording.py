@@ -12,7 +12,7 @@ PATH = "tests.recording.RecordingTransport"
 
 
 class RecordingTransport(MemoryTransport):
-    """Keep each hand-over as a list of events; raise `error`, if there is one, instead of sending."""
+    """Keep each hand-over as a list of events; raise `error`, if set, instead of sending."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

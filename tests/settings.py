@@ -1,4 +1,4 @@
-"""Settings of the test project: two databases on SQLite, and two on PostgreSQL where there is one."""
+"""Settings of the tests: two databases on SQLite, and two on PostgreSQL where there is one."""
 
 from __future__ import annotations
 

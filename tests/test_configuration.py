@@ -1,4 +1,4 @@
-"""Settings: what is wrong is said with its place and its mend, and `manage.py check` says it first."""
+"""Settings: what is wrong is said with its place and its mend, first by `manage.py check`."""
 
 from __future__ import annotations
 
@@ -68,8 +68,7 @@ def run_check(**options: Any) -> None:
         ({"TRANSPORT": "realtime_drf.conf.read_config"}, "is not a transport class"),
         (
             {"TRANSPORT": MEMORY, "OPTIONS": {"payload_limt": 1}},
-            "MemoryTransport has no option 'payload_limt'; it has: payload_limit. "
-            "Did you mean 'payload_limit'?",
+            "no option 'payload_limt'; it has: payload_limit. Did you mean 'payload_limit'?",
         ),
         ({"TRANSPORT": MEMORY, "OPTIONS": {"alias": "x"}}, "has no option 'alias'"),
         (
@@ -98,10 +97,10 @@ def test_errors_of_configuration_are_no_errors_of_runtime() -> None:
 
 def test_a_missing_default_is_a_check_error(settings: Settings) -> None:
     settings.REALTIME_TRANSPORTS = {"tenants": {"TRANSPORT": MEMORY}}
-    with pytest.raises(SystemCheckError, match="realtime_drf.E002"):
+    with pytest.raises(SystemCheckError, match=r"realtime_drf\.E002"):
         run_check()
     del settings.REALTIME_TRANSPORTS
-    with pytest.raises(SystemCheckError, match="realtime_drf.E002"):
+    with pytest.raises(SystemCheckError, match=r"realtime_drf\.E002"):
         run_check()
 
 

@@ -95,7 +95,7 @@ CYCLE.append({"again": CYCLE})
         ([Decimal("-Infinity")], "data[0]", "Infinity"),
         ({"tags": {"x"}}, "data['tags']", "list"),
         ({"a": {"b": b"x"}}, "data['a']['b']", "decode"),
-        ([x for x in [1]].__iter__(), "data", "list"),
+        (iter([1]), "data", "list"),
         (Todo(title="x"), "data", "serialize"),
         ({"todo": Todo(title="x")}, "data['todo']", "serialize"),
         (Todo.objects.none(), "data", "list"),

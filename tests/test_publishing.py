@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -54,7 +53,7 @@ def test_nothing_published_is_nothing_handed_over(recording: RecordingTransport)
 
 
 def test_an_unknown_alias_is_said_at_once(recording: RecordingTransport) -> None:
-    with pytest.raises(TransportDoesNotExist, match="REALTIME_TRANSPORTS\\['defualt'\\].*default"):
+    with pytest.raises(TransportDoesNotExist, match=r"REALTIME_TRANSPORTS\['defualt'\].*default"):
         publish(Event("a", "x"), transport="defualt")
 
 
@@ -159,8 +158,8 @@ def test_each_event_that_went_is_told(recording: RecordingTransport) -> None:
 
 
 @pytest.fixture
-def pair(vendor: str, transactional_db: None) -> Iterator[tuple[str, str]]:
-    yield get_pair(vendor)
+def pair(vendor: str, transactional_db: None) -> tuple[str, str]:
+    return get_pair(vendor)
 
 
 @on_each_database
