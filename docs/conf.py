@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import django
 from django.conf import settings
+from sphinx.application import Sphinx
 
 from realtime_drf import __version__
 
@@ -35,5 +38,24 @@ myst_heading_anchors = 3
 default_role = "py:obj"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"show-inheritance": True}
 napoleon_custom_sections = [("Options", "params_style")]
+
+
+def setup(app: Sphinx) -> None:
+    """Keep napoleon away from attributes: it takes "Not for production: …" for a type."""
+    kept: list[str] = []
+
+    def hide(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+        kept[:] = lines
+        if what in ("attribute", "data", "property"):
+            lines.clear()
+
+    def restore(
+        app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
+    ) -> None:
+        if what in ("attribute", "data", "property"):
+            lines[:] = kept
+
+    app.connect("autodoc-process-docstring", hide, priority=400)
+    app.connect("autodoc-process-docstring", restore, priority=600)
