@@ -1,0 +1,97 @@
+"""Settings of the example: one todo list, open to everyone.
+
+``REALTIME`` says what carries the events: "console" (the default), "pusher" or "memory".
+With "pusher", either ``PUSHER_URL`` or the variables of `PUSHER_VARIABLES` name the app.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+SECRET_KEY = "an example has no secrets"  # noqa: S105
+DEBUG = True
+ALLOWED_HOSTS = ["127.0.0.1", "localhost", "testserver"]
+ROOT_URLCONF = "example.urls"
+WSGI_APPLICATION = "example.wsgi.application"
+TIME_ZONE = "UTC"
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+STATIC_URL = "static/"
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "realtime_drf",
+    "todos",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.common.CommonMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+    }
+]
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": os.environ.get("EXAMPLE_DATABASE", BASE_DIR / "db.sqlite3"),
+    }
+}
+REST_FRAMEWORK = {
+    # There are no users, so nobody is asked who they are.
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.AllowAny"],
+}
+
+PUSHER_VARIABLES = {
+    "PUSHER_APP_ID": "app_id",
+    "PUSHER_KEY": "key",
+    "PUSHER_SECRET": "secret",
+    "PUSHER_CLUSTER": "cluster",
+    "PUSHER_HOST": "host",
+    "PUSHER_PORT": "port",
+    "PUSHER_SSL": "ssl",
+}
+"""What may be set in the environment, and the option of the transport that it becomes."""
+
+
+def get_pusher_options() -> dict[str, Any]:
+    """Return the transport's options; with none of them it reads ``PUSHER_URL`` itself."""
+    options: dict[str, Any] = {
+        option: os.environ[name] for name, option in PUSHER_VARIABLES.items() if name in os.environ
+    }
+    if "port" in options:
+        options["port"] = int(options["port"])
+    if "ssl" in options:
+        options["ssl"] = options["ssl"].lower() in ("1", "true", "yes", "on")
+    return options
+
+
+def get_transport() -> dict[str, Any]:
+    """Return the entry of REALTIME_TRANSPORTS that the environment asks for."""
+    name = os.environ.get("REALTIME", "console")
+    if name == "console":
+        return {"TRANSPORT": "realtime_drf.transports.console.ConsoleTransport"}
+    if name == "memory":
+        return {"TRANSPORT": "realtime_drf.transports.memory.MemoryTransport"}
+    if name == "pusher":
+        return {
+            "TRANSPORT": "realtime_drf.transports.pusher.PusherTransport",
+            "OPTIONS": get_pusher_options(),
+        }
+    raise ImproperlyConfigured(f"REALTIME is 'console', 'pusher' or 'memory', not {name!r}.")
+
+
+REALTIME_TRANSPORTS = {"default": get_transport()}

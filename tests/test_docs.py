@@ -1,0 +1,258 @@
+"""What the README and the documentation show is true: it runs, and what it names is there."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from realtime_drf import checks, conf, exceptions
+from realtime_drf.backends import RealtimeBackend
+from realtime_drf.transports.base import BaseTransport
+from realtime_drf.transports.console import ConsoleTransport
+from realtime_drf.transports.memory import MemoryTransport
+from realtime_drf.transports.pusher import PusherTransport
+from tests.pages import PAGES, PROJECT_PAGES, ROOT, read_blocks, read_prose, slugs
+from tests.processes import environment, run_server
+
+DOCS = ROOT / "docs"
+SETTINGS = "mysite/settings.py"
+PROJECTS = [page for page in PAGES if page.name in PROJECT_PAGES]
+STORIES = [page for page in PAGES if page not in PROJECTS]
+WITH_PYTHON = [
+    page for page in STORIES if any(block.language == "python" for block in read_blocks(page))
+]
+WITH_TESTS = [
+    page
+    for page in STORIES
+    if any(Path(block.file or "").name.startswith("test_") for block in read_blocks(page))
+]
+LANGUAGES = {"console", "js", "python", "text"}
+DIRECTIVES = {"{eval-rst}", "{toctree}", "{include} ../CHANGELOG.md"}
+
+
+def by_name(page: Path) -> str:
+    return page.name
+
+
+def run(*args: str, cwd: Path) -> str:
+    """Run Python in a project with warnings as errors; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *args],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def write_files(page: Path, project: Path) -> None:
+    """Write the files that a page shows, but for settings."""
+    for block in read_blocks(page):
+        if block.file is not None and block.file != SETTINGS:
+            (project / block.file).write_text(block.text)
+
+
+def add_settings(page: Path, project: Path) -> None:
+    """Add the settings that a page shows to those that Django made."""
+    for block in read_blocks(page):
+        if block.file == SETTINGS:
+            with (project / SETTINGS).open("a") as file:
+                file.write(block.text)
+
+
+def commands(page: Path) -> Iterator[str]:
+    for block in read_blocks(page):
+        if block.language == "console":
+            for line in block.text.splitlines():
+                assert line.startswith("$ "), f"{block}: a line without a prompt"
+                yield from line[2:].split(" && ")
+
+
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make the project of the quickstart, with its own commands, up to the server."""
+    page = DOCS / "quickstart.md"
+    project = tmp_path_factory.mktemp("mysite")
+    written = False
+    for command in commands(page):
+        words = shlex.split(command)
+        if words[:2] == ["django-admin", "startproject"]:
+            run("-m", "django", *words[1:], cwd=project)
+        elif words[0] == "python" and words[2] != "runserver":
+            if words[2] != "startapp" and not written:
+                write_files(page, project)
+                add_settings(page, project)
+                written = True
+            run(*words[1:], cwd=project)
+    return project
+
+
+@pytest.fixture
+def project(quickstart: Path, tmp_path: Path) -> Path:
+    """Copy the project of the quickstart, so that a page may change it."""
+    return Path(shutil.copytree(quickstart, tmp_path / "mysite"))
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+@pytest.mark.parametrize("page", PROJECTS, ids=by_name)
+def test_project_of_page_prints_the_event_that_it_promises(page: Path, project: Path) -> None:
+    write_files(page, project)
+    assert "no issues" in run("manage.py", "check", cwd=project)
+    curl = next(line for line in commands(DOCS / "quickstart.md") if line.startswith("curl"))
+    promised = next(block.text for block in read_blocks(page) if block.language == "text")
+    with run_server(project, env=environment()) as server:
+        command = shlex.split(curl.replace("127.0.0.1:8000", server.address))
+        subprocess.run([*command, "--silent", "--show-error"], check=True, capture_output=True)
+        assert server.wait_for("todo.create") == promised.strip()
+
+
+def test_readme_and_quickstart_show_the_same_settings() -> None:
+    first, second = (
+        [block.text for block in read_blocks(page) if block.file == SETTINGS] for page in PROJECTS
+    )
+    assert first == second
+
+
+@pytest.mark.parametrize("page", [*WITH_PYTHON, ROOT / "README.md"], ids=by_name)
+def test_python_of_page_runs(page: Path, project: Path) -> None:
+    if "PusherTransport" in page.read_text():
+        pytest.importorskip("pusher")
+    write_files(page, project)
+    run("-m", "tests.run_page", str(page), cwd=project)
+
+
+@pytest.mark.parametrize("page", WITH_TESTS, ids=by_name)
+def test_tests_of_page_pass(page: Path, project: Path) -> None:
+    write_files(page, project)
+    files = [str(file) for file in (project / "todos").glob("test_*.py")]
+    run("-m", "pytest", "--ds=mysite.settings", "-p", "no:cacheprovider", *files, cwd=project)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=by_name)
+def test_blocks_are_of_a_known_language(page: Path) -> None:
+    for block in read_blocks(page):
+        assert block.language in LANGUAGES | DIRECTIVES, str(block)
+        if block.language == "python":
+            block.compile()
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
+def test_javascript_parses(tmp_path: Path) -> None:
+    for block in (block for page in PAGES for block in read_blocks(page)):
+        if block.language == "js":
+            file = tmp_path / "block.mjs"
+            file.write_text(block.text)
+            subprocess.run(["node", "--check", str(file)], check=True)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=by_name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", read_prose(page)):
+        if target.startswith(("https://", "http://")):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.is_file(), target
+        assert linked.is_relative_to(ROOT), target
+        assert not anchor or anchor in slugs(linked), target
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    contents = next(
+        block.text for block in read_blocks(DOCS / "index.md") if block.language == "{toctree}"
+    )
+    listed = set(contents.splitlines())
+    assert {page.stem for page in DOCS.glob("*.md")} - {"index"} <= listed
+
+
+def test_installed_extras_exist() -> None:
+    extras = (ROOT / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[2]
+    for page in PAGES:
+        for extra in re.findall(r"realtime-drf\[(\w+)\]", page.read_text()):
+            assert re.search(rf"^{extra} = ", extras, re.MULTILINE), extra
+
+
+def test_settings_that_are_named_exist() -> None:
+    sources = [inspect.getsource(conf), inspect.getsource(sys.modules[PusherTransport.__module__])]
+    known = set(re.findall(r"\b(?:REALTIME|PUSHER|DRF_MODEL_PUSHER)_\w+", "".join(sources)))
+    for page in PAGES:
+        text = page.read_text()
+        assert set(re.findall(r"\b(?:REALTIME|PUSHER|DRF_MODEL_PUSHER)_\w+", text)) <= known, page
+
+
+def test_settings_are_all_documented() -> None:
+    page = (DOCS / "settings.md").read_text()
+    settings = set(re.findall(r'"((?:REALTIME|PUSHER|DRF_MODEL_PUSHER)_\w+)"', source_of(conf)))
+    for name in settings | set(conf._KEYS):
+        assert f"`{name}`" in page or f"\n## {name}\n" in page, name
+
+
+def test_checks_are_all_documented() -> None:
+    page = (DOCS / "settings.md").read_text()
+    ids = set(re.findall(r"^([EW]\d{3}) ", checks.__doc__ or "", re.MULTILINE))
+    assert ids == set(re.findall(r"realtime_drf\.([EW]\d{3})", page))
+    assert ids == set(re.findall(r"\{TAG\}\.([EW]\d{3})", source_of(checks)))
+
+
+@pytest.mark.parametrize(
+    ("transport", "page"),
+    [
+        (PusherTransport, "pusher.md"),
+        (MemoryTransport, "memory-and-console.md"),
+        (ConsoleTransport, "memory-and-console.md"),
+    ],
+)
+def test_options_are_documented(transport: type[BaseTransport], page: str) -> None:
+    rows = re.findall(r"^\| (`.*?) \|", (DOCS / page).read_text(), re.MULTILINE)
+    documented = {option for row in rows for option in re.findall(r"`(\w+)`", row)}
+    options = set(inspect.signature(transport).parameters) - {"kwargs"}
+    assert options <= documented
+
+
+def test_hooks_of_backends_are_documented() -> None:
+    page = (DOCS / "backends-and-views.md").read_text()
+    asked = {"get_event", "get_fallback_event", "get_model", "handles"}  # not to be overridden
+    hooks = {name for name in vars(RealtimeBackend) if not name.startswith("_")} - asked
+    assert {name for name in hooks if name not in page} == set()
+
+
+def test_abilities_and_errors_of_transports_are_documented() -> None:
+    page = (DOCS / "writing-a-transport.md").read_text()
+    assert {name for name in vars(BaseTransport) if name.startswith("supports_")} <= set(
+        re.findall(r"`(supports_\w+)`", page)
+    )
+    errors = (DOCS / "publishing.md").read_text()
+    tree = ast.parse(source_of(exceptions))
+    names = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+    configuration = {"InvalidTransport", "TransportDoesNotExist", "MissingDependency"}
+    assert {
+        name for name in names - configuration - {"RealtimeError"} if f"`{name}`" not in errors
+    } == set()
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+def test_make_has_the_targets_that_are_named() -> None:
+    named = {
+        target
+        for page in PAGES
+        for target in re.findall(r"(?:^\$|`)\s?make (\w+)", page.read_text(), re.MULTILINE)
+    }
+    assert {"demo", "test", "docs"} <= named
+    for target in named | {"lint", "types", "check", "clean", "help"}:
+        subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
+
+
+def source_of(module: object) -> str:
+    return inspect.getsource(module)  # type: ignore[arg-type]
