@@ -14,7 +14,7 @@ MANAGE := cd example && ../$(BIN)/python manage.py
 help:
 	@echo "make demo    serve the example at http://127.0.0.1:$(PORT)/ and print each event"
 	@echo "make test    run the tests"
-	@echo "make lint    check style and imports with ruff"
+	@echo "make lint    check style and import contracts"
 	@echo "make types   check types with mypy"
 	@echo "make docs    build the documentation into docs/_build/html"
 	@echo "make check   lint, types, docs and test"
@@ -39,6 +39,7 @@ test: $(VENV)/.test
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: $(VENV)/.typing
 	$(BIN)/mypy

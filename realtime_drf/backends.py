@@ -30,9 +30,9 @@ ACTIONS = ("create", "update", "delete")
 class Change(Generic[M]):
     """Say what happened to a model instance.
 
-    `previous` is a copy of the instance as it was before an update, where known. `channels` and
-    `serializer_class` are the view's proposals. `origin` is the token of the connection that caused
-    the change; it stays out of the repr.
+    `previous` is a copy of the instance as it was before an update, where known. `channels` is what
+    a view proposes, and `get_serializer_class` asks it for its serializer. `origin` is the token of
+    the connection that caused the change; it stays out of the repr.
     """
 
     instance: M

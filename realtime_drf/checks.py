@@ -91,7 +91,7 @@ def _check_backends_module() -> Iterator[checks.CheckMessage]:
     module = get_chosen_backends_module()
     if module is None:
         return
-    if not (isinstance(module, str) and module.isidentifier()):
+    if not (isinstance(module, str) and all(map(str.isidentifier, module.split(".")))):
         yield checks.Error(
             f"REALTIME_BACKENDS_MODULE must be the name of a module in an app, not {module!r}.",
             hint="The default is 'realtime': todos/realtime.py.",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 from realtime_drf.exceptions import InvalidTransport, TransportDoesNotExist
@@ -122,7 +123,11 @@ def read_config(alias: str) -> TransportConfig:
 
 def get_backends_modules() -> list[str]:
     """Return the names of the modules in which apps keep their backends and channels."""
-    seed_file = getattr(settings, "DRF_MODEL_PUSHER_BACKENDS_FILE", "pusher_backends.py")
+    seed_file = getattr(settings, "DRF_MODEL_PUSHER_BACKENDS_FILE", None) or "pusher_backends.py"
+    if not isinstance(seed_file, str):
+        raise ImproperlyConfigured(
+            f"DRF_MODEL_PUSHER_BACKENDS_FILE must be the name of a file, not {seed_file!r}."
+        )
     module = get_chosen_backends_module() or "realtime"
     return list(dict.fromkeys([module, seed_file.removesuffix(".py")]))
 

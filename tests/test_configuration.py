@@ -128,7 +128,7 @@ def test_a_transport_for_development_is_refused_under_deploy(settings: Settings,
 
 
 @pytest.mark.parametrize(
-    ("module", "message"), [("x.y", "E004"), (7, "E004"), ("nowhere", "W001"), ("realtime", None)]
+    ("module", "message"), [("x/y.py", "E004"), (7, "E004"), ("no.where", "W001"), ("nowhere", "W001"), ("realtime", None)]
 )
 def test_the_backends_module_is_checked(
     settings: Settings, module: object, message: str | None
@@ -223,6 +223,11 @@ def test_backends_are_sought_under_both_names(settings: Settings) -> None:
     settings.REALTIME_BACKENDS_MODULE = "live"
     settings.DRF_MODEL_PUSHER_BACKENDS_FILE = "backends.py"
     assert get_backends_modules() == ["live", "backends"]
+    settings.DRF_MODEL_PUSHER_BACKENDS_FILE = None
+    assert get_backends_modules() == ["live", "pusher_backends"]
+    settings.DRF_MODEL_PUSHER_BACKENDS_FILE = 7
+    with pytest.raises(ImproperlyConfigured, match="name of a file, not 7"):
+        get_backends_modules()
 
 
 FORK = """
