@@ -15,7 +15,7 @@ help:
 	@echo "make demo    serve the example at http://127.0.0.1:$(PORT)/ and print each event"
 	@echo "make test    run the tests"
 	@echo "make lint    check style and import contracts"
-	@echo "make types   check types with mypy"
+	@echo "make types   check types with mypy and pyright"
 	@echo "make docs    build the documentation into docs/_build/html"
 	@echo "make check   lint, types, docs and test"
 	@echo "make clean   remove what these commands made"
@@ -43,6 +43,7 @@ lint: $(VENV)/.lint
 
 types: $(VENV)/.typing
 	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: $(VENV)/.docs
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html

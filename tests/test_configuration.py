@@ -128,7 +128,14 @@ def test_a_transport_for_development_is_refused_under_deploy(settings: Settings,
 
 
 @pytest.mark.parametrize(
-    ("module", "message"), [("x/y.py", "E004"), (7, "E004"), ("no.where", "W001"), ("nowhere", "W001"), ("realtime", None)]
+    ("module", "message"),
+    [
+        ("x/y.py", "E004"),
+        (7, "E004"),
+        ("no.where", "W001"),
+        ("nowhere", "W001"),
+        ("realtime", None),
+    ],
 )
 def test_the_backends_module_is_checked(
     settings: Settings, module: object, message: str | None

@@ -1,0 +1,74 @@
+"""What type checkers infer for users of the package; mypy and pyright both read this file.
+
+Nothing here runs. A case that shall be an error says so with an ignore, which both checkers report
+if it is not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, assert_type
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ModelViewSet
+
+from realtime_drf import Event, apublish, publish, publish_change
+from realtime_drf.backends import Change, RealtimeBackend
+from realtime_drf.channels import UserChannel
+from realtime_drf.exceptions import TransportError
+from realtime_drf.mixins import RealtimeViewMixin
+from realtime_drf.protocols import NamedChannel
+from realtime_drf.transports.base import BaseTransport
+from tests.todos.models import Tag, Todo
+from tests.todos.serializers import TodoSerializer
+
+
+class TodoBackend(RealtimeBackend[Todo]):
+    serializer_class = TodoSerializer
+
+    def get_channels(self, change: Change[Todo]) -> Iterable[str | NamedChannel]:
+        assert_type(change.instance, Todo)
+        assert_type(change.previous, Todo | None)
+        return [change.instance.title, UserChannel(7)]
+
+    def get_event_name(self, change: Change[Todo]) -> str:
+        return str(change.instance.nothing)  # type: ignore[attr-defined]
+
+    def adapt(self, event: Event) -> Event | None:
+        assert_type(event.channels, tuple[str, ...])
+        return None
+
+
+class WrongBackend(RealtimeBackend[Todo]):
+    def get_fallback_data(self, change: Change[Tag]) -> Any:  # type: ignore[override]
+        return None
+
+
+class TodoViewSet(RealtimeViewMixin, ModelViewSet[Todo]):
+    queryset = Todo.objects.all()
+
+    def get_realtime_channels(self, change: Change[Todo]) -> list[str]:
+        return [change.instance.title]
+
+    def finish(self, request: Request, pk: str) -> Response:
+        self.publish_change(self.get_object(), action="finish")
+        return Response()
+
+
+class OwnTransport(BaseTransport):
+    def send_batch(self, events: Iterable[Event]) -> None:
+        assert_type([event.body for event in events], list[str])
+
+
+async def use(todo: Todo) -> None:
+    publish(Event("a", "x"), Event("b", ["x", UserChannel(7)], {"n": 1}), transport="default")
+    publish("a")  # type: ignore[arg-type]
+    Event("a", 7)  # type: ignore[arg-type]
+    publish_change(todo, todo, action="update")
+    publish_change(todo)  # type: ignore[call-arg]
+    await apublish(Event("a", "x"))
+    try:
+        OwnTransport(alias="a").send([])
+    except TransportError as error:
+        assert_type(error.unsent, tuple[Event, ...])
