@@ -7,7 +7,6 @@ classes send goes the way of all events: after the commit, through the default t
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -165,9 +164,13 @@ class PusherBackend(RealtimeBackend[Any]):
         )
         if self.provider_class is PusherProvider:
             return self.adapt(Event(event_name, channels, data, socket_id=socket_id))
-        trigger = functools.partial(
-            _trigger, self.provider_class, channels, event_name, data, socket_id
-        )
+        provider_class = self.provider_class
+
+        def trigger() -> None:  # Django 5.2 cannot log the failure of a partial
+            provider = provider_class()
+            provider.configure()
+            provider.trigger(channels, event_name, data, socket_id)
+
         transaction.on_commit(trigger, using=using, robust=True)
         return None
 
@@ -279,12 +282,6 @@ class _Proposal:
     def get_serializer_class(self) -> type[BaseSerializer[Any]] | None:
         ask = self._change.get_serializer_class
         return ask() if ask else None
-
-
-def _trigger(provider_class: type[Any], *packet: Any) -> None:
-    provider = provider_class()
-    provider.configure()
-    provider.trigger(*packet)
 
 
 def _prefixed(prefix: str, channels: Channels) -> list[str]:
