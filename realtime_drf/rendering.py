@@ -30,11 +30,8 @@ _encode = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
 ).encode
 _drf_default: Callable[[Any], Any] = JSONEncoder().default
-_AS_DRF_DOES = (
-    datetime.datetime,
-    datetime.date,
-    datetime.time,
-    datetime.timedelta,
+_AS_DRF_DOES = (datetime.datetime, datetime.date, datetime.time, datetime.timedelta)
+_AS_TEXT = (
     uuid.UUID,
     ipaddress.IPv4Address,
     ipaddress.IPv6Address,
@@ -79,6 +76,8 @@ def _plain(value: Any, path: tuple[str | int, ...], within: tuple[int, ...]) -> 
         if not value.is_finite():
             raise _refusal(path, f"{value} has no JSON form")
         return format(value, "f")
+    if isinstance(value, _AS_TEXT):
+        return str(value)
     if isinstance(value, _AS_DRF_DOES):
         try:
             return _drf_default(value)

@@ -65,6 +65,7 @@ def sent(transport: RecordingTransport) -> list[tuple[Any, ...]]:
 
 
 def test_a_project_written_to_the_old_readme_runs() -> None:
+    pytest.importorskip("pusher")
     command = [sys.executable, "-W", "error", "-m", "django", "test", "--settings=settings"]
     environment = {**os.environ, "PYTHONPATH": str(SEED.parent.parent)}
     run = subprocess.run(
