@@ -58,11 +58,7 @@ class _Packing:
             nxt: dict[int, _Plan] = {}
             together = sum(not self.goes_alone(channel) for channel in event.channels)
             for fill, plan in best.items():
-                for triggers in {
-                    0,
-                    together // self.trigger_size,
-                    -(-together // self.trigger_size),
-                }:
+                for triggers in range(-(-together // self.trigger_size) + 1):
                     rest = len(event.channels) - min(together, triggers * self.trigger_size)
                     room = -fill % self.batch_size
                     overflow = max(0, rest - room)

@@ -67,7 +67,7 @@ def fewest_calls(shapes: Sequence[Shape], batch_size: int, trigger_size: int) ->
 
 
 @given(shapes, st.randoms(use_true_random=False), st.sampled_from([(3, 4), (2, 5), (3, 9), (4, 2)]))
-@example([(1, 0)] * 5, None, (3, 4))
+@example([(0, 1), (8, 0), (0, 1)], None, (3, 4))  # two before one trigger, two behind it
 def test_every_packing_is_right_and_none_is_shorter(
     shapes: list[Shape], random: object, sizes: tuple[int, int]
 ) -> None:
