@@ -43,27 +43,30 @@ def pack(
     )
 
 
-def fewest_calls(shapes: Sequence[Shape], batch_size: int, trigger_size: int) -> int:
-    """Try every sequence of steps: open a batch, put one more in it, or trigger."""
+def least_cost(shapes: Sequence[Shape], batch_size: int, trigger_size: int) -> tuple[int, int]:
+    """Try every sequence of steps: open a batch, put one more in it, or trigger.
+
+    Return the calls, and how often data is sent in them.
+    """
 
     @functools.cache
-    def fewest(index: int, together: int, alone: int, room: int) -> int:
+    def least(index: int, together: int, alone: int, room: int) -> tuple[int, int]:
         if together == alone == 0:
             if index + 1 >= len(shapes):
-                return 0
-            return fewest(index + 1, *shapes[index + 1], room)
+                return 0, 0
+            return least(index + 1, *shapes[index + 1], room)
         ways = []
         for rest in {(together - 1, alone), (together, alone - 1)}:
             if min(rest) >= 0:
-                ways.append(1 + fewest(index, *rest, batch_size - 1))
+                ways.append((1, least(index, *rest, batch_size - 1)))
                 if room:
-                    ways.append(fewest(index, *rest, room - 1))
+                    ways.append((0, least(index, *rest, room - 1)))
         for taken in range(1, min(together, trigger_size) + 1):
-            # What a trigger follows is closed: nothing may be added behind its back.
-            ways.append(1 + fewest(index, together - taken, alone, 0))
-        return min(ways)
+            # The batch that a trigger follows is closed: nothing may be added behind its back.
+            ways.append((1, least(index, together - taken, alone, 0)))
+        return min((calls + more, copies + 1) for calls, (more, copies) in ways)
 
-    return fewest(0, *shapes[0], 0) if shapes else 0
+    return least(0, *shapes[0], 0) if shapes else (0, 0)
 
 
 @given(shapes, st.randoms(use_true_random=False), st.sampled_from([(3, 4), (2, 5), (3, 9), (4, 2)]))
@@ -92,8 +95,9 @@ def test_every_packing_is_right_and_none_is_shorter(
             [part] = call
             assert 1 <= len(part.channels) <= trigger_size
             assert len(part.channels) == 1 or not any(map(goes_alone, part.channels))
-    # In as few calls as there can be.
-    assert len(calls) == fewest_calls(shapes, batch_size, trigger_size)
+    # In as few calls as there can be, and as few copies of the data in those.
+    cost = len(calls), sum(map(len, calls))
+    assert cost == least_cost(shapes, batch_size, trigger_size)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +125,11 @@ def test_every_packing_is_right_and_none_is_shorter(
 )
 def test_examples(shapes: list[Shape], calls: int) -> None:
     assert len(pack(make_events(shapes, lambda channels: None))) == calls
+
+
+def test_where_it_costs_no_call_data_goes_once_for_all_channels() -> None:
+    event = Event("e", ["a", "b", "c"])
+    assert pack([event]) == [[event]]
 
 
 def test_an_event_that_needs_no_splitting_goes_as_it_is() -> None:
