@@ -319,7 +319,7 @@ class _Address(NamedTuple):
 
 def _error_of_status(status: int, text: str) -> TransportError:
     """Make the error of an HTTP status. The service is quoted only on what concerns an event."""
-    if status == 429 or status >= 500:
+    if status in (408, 429) or status >= 500:
         return TransportUnavailable(f"Pusher answered {status}.")
     if status == 413:
         return PayloadTooLarge(f"Pusher answered 413: {text[:200]}")
@@ -329,8 +329,8 @@ def _error_of_status(status: int, text: str) -> TransportError:
         )
     if status == 403:
         return AccessRefused("Pusher answered 403: the app is disabled or over its quota.")
-    if status == 400:
-        return EventRejected(f"Pusher answered 400: {text[:200]}")
+    if status in (400, 422):  # 422 is what Laravel Reverb says
+        return EventRejected(f"Pusher answered {status}: {text[:200]}")
     return AccessRefused(f"Pusher answered {status}: check app_id, cluster, host, port and ssl.")
 
 
