@@ -14,11 +14,18 @@ from realtime_drf.events import Event
 
 @dataclass(frozen=True)
 class _Plan:
-    """Say how the events up to one go: in how many calls, the last with how many triggers."""
+    """Say how the events up to one go, and what it costs."""
 
     calls: int
+    copies: int
+    """How often data is sent: once a trigger, and once for each channel in a batch."""
     triggers: int = 0
+    """Of the last event."""
     before: _Plan | None = None
+
+    @property
+    def cost(self) -> tuple[int, int]:
+        return self.calls, self.copies
 
 
 def pack_calls(
@@ -29,6 +36,8 @@ def pack_calls(
     goes_alone: Callable[[str], bool],
 ) -> list[list[Event]]:
     """Return calls in order: a call of one event is a trigger, one of several a batch.
+
+    There are as few calls as can be, and the data is sent as few times as can be in those.
 
     Args:
         batch_size: events in a batch; each has one channel there.
@@ -53,26 +62,24 @@ class _Packing:
         The cheapest plan is found event by event, for each number of events that the batch left
         open may hold (0 if none is open): what comes later depends on nothing else.
         """
-        best: dict[int, _Plan] = {0: _Plan(calls=0)}
+        best = {0: _Plan(calls=0, copies=0)}
         for event in events:
             nxt: dict[int, _Plan] = {}
             together = sum(not self.goes_alone(channel) for channel in event.channels)
             for fill, plan in best.items():
-                for triggers in {
-                    0,
-                    together // self.trigger_size,
-                    -(-together // self.trigger_size),
-                }:
+                for triggers in range(-(-together // self.trigger_size) + 1):
                     rest = len(event.channels) - min(together, triggers * self.trigger_size)
                     room = -fill % self.batch_size
                     overflow = max(0, rest - room)
                     calls = plan.calls + triggers + -(-overflow // self.batch_size)
+                    copies = plan.copies + triggers + rest
                     # A trigger closes the open batch: what comes later must not overtake it.
                     new_fill = (overflow if triggers else fill + rest) % self.batch_size
-                    if new_fill not in nxt or calls < nxt[new_fill].calls:
-                        nxt[new_fill] = _Plan(calls, triggers, plan)
+                    new = _Plan(calls, copies, triggers, plan)
+                    if new_fill not in nxt or new.cost < nxt[new_fill].cost:
+                        nxt[new_fill] = new
             best = nxt
-        plan = min(best.values(), key=lambda plan: plan.calls)
+        plan = min(best.values(), key=lambda plan: plan.cost)
         chosen: list[int] = []
         while plan.before is not None:
             chosen.append(plan.triggers)

@@ -31,7 +31,15 @@ PAYLOAD_LIMIT: Final = 10_240
 """Bytes of data an event: https://pusher.com/docs/channels/server_api/http-api/#publishing-events."""
 
 _SOCKET_ID = re.compile(r"[0-9]+\.[0-9]+")
+_NAME_CHARACTERS = re.compile(r"[A-Za-z0-9_\-=@,.;]*")
 _KINDS_ALONE = (ChannelKind.ENCRYPTED, ChannelKind.USER)
+
+# An HTTP client resolves these when they stand between slashes, and the signature is lost.
+_NOT_IN_PATHS = (".", "..")
+
+# Idle connections to keep, for as many threads. The HTTP client's own number is 10: a pool of more
+# threads would open a connection for nearly every event, and log a warning.
+_POOL_SIZE = 100
 
 # The SDK's HTTP client logs every URL it calls, at level DEBUG, and the URL is signed.
 _url_filter = RedactingFilter()
@@ -137,8 +145,11 @@ class PusherTransport(BaseTransport):
 
         ``subscription_count`` is told where the option ``subscription_counting`` is on.
         """
+        kind = parse_channel_name(channel).kind
+        if kind is ChannelKind.USER or channel in _NOT_IN_PATHS:
+            raise self._unsupported(f"tell who is on {channel!r}")
         attributes = []
-        if parse_channel_name(channel).kind is ChannelKind.PRESENCE:
+        if kind is ChannelKind.PRESENCE:
             attributes.append("user_count")
         if self._subscription_counting:
             attributes.append("subscription_count")
@@ -147,6 +158,10 @@ class PusherTransport(BaseTransport):
 
     def occupied_channels(self, prefix: str = "") -> dict[str, ChannelInfo]:
         """Ask for the occupied channels; with a prefix of presence channels, user counts too."""
+        if prefix.startswith("#"):
+            raise self._unsupported("list the channels of users")
+        if not _NAME_CHARACTERS.fullmatch(prefix):
+            return {}  # no name starts so, and the SDK would not escape it
         params = {"filter_by_prefix": prefix} if prefix else {}
         if prefix.startswith("presence-"):
             params["info"] = "user_count"
@@ -159,6 +174,8 @@ class PusherTransport(BaseTransport):
     def disconnect_user(self, user_id: str) -> None:
         """End the connections on which the user has signed in."""
         build_channel_name(ChannelKind.USER, user_id)  # refuses what is no user id
+        if user_id in _NOT_IN_PATHS:
+            raise self._unsupported(f"disconnect the user {user_id!r}")
         # The SDK's own method leaves the app out of the path, and is answered 404.
         self._post(f"/users/{user_id}/terminate_connections", {})
 
@@ -218,6 +235,8 @@ class PusherTransport(BaseTransport):
         # The SDK trusts a list of authorities of 2021 and no other. A redirect would turn the POST
         # into a GET with a signature for another path.
         client.http.options = {"verify": True, "allow_redirects": False}
+        adapter_class = type(client.http.session.get_adapter(f"{client.scheme}://"))
+        client.http.session.mount(f"{client.scheme}://", adapter_class(pool_maxsize=_POOL_SIZE))
         return client
 
     def _body(self, event: Event, channel: str) -> dict[str, Any]:
@@ -300,7 +319,7 @@ class _Address(NamedTuple):
 
 def _error_of_status(status: int, text: str) -> TransportError:
     """Make the error of an HTTP status. The service is quoted only on what concerns an event."""
-    if status == 429 or status >= 500:
+    if status in (408, 429) or status >= 500:
         return TransportUnavailable(f"Pusher answered {status}.")
     if status == 413:
         return PayloadTooLarge(f"Pusher answered 413: {text[:200]}")
@@ -310,8 +329,8 @@ def _error_of_status(status: int, text: str) -> TransportError:
         )
     if status == 403:
         return AccessRefused("Pusher answered 403: the app is disabled or over its quota.")
-    if status == 400:
-        return EventRejected(f"Pusher answered 400: {text[:200]}")
+    if status in (400, 422):  # 422 is what Laravel Reverb says
+        return EventRejected(f"Pusher answered {status}: {text[:200]}")
     return AccessRefused(f"Pusher answered {status}: check app_id, cluster, host, port and ssl.")
 
 

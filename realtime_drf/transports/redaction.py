@@ -43,10 +43,15 @@ class Redactor:
 
 
 class RedactingFilter(logging.Filter):
-    """Take signatures and keys out of the URLs that an HTTP client logs."""
+    """Take signatures and keys out of the signed URLs that an HTTP client logs.
+
+    Others log through the same client: their records are left as they are.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = _redact_patterns(record.getMessage()), ()
+        message = record.getMessage()
+        if _PARAMETER.search(message):
+            record.msg, record.args = _redact_patterns(message), ()
         return True
 
 
