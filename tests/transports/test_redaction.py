@@ -45,11 +45,14 @@ def test_the_rest_of_a_text_stays(before: str, after: str) -> None:
     ids=repr,
 )
 def test_the_copy_of_an_exception_is_of_its_class_and_place(exc: Exception) -> None:
-    with pytest.raises(type(exc)) as caught:
+    def fail() -> None:
         try:
             raise RuntimeError("secret")
         except RuntimeError as cause:
             raise exc from cause
+
+    with pytest.raises(type(exc)) as caught:
+        fail()
     copy = Redactor(["secret"]).exception(caught.value)
     assert type(copy) is type(exc)
     assert copy.__traceback__ is exc.__traceback__
