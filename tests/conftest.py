@@ -12,7 +12,6 @@ from realtime_drf.backends import RealtimeBackend, registry
 from realtime_drf.transports import transports
 from tests.recording import PATH, RecordingTransport
 
-
 # Times say nothing on a busy machine. In CI every run tries the same examples, so that what fails
 # there fails again; elsewhere each run tries others.
 hypothesis.settings.register_profile(
