@@ -1,0 +1,175 @@
+"""Patterns of channel names: built forward from values, matched back, and compared.
+
+A pattern is segments joined by dots, ``boards.<slug:name>``. A segment is text with at most one of
+Django's path converters in it. No converter matches a dot, so names fall into segments in one way
+only, and a name matches only if its values build it again: ``007`` is not ``<int:pk>``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.urls.converters import get_converters
+
+from realtime_drf.exceptions import InvalidEvent
+
+_SEGMENT = re.compile(r"([^<>]*)(?:<(?:([^>:]+):)?([^>]+)>)?([^<>]*)")
+
+_SAMPLES: Mapping[str, tuple[str, ...]] = {
+    "int": ("0", "1", "10", "12"),
+    "str": ("0", "1", "a", "a-b", "00000000-0000-0000-0000-000000000000"),
+    "slug": ("0", "1", "a", "a-b", "00000000-0000-0000-0000-000000000000"),
+    "uuid": ("00000000-0000-0000-0000-000000000000",),
+}
+"""Values by which two segments with Django's converters are seen to overlap, if they do."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Hold one segment: text, a converter with its name, text. Without a converter, text alone."""
+
+    prefix: str
+    converter_name: str | None = None
+    parameter: str | None = None
+    suffix: str = ""
+
+    def match(self, text: str) -> Any:
+        """Return the value in a text, or raise ValueError if it is not one that builds the text."""
+        if self.converter_name is None:
+            if text != self.prefix:
+                raise ValueError
+            return None
+        end = len(text) - len(self.suffix)
+        middle = text[len(self.prefix) : end]
+        if text != f"{self.prefix}{middle}{self.suffix}" or not middle:
+            raise ValueError
+        value = self._parse(middle)
+        if self.build(value) != text:
+            raise ValueError
+        return value
+
+    def build(self, value: Any) -> str:
+        """Return the text of a value, or raise ValueError if it would not be read as that value."""
+        if self.converter_name is None:
+            return self.prefix
+        text = str(self._converter.to_url(value))
+        if self._parse(text) != value:
+            raise ValueError
+        return f"{self.prefix}{text}{self.suffix}"
+
+    def overlaps(self, other: Segment) -> bool:
+        """Tell whether a text may match both. Of converters of one's own, that is supposed."""
+        prefix = max(self.prefix, other.prefix, key=len)
+        suffix = max(self.suffix, other.suffix, key=len)
+        if self.converter_name is None or other.converter_name is None:
+            texts = [each.prefix for each in (self, other) if each.converter_name is None]
+            return all(each.matches(text) for each in (self, other) for text in texts)
+        if not (prefix.startswith(self.prefix) and prefix.startswith(other.prefix)):
+            return False
+        if not (suffix.endswith(self.suffix) and suffix.endswith(other.suffix)):
+            return False
+        names = {self.converter_name, other.converter_name}
+        if not names <= set(_SAMPLES):
+            return True
+        samples = {"", *(sample for name in names for sample in _SAMPLES[name])}
+        texts = [f"{prefix}{sample}{suffix}" for sample in sorted(samples)]
+        return any(self.matches(text) and other.matches(text) for text in texts)
+
+    def matches(self, text: str) -> bool:
+        """Tell whether a text is one of this segment's."""
+        try:
+            self.match(text)
+        except ValueError:
+            return False
+        return True
+
+    @property
+    def _converter(self) -> Any:
+        return get_converters()[self.converter_name or ""]
+
+    def _parse(self, text: str) -> Any:
+        if "." in text or not re.fullmatch(self._converter.regex, text):
+            raise ValueError
+        return self._converter.to_python(text)
+
+
+class Pattern:
+    """Build the base of channel names, which is what follows their prefix, and match it."""
+
+    def __init__(self, route: str) -> None:
+        self.route = route
+        self.segments = tuple(_parse_segment(part, route) for part in route.split("."))
+        self.parameters = tuple(each.parameter for each in self.segments if each.parameter)
+        if len(set(self.parameters)) < len(self.parameters):
+            raise ImproperlyConfigured(f"pattern {route!r} names a parameter twice.")
+
+    def __repr__(self) -> str:
+        return f"Pattern({self.route!r})"
+
+    def build(self, values: Mapping[str, Any]) -> str:
+        """Return the base of a name; raise InvalidEvent for values that it would not give back."""
+        if set(values) != set(self.parameters):
+            wanted = ", ".join(self.parameters) or "nothing"
+            given = ", ".join(values) or "nothing"
+            raise InvalidEvent(f"Pattern {self.route!r} takes {wanted}, not {given}.")
+        return ".".join(self._build_segments(values))
+
+    def match(self, base: str) -> dict[str, Any] | None:
+        """Return the values that build this base, or None if there are none."""
+        texts = base.split(".")
+        if len(texts) != len(self.segments):
+            return None
+        values: dict[str, Any] = {}
+        for segment, text in zip(self.segments, texts, strict=True):
+            try:
+                value = segment.match(text)
+            except ValueError:
+                return None
+            if segment.parameter is not None:
+                values[segment.parameter] = value
+        return values
+
+    def overlaps(self, other: Pattern) -> bool:
+        """Tell whether some name may match both."""
+        if len(self.segments) != len(other.segments):
+            return False
+        pairs = zip(self.segments, other.segments, strict=True)
+        return all(mine.overlaps(theirs) for mine, theirs in pairs)
+
+    def _build_segments(self, values: Mapping[str, Any]) -> Iterator[str]:
+        for segment in self.segments:
+            value = values.get(segment.parameter or "")
+            try:
+                yield segment.build(value)
+            except (ValueError, TypeError, AttributeError):
+                raise InvalidEvent(
+                    f"Pattern {self.route!r}: {segment.parameter}={value!r} is no value that "
+                    f"<{segment.converter_name}:{segment.parameter}> gives back."
+                ) from None
+
+
+def _parse_segment(text: str, route: str) -> Segment:
+    match = _SEGMENT.fullmatch(text)
+    if match is None:
+        raise ImproperlyConfigured(
+            f"pattern {route!r}: {text!r} is not text with at most one <converter:name>."
+        )
+    prefix, converter_name, parameter, suffix = match.groups()
+    if parameter is None:
+        return Segment(prefix)
+    converter_name = converter_name or "str"
+    if converter_name not in get_converters():
+        raise ImproperlyConfigured(
+            f"pattern {route!r}: {converter_name!r} is no converter that Django knows."
+        )
+    if converter_name == "path":
+        raise ImproperlyConfigured(
+            f"pattern {route!r}: <path:{parameter}> would match several segments; use <str:…>."
+        )
+    if not parameter.isidentifier():
+        raise ImproperlyConfigured(f"pattern {route!r}: {parameter!r} is no name of a parameter.")
+    return Segment(prefix, converter_name, parameter, suffix)
