@@ -6,7 +6,7 @@ permissions do not: the channels decide.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.http import Http404
 from rest_framework import parsers, renderers
@@ -15,7 +15,6 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer
 
 from realtime_drf.authorization import decide, identify
 from realtime_drf.conf import DEFAULT_ALIAS
@@ -50,7 +49,7 @@ class TransportView(GenericAPIView[Any]):
 class ChannelAuthorizationView(TransportView):
     """Authorize subscriptions: one channel, or many with a result for each."""
 
-    serializer_class: ClassVar[type[BaseSerializer[Any]]] = ChannelAuthorizationSerializer
+    serializer_class = ChannelAuthorizationSerializer
 
     def answer(self, request: Request, transport: Any) -> Answer:
         asked = transport.read_authorization(_posted(request))
@@ -61,7 +60,7 @@ class ChannelAuthorizationView(TransportView):
 class UserAuthenticationView(TransportView):
     """Sign in the request's user on the client's connection."""
 
-    serializer_class: ClassVar[type[BaseSerializer[Any]]] = UserAuthenticationSerializer
+    serializer_class = UserAuthenticationSerializer
 
     def answer(self, request: Request, transport: Any) -> Answer:
         socket_id = transport.read_user_authentication(_posted(request))
