@@ -10,8 +10,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
-from urllib.parse import unquote, urlsplit
+from typing import Any, Final
 
 from realtime_drf.events import Event
 from realtime_drf.exceptions import (
@@ -25,6 +24,7 @@ from realtime_drf.exceptions import (
 from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_name
 from realtime_drf.transports.base import BaseTransport, ChannelInfo, Limits
 from realtime_drf.transports.packing import pack_calls
+from realtime_drf.transports.pusher_address import Address, read_url
 from realtime_drf.transports.redaction import RedactingFilter, Redactor
 
 PAYLOAD_LIMIT: Final = 10_240
@@ -86,10 +86,12 @@ class PusherTransport(BaseTransport):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        address = _Address(None if app_id is None else str(app_id), key, secret, host, port, ssl)
+        address = Address(None if app_id is None else str(app_id), key, secret, host, port, ssl)
         if url or not (app_id or key or secret):
-            address = address.completed_from(self._read_url(url))
-        self._check_credentials(address)
+            address = address.completed_from(read_url(url, alias=self.alias))
+        address.check(alias=self.alias)
+        self._check_number("timeout", timeout, int | float)
+        self._check_number("payload_limit", payload_limit, int)
         self.app_id = address.app_id
         self.limits = Limits(
             payload_bytes=payload_limit, channels_per_event=100, events_per_call=10
@@ -101,7 +103,7 @@ class PusherTransport(BaseTransport):
         )
         self._client_options = {
             **address._asdict(),
-            "ssl": address.ssl is not False,
+            "ssl": True if address.ssl is None else address.ssl,
             "cluster": cluster,
             "timeout": timeout,
             "encryption_master_key_base64": encryption_master_key_base64,
@@ -184,40 +186,9 @@ class PusherTransport(BaseTransport):
 
     # Settings
 
-    def _read_url(self, url: str | None) -> _Address:
-        source = "option 'url'" if url else "environment variable PUSHER_URL"
-        url = url or os.environ.get("PUSHER_URL")
-        if not url:
-            return _Address()
-        try:
-            parts = urlsplit(url)
-            match = re.fullmatch(r"/apps/([0-9]+)/?", parts.path)
-            port = parts.port
-        except ValueError:
-            match = port = None
-        if match is None or parts.scheme not in ("http", "https") or not parts.hostname:
-            # Without the URL itself, which holds the secret.
-            raise InvalidTransport(
-                f"{source} is not of the form https://key:secret@host/apps/app_id.",
-                alias=self.alias,
-            )
-        return _Address(
-            app_id=match[1],
-            key=unquote(parts.username or "") or None,
-            secret=unquote(parts.password or "") or None,
-            host=parts.hostname,
-            port=port,
-            ssl=parts.scheme == "https",
-        )
-
-    def _check_credentials(self, address: _Address) -> None:
-        credentials = {"app_id": address.app_id, "key": address.key, "secret": address.secret}
-        if missing := [repr(name) for name, value in credentials.items() if not value]:
-            raise InvalidTransport(
-                f"OPTIONS need {' and '.join(missing)} (or 'url', or the environment variable "
-                f"PUSHER_URL).",
-                alias=self.alias,
-            )
+    def _check_number(self, option: str, value: Any, kind: Any) -> None:
+        if not isinstance(value, kind) or value <= 0:
+            raise InvalidTransport(f"{option!r} must be a number above 0.", alias=self.alias)
 
     # The SDK
 
@@ -300,21 +271,6 @@ class PusherTransport(BaseTransport):
         if isinstance(answer, dict) and isinstance(answer.get("code"), int):
             return _error_of_status(answer["code"], self._redactor.text(str(answer["error"])))
         return TransportUnavailable("Pusher answered 200, but not in its own words.")
-
-
-class _Address(NamedTuple):
-    """Hold what names an app and where it lives."""
-
-    app_id: str | None = None
-    key: str | None = None
-    secret: str | None = None
-    host: str | None = None
-    port: int | None = None
-    ssl: bool | None = None
-
-    def completed_from(self, other: _Address) -> _Address:
-        """Take from another what this one does not say."""
-        return other._replace(**{k: v for k, v in self._asdict().items() if v is not None})
 
 
 def _error_of_status(status: int, text: str) -> TransportError:

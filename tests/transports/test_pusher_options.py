@@ -1,0 +1,247 @@
+"""The options of the Pusher transport: what they mean, and what is said of wrong ones."""
+
+from __future__ import annotations
+
+import base64
+import sys
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pytest_django import Settings
+
+from realtime_drf import Event
+from realtime_drf.exceptions import InvalidTransport, MissingDependency
+from realtime_drf.transports import transports
+from tests.services.pusher_http import PusherService
+from tests.transports.conftest import MakePusher, options_for
+
+if TYPE_CHECKING:
+    from realtime_drf.transports.pusher import PusherTransport
+
+pytest.importorskip("pusher")
+
+CREDENTIALS = {"app_id": "4711", "key": "test-key", "secret": "test-secret"}
+
+
+@pytest.fixture(autouse=True)
+def _without_pusher_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PUSHER_URL", raising=False)
+
+
+def make(**options: Any) -> PusherTransport:
+    from realtime_drf.transports.pusher import PusherTransport
+
+    return PusherTransport(**options)
+
+
+def base_url(transport: PusherTransport) -> str:
+    client = transport._client
+    return f"{client.scheme}://{client.host}:{client.port}"
+
+
+def configured(settings: Settings, **options: Any) -> Any:
+    settings.REALTIME_TRANSPORTS = {
+        "live": {
+            "TRANSPORT": "realtime_drf.transports.pusher.PusherTransport",
+            "OPTIONS": options,
+        }
+    }
+    return transports["live"]
+
+
+def url_of(service: PusherService) -> str:
+    return (
+        f"http://{service.key}:{service.secret}@{service.host}:{service.port}/apps/{service.app_id}"
+    )
+
+
+# Where an app lives
+
+
+@pytest.mark.parametrize(
+    ("options", "address"),
+    [
+        ({}, "https://api.pusherapp.com:443"),
+        ({"cluster": "eu"}, "https://api-eu.pusher.com:443"),
+        ({"cluster": "eu", "ssl": False}, "http://api-eu.pusher.com:80"),
+        ({"host": "ws.example.com"}, "https://ws.example.com:443"),
+        ({"host": "ws.example.com", "port": 6001}, "https://ws.example.com:6001"),
+        ({"host": "ws.example.com", "ssl": False}, "http://ws.example.com:80"),
+        ({"host": "ws.example.com", "port": 6001, "ssl": False}, "http://ws.example.com:6001"),
+        ({"app_id": 4711}, "https://api.pusherapp.com:443"),
+    ],
+    ids=repr,
+)
+def test_an_address_from_options(options: dict[str, Any], address: str) -> None:
+    transport = make(**{**CREDENTIALS, **options})
+    assert base_url(transport) == address
+    assert transport.app_id == "4711"
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("https://k:s@api-eu.pusher.com/apps/12", "https://api-eu.pusher.com:443"),
+        ("http://k:s@api.pusherapp.com/apps/12", "http://api.pusherapp.com:80"),
+        ("https://k:s@ws.example.com:6001/apps/12/", "https://ws.example.com:6001"),
+        ("http://k:s@[::1]:6001/apps/12", "http://[::1]:6001"),
+    ],
+)
+def test_an_address_from_a_url(monkeypatch: pytest.MonkeyPatch, url: str, address: str) -> None:
+    assert base_url(make(url=url)) == address
+    monkeypatch.setenv("PUSHER_URL", url)
+    transport = make()
+    assert (base_url(transport), transport.app_id) == (address, "12")
+
+
+def test_credentials_of_a_url_may_be_escaped() -> None:
+    client = make(url="https://k%3A%2F:s%40%23@example.com/apps/1")._client
+    assert (client.key, client.secret) == ("k:/", "s@#")
+
+
+def test_options_go_before_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "https://k:s@example.com/apps/1"
+    assert base_url(make(url=url, port=6001, ssl=False)) == "http://example.com:6001"
+    assert make(url=url, app_id=2).app_id == "2"
+    # And the environment, which may be meant for another program, last of all.
+    monkeypatch.setenv("PUSHER_URL", url)
+    assert base_url(make(**CREDENTIALS)) == "https://api.pusherapp.com:443"
+    assert make(url="https://k:s@other.example.com/apps/3").app_id == "3"
+
+
+@pytest.mark.parametrize("way", ["options", "url", "PUSHER_URL", "number"])
+def test_an_app_is_reached_however_it_is_named(
+    pusher_service: PusherService,
+    make_pusher: MakePusher,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+) -> None:
+    url = url_of(pusher_service)
+    match way:
+        case "options":
+            transport = make_pusher(pusher_service)
+        case "number":
+            transport = make_pusher(pusher_service, app_id=int(pusher_service.app_id))
+        case "url":
+            transport = make(url=url)
+        case _:
+            monkeypatch.setenv("PUSHER_URL", url)
+            transport = make()
+    transport.send([Event("a", "x")])
+    transport.close()
+    assert len(pusher_service.received) == 1
+
+
+def test_it_waits_five_seconds_by_default() -> None:
+    assert make(**CREDENTIALS)._client.timeout == 5
+    assert make(**CREDENTIALS, timeout=0.5)._client.timeout == 0.5
+
+
+def test_encryption_is_offered_with_a_master_key_only() -> None:
+    assert not make(**CREDENTIALS).supports_encryption
+    key = base64.b64encode(b"k" * 32).decode()
+    assert make(**CREDENTIALS, encryption_master_key_base64=key).supports_encryption
+
+
+def test_a_transport_shows_nothing_but_its_alias() -> None:
+    transport = make(**CREDENTIALS, alias="live")
+    assert repr(transport) == str(transport) == "<PusherTransport 'live'>"
+
+
+# What is said of wrong options
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "OPTIONS need 'app_id' and 'key' and 'secret' (or 'url', or the environment"),
+        ({**CREDENTIALS, "secret": ""}, "OPTIONS need 'secret' (or"),
+        ({"key": "test-key", "secret": "test-secret"}, "OPTIONS need 'app_id' (or"),
+        ({"url": "https://example.com/apps/1"}, "OPTIONS need 'key' and 'secret' (or"),
+        (
+            {**CREDENTIALS, "clutser": "eu"},
+            "PusherTransport has no option 'clutser'; it has: app_id, cluster, encryption_master_",
+        ),
+        ({**CREDENTIALS, "clutser": "eu"}, "Did you mean 'cluster'?"),
+        ({**CREDENTIALS, "app_id": "my-app"}, "Invalid app id"),
+        ({**CREDENTIALS, "port": "443"}, "port should be an integer"),
+        ({**CREDENTIALS, "ssl": "yes"}, "SSL should be a boolean"),
+        ({**CREDENTIALS, "timeout": "5"}, "timeout"),
+        ({**CREDENTIALS, "timeout": None}, "timeout"),
+        ({**CREDENTIALS, "timeout": 0}, "timeout"),
+        ({**CREDENTIALS, "timeout": -1}, "timeout"),
+        ({**CREDENTIALS, "payload_limit": "10240"}, "payload_limit"),
+    ],
+    ids=repr,
+)
+def test_a_wrong_option_is_said_with_its_alias_and_the_mend(
+    settings: Settings, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InvalidTransport) as caught:
+        configured(settings, **options)
+    assert str(caught.value).startswith("REALTIME_TRANSPORTS['live']: ")
+    assert words in str(caught.value)
+    assert "test-secret" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "test-key:test-secret",
+        "https://test-key:test-secret@/apps/1",
+        "https://test-key:test-secret@example.com",
+        "https://test-key:test-secret@example.com/apps/",
+        "https://test-key:test-secret@example.com/apps/one",
+        "https://test-key:test-secret@example.com/apps/1/events",
+        "https://test-key:test-secret/with-a-slash@example.com/apps/1",
+        "https://test-key:test-secret@example.com:port/apps/1",
+        "https://test-key:test-secret@[example.com/apps/1",
+        "ws://test-key:test-secret@example.com/apps/1",
+    ],
+)
+@pytest.mark.parametrize("source", ["option 'url'", "environment variable PUSHER_URL"])
+def test_a_wrong_url_is_named_and_not_shown(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, url: str, source: str
+) -> None:
+    options = {"url": url} if source == "option 'url'" else {}
+    if not options:
+        monkeypatch.setenv("PUSHER_URL", url)
+    with pytest.raises(InvalidTransport) as caught:
+        configured(settings, **options)
+    assert str(caught.value) == (
+        f"REALTIME_TRANSPORTS['live']: {source} is not of the form "
+        f"https://key:secret@host/apps/app_id."
+    )
+    assert "test-" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    "master_key", ["", "too-short", "bm90IDMyIGJ5dGVz", "not base64 at all!", "Ä" * 44]
+)
+def test_a_wrong_master_key_is_named_and_not_shown(settings: Settings, master_key: str) -> None:
+    with pytest.raises(InvalidTransport, match="encryption_master_key_base64 must be") as caught:
+        configured(settings, **CREDENTIALS, encryption_master_key_base64=master_key)
+    if master_key:
+        assert master_key not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_missing_sdk_says_what_to_install(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pusher", None)
+    with pytest.raises(MissingDependency) as caught:
+        configured(settings, **CREDENTIALS)
+    assert str(caught.value).startswith(
+        "REALTIME_TRANSPORTS['live']: PusherTransport needs its SDK: "
+        "pip install realtime-drf[pusher]"
+    )
+
+
+def test_options_of_a_configured_transport_reach_the_service(
+    settings: Settings, pusher_service: PusherService
+) -> None:
+    transport = configured(settings, **options_for(pusher_service))
+    transport.send([Event("a", "x")])
+    transport.close()
+    assert len(pusher_service.received) == 1
