@@ -8,7 +8,8 @@ only, and a name matches only if its values build it again: ``007`` is not ``<in
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+import string
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +20,21 @@ from realtime_drf.exceptions import InvalidEvent
 
 _SEGMENT = re.compile(r"([^<>]*)(?:<(?:([^>:]+):)?([^>]+)>)?([^<>]*)")
 
-_SAMPLES: Mapping[str, tuple[str, ...]] = {
-    "int": ("0", "1", "10", "12"),
-    "str": ("0", "1", "a", "a-b", "00000000-0000-0000-0000-000000000000"),
-    "slug": ("0", "1", "a", "a-b", "00000000-0000-0000-0000-000000000000"),
-    "uuid": ("00000000-0000-0000-0000-000000000000",),
+# What one of Django's converters matches, as alternatives of letters in a row; `True` behind a set
+# of letters says that any number of them may follow. Of converters of one's own everything is
+# supposed.
+_Letters = tuple[frozenset[str], bool]
+_DIGITS = frozenset(string.digits)
+_SLUG = _DIGITS | set(string.ascii_letters) | set("-_")
+_TEXT = _SLUG | set("=@,;")
+_HEX = frozenset(string.digits + "abcdef")
+_UUID = "-".join("x" * length for length in (8, 4, 4, 4, 12))
+_LANGUAGES: Mapping[str, Sequence[Sequence[_Letters]]] = {
+    "int": [[(frozenset("0"), False)], [(_DIGITS - {"0"}, False), (_DIGITS, True)]],
+    "slug": [[(_SLUG, False), (_SLUG, True)]],
+    "str": [[(_TEXT, False), (_TEXT, True)]],
+    "uuid": [[(_HEX if place == "x" else frozenset("-"), False) for place in _UUID]],
 }
-"""Values by which two segments with Django's converters are seen to overlap, if they do."""
 
 
 @dataclass(frozen=True)
@@ -62,30 +71,16 @@ class Segment:
         return f"{self.prefix}{text}{self.suffix}"
 
     def overlaps(self, other: Segment) -> bool:
-        """Tell whether a text may match both. Of converters of one's own, that is supposed."""
-        prefix = max(self.prefix, other.prefix, key=len)
-        suffix = max(self.suffix, other.suffix, key=len)
-        if self.converter_name is None or other.converter_name is None:
-            texts = [each.prefix for each in (self, other) if each.converter_name is None]
-            return all(each.matches(text) for each in (self, other) for text in texts)
-        if not (prefix.startswith(self.prefix) and prefix.startswith(other.prefix)):
-            return False
-        if not (suffix.endswith(self.suffix) and suffix.endswith(other.suffix)):
-            return False
-        names = {self.converter_name, other.converter_name}
-        if not names <= set(_SAMPLES):
-            return True
-        samples = {"", *(sample for name in names for sample in _SAMPLES[name])}
-        texts = [f"{prefix}{sample}{suffix}" for sample in sorted(samples)]
-        return any(self.matches(text) and other.matches(text) for text in texts)
+        """Tell whether a text may match both."""
+        return any(_intersect(one, two) for one in self._language() for two in other._language())
 
-    def matches(self, text: str) -> bool:
-        """Tell whether a text is one of this segment's."""
-        try:
-            self.match(text)
-        except ValueError:
-            return False
-        return True
+    def _language(self) -> Iterator[list[_Letters]]:
+        prefix, suffix = _spell(self.prefix), _spell(self.suffix)
+        if self.converter_name is None:
+            yield prefix
+            return
+        for alternative in _LANGUAGES.get(self.converter_name, _LANGUAGES["str"]):
+            yield [*prefix, *alternative, *suffix]
 
     @property
     def _converter(self) -> Any:
@@ -150,6 +145,32 @@ class Pattern:
                     f"Pattern {self.route!r}: {segment.parameter}={value!r} is no value that "
                     f"<{segment.converter_name}:{segment.parameter}> gives back."
                 ) from None
+
+
+def _spell(text: str) -> list[_Letters]:
+    return [(frozenset(letter), False) for letter in text]
+
+
+def _intersect(one: Sequence[_Letters], two: Sequence[_Letters]) -> bool:
+    """Tell whether some text is spelt by both: walk through both at once, in every way."""
+    seen = set()
+    waiting = [(0, 0)]
+    while waiting:
+        place = i, j = waiting.pop()
+        if place in seen:
+            continue
+        seen.add(place)
+        if i == len(one) and j == len(two):
+            return True
+        (mine, mine_repeats) = one[i] if i < len(one) else (frozenset[str](), False)
+        (theirs, theirs_repeat) = two[j] if j < len(two) else (frozenset[str](), False)
+        if mine_repeats:
+            waiting.append((i + 1, j))
+        if theirs_repeat:
+            waiting.append((i, j + 1))
+        if mine & theirs:
+            waiting.append((i + (not mine_repeats), j + (not theirs_repeat)))
+    return False
 
 
 def _parse_segment(text: str, route: str) -> Segment:
