@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import re
+from base64 import b64decode
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -22,15 +23,15 @@ from realtime_drf.exceptions import (
     TransportUnavailable,
 )
 from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_name
-from realtime_drf.transports.base import BaseTransport, ChannelInfo, Limits
+from realtime_drf.transports.base import ChannelInfo, Limits
 from realtime_drf.transports.packing import pack_calls
 from realtime_drf.transports.pusher_address import Address, read_url
 from realtime_drf.transports.redaction import RedactingFilter, Redactor
+from realtime_drf.transports.signatures import Signer, SigningTransport
 
 PAYLOAD_LIMIT: Final = 10_240
 """Bytes of data an event: https://pusher.com/docs/channels/server_api/http-api/#publishing-events."""
 
-_SOCKET_ID = re.compile(r"[0-9]+\.[0-9]+")
 _NAME_CHARACTERS = re.compile(r"[A-Za-z0-9_\-=@,.;]*")
 _KINDS_ALONE = (ChannelKind.ENCRYPTED, ChannelKind.USER)
 
@@ -45,7 +46,7 @@ _POOL_SIZE = 100
 _url_filter = RedactingFilter()
 
 
-class PusherTransport(BaseTransport):
+class PusherTransport(SigningTransport):
     """Send events through Pusher's HTTP API with its Python SDK.
 
     One HTTP client a process keeps its connections open; threads share it and a forked child makes
@@ -63,7 +64,6 @@ class PusherTransport(BaseTransport):
         subscription_counting: the app has it enabled, so that `channel_info` may ask for it.
     """
 
-    supports_exclusion = True
     supports_user_events = True
     supports_channel_info = True
     supports_disconnecting_users = True
@@ -110,6 +110,12 @@ class PusherTransport(BaseTransport):
         }
         self._sdk = self.require("pusher", extra="pusher")
         self._pid_and_client = (os.getpid(), self._make_client())
+        # After the client, which refuses a malformed master key.
+        self.signer = Signer(
+            address.key or "",
+            address.secret or "",
+            b64decode(encryption_master_key_base64) if encryption_master_key_base64 else None,
+        )
         logging.getLogger("urllib3.connectionpool").addFilter(_url_filter)
 
     def pack(self, events: Sequence[Event]) -> Iterable[Sequence[Event]]:
@@ -138,9 +144,6 @@ class PusherTransport(BaseTransport):
         if any(parse_channel_name(name).kind is ChannelKind.ENCRYPTED for name in event.channels):
             return _encrypted_size(size)
         return size
-
-    def is_socket_id(self, token: str) -> bool:
-        return _SOCKET_ID.fullmatch(token) is not None
 
     def channel_info(self, channel: str) -> ChannelInfo:
         """Ask who is on a channel; presence channels tell ``user_count``.
