@@ -24,11 +24,21 @@ from realtime_drf.serializers import ChannelAuthorizationSerializer, UserAuthent
 from realtime_drf.transports import transports
 
 
+class JSONParser(parsers.JSONParser):
+    """Refuse JSON that is nested too deeply to be read, as malformed."""
+
+    def parse(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().parse(*args, **kwargs)
+        except RecursionError as exc:
+            raise ParseError("JSON parse error: nested too deeply") from exc
+
+
 class TransportView(GenericAPIView[Any]):
     """Hand what a client posts to the transport of the URL's alias, and answer what it says."""
 
     permission_classes = (AllowAny,)
-    parser_classes = (parsers.FormParser, parsers.MultiPartParser, parsers.JSONParser)
+    parser_classes = (parsers.FormParser, parsers.MultiPartParser, JSONParser)
     renderer_classes = (renderers.JSONRenderer,)
     throttle_scope = "realtime"
 

@@ -7,7 +7,9 @@ import pytest
 from pytest_django import Settings
 
 from realtime_drf.backends import RealtimeBackend, registry
+from realtime_drf.channels import registry as channel_registry
 from realtime_drf.transports import transports
+from tests.policies import POLICIES
 from tests.recording import PATH, RecordingTransport
 
 
@@ -22,10 +24,18 @@ def recording(settings: Settings) -> RecordingTransport:
 
 @pytest.fixture(autouse=True)
 def _keep_registry() -> Iterator[None]:
-    """Forget the backends that a test defines."""
+    """Forget the backends and channels that a test defines."""
     before = {model: list(backends) for model, backends in registry._backends.items()}
+    channels, users = list(channel_registry.channels), list(channel_registry.user_channels)
     yield
     registry._backends = before
+    channel_registry.channels, channel_registry.user_channels = channels, users
+
+
+@pytest.fixture
+def policies() -> None:
+    """Have the policies of `tests.policies` and no others."""
+    channel_registry.channels = list(POLICIES)
 
 
 @pytest.fixture

@@ -13,10 +13,18 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.sessions",
     "rest_framework",
     "realtime_drf",
     "tests.todos",
 ]
+
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
+# Users are made in many tests, and nobody's password is worth the time of a good hash.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 DATABASES: dict[str, dict[str, Any]] = {
     alias: {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
