@@ -84,6 +84,12 @@ class Channel:
             cls._parsed_pattern = Pattern(cls.pattern)
         return cls._parsed_pattern
 
+    @classmethod
+    def check_pattern(cls) -> None:
+        """Raise ImproperlyConfigured or InvalidEvent if the pattern can make no legal name."""
+        base = cls.get_pattern().get_example()
+        build_channel_name(cls.kind, base, cache=cls.cache)
+
     _parsed_pattern: ClassVar[Pattern]
 
 
@@ -110,6 +116,12 @@ class PrivateChannel(Channel):
         Asks each by default; write it where one query can answer for all.
         """
         return [channel for channel in channels if channel._ask(request)]
+
+    @classmethod
+    def has_policy(cls) -> bool:
+        """Tell whether the class says who may subscribe."""
+        asks_each = cls.authorize_many.__func__ is PrivateChannel.authorize_many.__func__  # type: ignore[attr-defined]
+        return not asks_each or cls.authorize is not PrivateChannel.authorize
 
     def _ask(self, request: Any) -> bool:
         answer = self.authorize(request, **self.kwargs)

@@ -5,13 +5,20 @@ E001      an entry of REALTIME_TRANSPORTS, its class, options or delivery is wro
 E002      no transport is configured as "default"
 E003      a transport that is for development is the default (``check --deploy`` only)
 E004      REALTIME_BACKENDS_MODULE is not the name of a module
+E006      a channel's pattern is malformed, or makes names that no transport could carry
+E007      the patterns of two channel classes overlap
+E008      a private channel does not say who may subscribe
+E009      a permission class that cannot work on a channel
+E010      several classes want to decide on signing in
 W001      REALTIME_BACKENDS_MODULE is set, and no installed app has such a module
 W002      a backend has no serializer, so that only a view can make its payload
+W005      a channel that the default transport cannot serve
 ========  ======================================================================================
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,10 +26,14 @@ from django.apps import apps
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import module_has_submodule
+from rest_framework.permissions import DjangoModelPermissions
 
 from realtime_drf.backends import RealtimeBackend, registry
+from realtime_drf.channels import Channel, EncryptedChannel, PrivateChannel
+from realtime_drf.channels import registry as channel_registry
 from realtime_drf.conf import DEFAULT_ALIAS, configs, get_aliases, get_chosen_backends_module
 from realtime_drf.delivery import deliveries
+from realtime_drf.exceptions import InvalidEvent
 from realtime_drf.transports import transports
 from realtime_drf.transports.base import BaseTransport
 
@@ -31,7 +42,7 @@ TAG = "realtime_drf"
 
 def register() -> None:
     """Make the checks known to Django."""
-    for check in (check_transports, check_backends):
+    for check in (check_transports, check_backends, check_channels):
         checks.register(check, TAG)
     checks.register(check_deployment, TAG, deploy=True)
 
@@ -57,6 +68,14 @@ def check_transports(**kwargs: Any) -> list[checks.CheckMessage]:
 def check_backends(**kwargs: Any) -> list[checks.CheckMessage]:
     """Look for a module of backends that nobody has, and for backends without a payload."""
     return [*_check_backends_module(), *_check_serializers()]
+
+
+def check_channels(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Look at every channel class: its pattern, its policy, and whether others claim its names."""
+    messages = [message for cls in channel_registry for message in _check_channel(cls)]
+    if not messages:  # what follows needs patterns that can be read
+        messages = [*_check_overlaps(), *_check_abilities()]
+    return [*messages, *_check_user_channels()]
 
 
 def check_deployment(**kwargs: Any) -> list[checks.CheckMessage]:
@@ -114,6 +133,82 @@ def _check_serializers() -> Iterator[checks.CheckMessage]:
                 obj=type(backend),
                 id=f"{TAG}.W002",
             )
+
+
+def _check_channel(cls: type[Channel]) -> Iterator[checks.CheckMessage]:
+    try:
+        cls.check_pattern()
+    except (ImproperlyConfigured, InvalidEvent) as exc:
+        yield checks.Error(f"{cls.__qualname__}: {exc}", obj=cls, id=f"{TAG}.E006")
+    if issubclass(cls, PrivateChannel) and not cls.has_policy():
+        yield checks.Error(
+            f"{cls.__qualname__} has no authorize().",
+            hint="Nobody may subscribe until it says who may.",
+            obj=cls,
+            id=f"{TAG}.E008",
+        )
+    for permission in cls.permission_classes:
+        if problem := _find_problem(permission):
+            yield checks.Error(
+                f"{cls.__qualname__}: {problem}",
+                hint="Permissions are asked whether the request's user may subscribe.",
+                obj=cls,
+                id=f"{TAG}.E009",
+            )
+
+
+def _find_problem(permission: Any) -> str | None:
+    if not callable(permission):
+        return f"{permission!r} is no permission class."
+    if isinstance(permission, type) and issubclass(permission, DjangoModelPermissions):
+        return f"{permission.__name__} asks a view for its queryset, and a channel has none."
+    return None
+
+
+def _check_overlaps() -> Iterator[checks.CheckMessage]:
+    for one, other in itertools.combinations(channel_registry, 2):
+        same_prefix = (one.kind, one.cache) == (other.kind, other.cache)
+        if same_prefix and one.get_pattern().overlaps(other.get_pattern()):
+            yield checks.Error(
+                f"A name can match both {one.__qualname__} ({one.pattern}) and "
+                f"{other.__qualname__} ({other.pattern}).",
+                hint="Nobody gets a channel that two classes claim: begin one with another word.",
+                obj=one,
+                id=f"{TAG}.E007",
+            )
+
+
+def _check_user_channels() -> Iterator[checks.CheckMessage]:
+    if len(channel_registry.user_channels) > 1:
+        names = ", ".join(cls.__qualname__ for cls in channel_registry.user_channels)
+        yield checks.Error(
+            f"Several subclasses of UserChannel: {names}.",
+            hint="Only one can decide on signing in.",
+            id=f"{TAG}.E010",
+        )
+
+
+def _check_abilities() -> Iterator[checks.CheckMessage]:
+    """Compare the channels that there are with what the default transport can do."""
+    try:
+        transport = transports[DEFAULT_ALIAS]
+    except ImproperlyConfigured:
+        return  # check_transports says so
+    if not isinstance(transport, BaseTransport):
+        return
+    for cls in channel_registry:
+        if issubclass(cls, PrivateChannel) and not transport.supports_authorization:
+            inability = "authorize subscriptions"
+        elif issubclass(cls, EncryptedChannel) and not transport.supports_encryption:
+            inability = "encrypt"
+        else:
+            continue
+        yield checks.Warning(
+            f"{cls.__qualname__}: {type(transport).__name__} cannot {inability}.",
+            hint="As REALTIME_TRANSPORTS['default'] is now, nobody hears this channel.",
+            obj=cls,
+            id=f"{TAG}.W005",
+        )
 
 
 _has_module: Callable[[Any, str], bool] = module_has_submodule

@@ -74,6 +74,10 @@ class Segment:
         """Tell whether a text may match both."""
         return any(_intersect(one, two) for one in self._language() for two in other._language())
 
+    def get_example(self) -> str:
+        """Return some text of this segment; of converters of one's own, what they might give."""
+        return "".join(min(letters) for letters, repeats in next(self._language()) if not repeats)
+
     def _language(self) -> Iterator[list[_Letters]]:
         prefix, suffix = _spell(self.prefix), _spell(self.suffix)
         if self.converter_name is None:
@@ -134,6 +138,10 @@ class Pattern:
             return False
         pairs = zip(self.segments, other.segments, strict=True)
         return all(mine.overlaps(theirs) for mine, theirs in pairs)
+
+    def get_example(self) -> str:
+        """Return the base of some name that the pattern makes."""
+        return ".".join(segment.get_example() for segment in self.segments)
 
     def _build_segments(self, values: Mapping[str, Any]) -> Iterator[str]:
         for segment in self.segments:
