@@ -7,8 +7,7 @@ classes send goes the way of all events: after the commit, through the default t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 from django.core.exceptions import ImproperlyConfigured
@@ -19,9 +18,9 @@ from rest_framework.serializers import BaseSerializer
 
 from realtime_drf.backends import Change, RealtimeBackend, registry
 from realtime_drf.events import Event
-from realtime_drf.mixins import RealtimeViewMixin, get_origin
+from realtime_drf.mixins import RealtimeViewMixin, get_models, get_origin
 from realtime_drf.protocols import NamedChannel
-from realtime_drf.publishing import publish
+from realtime_drf.publishing import publish, publish_changes
 
 Channels = Iterable[str | NamedChannel]
 
@@ -134,8 +133,7 @@ class PusherBackend(RealtimeBackend[Any]):
         return super().get_serializer_context(change)
 
     def get_event(self, change: Change[Any]) -> Event | None:
-        view = change.view if isinstance(change, ViewChange) else _Proposal(change)
-        backend = type(self)(view)
+        backend = type(self)(_Proposal(change))
         packet = backend.get_packet(change.action, change.instance)
         socket_id = change.origin if self.exclude_origin else None
         return backend._make_message(
@@ -195,15 +193,12 @@ class PresencePusherBackend(PusherBackend):
         return _prefixed("presence-", super().get_channels(instance=instance))
 
 
-@dataclass(frozen=True, kw_only=True)
-class ViewChange(Change[Any]):
-    """Know the view that made a change, which the old backends ask."""
-
-    view: Any = field(default=None, repr=False)
-
-
 class ModelPusherViewMixin(RealtimeViewMixin):
     """Push what a view creates, updates and destroys to `get_pusher_channels`."""
+
+    PUSH_CREATE = "create"
+    PUSH_UPDATE = "update"
+    PUSH_DELETE = "delete"
 
     push_creations = True
     push_updates = True
@@ -221,11 +216,15 @@ class ModelPusherViewMixin(RealtimeViewMixin):
     def push_changes(
         self, event: str = "update", instance: Any = None, pre_destroy: bool = False
     ) -> None:
-        """Have each backend of the model push a change."""
+        """Have each backend of the model push a change, and the new ones publish it."""
         for backend in self.get_pusher_backends():
             backend.push_change(event, instance, pre_destroy=pre_destroy)
+        if isinstance(instance, Model):
+            publish_changes([self._make_change(instance, event)], skip=PusherBackend)
 
-    def push(self, channels: Channels, event_name: str, data: Any) -> None:
+    def push(
+        self, channels: Channels, event_name: str, data: Any, socket_id: str | None = None
+    ) -> None:
         """Publish an event of one's own."""
         view_post_save.send(
             sender=type(self),
@@ -233,10 +232,10 @@ class ModelPusherViewMixin(RealtimeViewMixin):
             channels=channels,
             event_name=event_name,
             data=data,
-            socket_id=None,
+            socket_id=socket_id,
             provider_class=PusherProvider,
         )
-        PusherProvider().trigger(channels, event_name, data)
+        PusherProvider().trigger(channels, event_name, data, socket_id)
 
     def get_realtime_channels(self, change: Change[Any]) -> Channels:
         return self.get_pusher_channels()
@@ -245,9 +244,12 @@ class ModelPusherViewMixin(RealtimeViewMixin):
         try:
             model: type[Model] = self.get_queryset().model
         except AssertionError as exc:  # what DRF raises if there is neither
-            raise ModelPusherException(
-                f"{type(self).__qualname__} needs a queryset or get_queryset()."
-            ) from exc
+            named = getattr(getattr(self.serializer_class, "Meta", None), "model", None)
+            if named is None:
+                raise ModelPusherException(
+                    f"{type(self).__qualname__} needs a queryset or get_queryset()."
+                ) from exc
+            model = named
         return model
 
     def _around_create(self, call: Callable[[], Any], serializer: Any) -> Any:
@@ -259,15 +261,15 @@ class ModelPusherViewMixin(RealtimeViewMixin):
     def _around_destroy(self, call: Callable[[], Any], instance: Any) -> Any:
         if not self.push_deletions:
             return call()
-        # So that a provider of one's own, too, is called only once the row is gone.
+        # What is pushed before the row goes leaves with the commit that removes it.
         with transaction.atomic(instance._state.db if isinstance(instance, Model) else None):
-            return super()._around_destroy(call, instance)
+            for each in get_models(instance):
+                self.push_changes(self.PUSH_DELETE, each, pre_destroy=True)
+            return call()
 
-    def _make_change(
-        self, instance: Model, action: str, *, previous: Model | None = None
-    ) -> Change[Any]:
-        change = super()._make_change(instance, action, previous=previous)
-        return ViewChange(**vars(change), view=self)
+    def _publish(self, changes: Sequence[Change[Any]]) -> None:
+        for change in changes:
+            self.push_changes(change.action, change.instance)
 
 
 class _Proposal:

@@ -13,6 +13,8 @@ from realtime_drf.names import check_event_name, parse_channel_name
 from realtime_drf.protocols import NamedChannel
 from realtime_drf.rendering import render
 
+_SAME: Any = object()
+
 
 @dataclass(frozen=True, slots=True, init=False)
 class Event:
@@ -49,8 +51,7 @@ class Event:
         socket_id: str | None = None,
     ) -> None:
         check_event_name(name)
-        if not isinstance(socket_id, str | None):
-            raise InvalidEvent(f"A socket id is a string, not {type(socket_id).__name__}.")
+        _check_socket_id(socket_id)
         self._fill(name, _channel_names(channels), render(data), socket_id, secrets.token_hex(16))
 
     @property
@@ -64,10 +65,27 @@ class Event:
         copy._fill(self.name, tuple(channels), self.body, self.socket_id, self.id)
         return copy
 
-    def to_everyone(self) -> Self:
-        """Return the same event, id included, with nobody excluded."""
+    def replace(
+        self,
+        *,
+        name: str = _SAME,
+        channels: str | NamedChannel | Iterable[str | NamedChannel] = _SAME,
+        data: Any = _SAME,
+        socket_id: str | None = _SAME,
+    ) -> Self:
+        """Return the same event, id included, with other parts; they are checked as at first."""
         copy = object.__new__(type(self))
-        copy._fill(self.name, self.channels, self.body, None, self.id)
+        if name is not _SAME:
+            check_event_name(name)
+        if socket_id is not _SAME:
+            _check_socket_id(socket_id)
+        copy._fill(
+            self.name if name is _SAME else name,
+            self.channels if channels is _SAME else _channel_names(channels),
+            self.body if data is _SAME else render(data),
+            self.socket_id if socket_id is _SAME else socket_id,
+            self.id,
+        )
         return copy
 
     def _fill(
@@ -79,6 +97,11 @@ class Event:
         object.__setattr__(self, "body", body)
         object.__setattr__(self, "socket_id", socket_id)
         object.__setattr__(self, "id", id_)
+
+
+def _check_socket_id(socket_id: str | None) -> None:
+    if not isinstance(socket_id, str | None):
+        raise InvalidEvent(f"A socket id is a string, not {type(socket_id).__name__}.")
 
 
 def _channel_names(

@@ -123,6 +123,9 @@ class RealtimeViewMixin(_Base):
             if getattr(instance, "_prefetched_objects_cache", None):
                 vars(instance)["_prefetched_objects_cache"] = {}
             changes.append(self._make_change(instance, action, previous=before.get(instance.pk)))
+        self._publish(changes)
+
+    def _publish(self, changes: Sequence[Change[Any]]) -> None:
         publish_changes(changes)
 
     def _make_change(

@@ -89,23 +89,28 @@ def publish_change(
     )
 
 
-def publish_changes(changes: Iterable[Change[Any]]) -> None:
+def publish_changes(changes: Iterable[Change[Any]], *, skip: type[Any] | None = None) -> None:
     """Publish ready-made changes; those of one database in one hand-over."""
-    publish_prepared(prepare(changes))
+    publish_prepared(prepare(changes, skip=skip))
 
 
 Prepared = dict[str, list[Addressed]]
 """Events by the database alias whose commit they wait for."""
 
 
-def prepare(changes: Iterable[Change[Any]]) -> Prepared:
-    """Make the events of changes now, for publication later: a deleted row has no payload then."""
+def prepare(changes: Iterable[Change[Any]], *, skip: type[Any] | None = None) -> Prepared:
+    """Make the events of changes now, for publication later: a deleted row has no payload then.
+
+    Backends of the class `skip` are left out: whoever asks has them publish in another way.
+    """
     prepared: Prepared = {}
     for change in changes:
         backends = registry.get_backends(type(change.instance))
         if not backends:
             _warn_of_no_backend(change.instance._meta.label)
         for backend in backends:
+            if skip is not None and isinstance(backend, skip):
+                continue
             if backend.handles(change) and (addressed := _make_event(backend, change)):
                 prepared.setdefault(change.using, []).append(addressed)
     return prepared

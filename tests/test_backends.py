@@ -80,7 +80,7 @@ def test_each_hook_has_its_say(recording: RecordingTransport, register: Any) -> 
             return "other"
 
         def adapt(self, event: Event) -> Event:
-            return Event(event.name.upper(), event.channels, event.data, socket_id=event.socket_id)
+            return event.replace(name=event.name.upper())
 
     register(Hooked)
     publish_change(Todo(title="a"), action="done", channels=["b"], origin="1.1")

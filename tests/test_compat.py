@@ -151,6 +151,8 @@ def test_push_change_ignores_the_current_connection_unless_told(
                 backend.push_change("poke", self.get_object())
                 backend.push_change("poke", self.get_object(), ignore=False)
             self.push_changes("wave", self.get_object())
+            self.push_changes(self.PUSH_UPDATE, self.get_object())
+            self.push(["todos"], "hello", {"a": 1}, "2.2")
             self.push(["todos", "x"], "hello", {"a": 1})
             return Response()
 
@@ -160,9 +162,33 @@ def test_push_change_ignores_the_current_connection_unless_told(
         ("todo.poke", "1.1"),
         ("todo.poke", None),
         ("todo.wave", "1.1"),
+        ("todo.update", "1.1"),
+        ("hello", "2.2"),
         ("hello", None),
     ]
     assert recording.outbox[-1].channels == ("todos", "x")
+
+
+def test_overridden_pushes_are_called_by_the_view(
+    recording: RecordingTransport, register: Any, todo: Todo
+) -> None:
+    class Backend(OldBackend):
+        def push_change(
+            self, event: str, instance: Any = None, pre_destroy: bool = False, ignore: bool = True
+        ) -> None:
+            super().push_change(f"{event}d", instance, pre_destroy, ignore=False)
+
+    class View(OldViewSet):
+        def push_changes(
+            self, event: str = "update", instance: Any = None, pre_destroy: bool = False
+        ) -> None:
+            super().push_changes(event.upper(), instance, pre_destroy)
+
+    register(Backend)
+    call(View, "post", {"title": "a"}, **{"X-Pusher-Socket-Id": "1.1"})
+    call(View, "delete", pk=todo.pk)
+    assert sent(recording) == [("todo.CREATEd", "todos"), ("todo.DELETEd", "todos")]
+    assert recording.outbox[0].socket_id is None
 
 
 def test_a_packet_adapter_has_the_last_word(recording: RecordingTransport, register: Any) -> None:
@@ -285,6 +311,10 @@ def test_a_view_without_a_queryset_cannot_name_its_backends() -> None:
     class View(ModelPusherViewMixin, viewsets.GenericViewSet[Todo]):
         pass
 
+    class Serializing(View):
+        serializer_class = TodoSerializer
+
+    assert Serializing().get_pusher_backends() == []
     with pytest.raises(ModelPusherException, match="View needs a queryset"):
         View().get_pusher_backends()
 
@@ -320,10 +350,14 @@ def test_an_old_backend_hears_of_a_new_view_and_of_publish_change(
     assert sent(recording)[1:] == [("todo.update", "x")]
 
 
-def test_a_new_backend_hears_of_an_old_view(recording: RecordingTransport, register: Any) -> None:
+def test_a_new_backend_hears_of_an_old_view(
+    recording: RecordingTransport, register: Any, todo: Todo
+) -> None:
     class Backend(RealtimeBackend[Todo]):
         serializer_class = TodoSerializer
 
     register(Backend)
     call(OldViewSet, "post", {"title": "a"})
-    assert sent(recording) == [("todo.create", "todos")]
+    call(OldViewSet, "put", {"title": "b"}, pk=todo.pk)
+    call(OldViewSet, "delete", pk=todo.pk)
+    assert [name for name, _ in sent(recording)] == ["todo.create", "todo.update", "todo.delete"]

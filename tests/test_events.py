@@ -195,5 +195,12 @@ def test_the_socket_id_is_neither_in_the_repr_nor_in_the_body() -> None:
 def test_parts_and_copies_of_an_event_keep_its_id() -> None:
     event = Event("a", ["x", "y"], 1, socket_id="1.2")
     assert event.to(["y"]) == Event("a", ["y"], 1, socket_id="1.2")
-    assert event.to_everyone() == Event("a", ["x", "y"], 1)
-    assert event.to(["y"]).id == event.to_everyone().id == event.id
+    assert event.replace(socket_id=None) == Event("a", ["x", "y"], 1)
+    assert event.replace(name="b", data={"n": 2}) == Event(
+        "b", ["x", "y"], {"n": 2}, socket_id="1.2"
+    )
+    assert event.replace(channels=UserChannel(7)).channels == ("#server-to-user-7",)
+    assert event.to(["y"]).id == event.replace(name="b").id == event.id
+    for wrong in ({"name": ""}, {"channels": []}, {"data": {1j}}, {"socket_id": 7}):
+        with pytest.raises(InvalidEvent):
+            event.replace(**wrong)

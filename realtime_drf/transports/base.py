@@ -276,7 +276,7 @@ class BaseTransport(ABC):
     def _with_exclusion_checked(self, event: Event) -> Event:
         if event.socket_id is None or self.is_socket_id(event.socket_id):
             return event
-        return event.to_everyone()
+        return event.replace(socket_id=None)
 
     def _refuse(self, event: Event, ability: str) -> None:
         raise EventRejected(

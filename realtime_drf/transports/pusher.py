@@ -263,8 +263,8 @@ class PusherTransport(SigningTransport):
             if isinstance(exc, kind):
                 return _error_of_status(status, text)
         if isinstance(exc, errors.PusherBadStatus):
-            status_text, _, text = text.partition(": ")
-            return _error_of_status(int(status_text), text)
+            status = int(str(exc).partition(": ")[0])
+            return _error_of_status(status, text.partition(": ")[2])
         if isinstance(exc, OSError):
             return TransportUnavailable(f"Pusher could not be reached: {type(exc).__name__}.")
         return TransportUnavailable(f"Pusher's answer could not be read: {type(exc).__name__}.")

@@ -27,8 +27,13 @@ class Address(NamedTuple):
         return other._replace(**{k: v for k, v in self._asdict().items() if v is not None})
 
     def check(self, *, alias: str) -> None:
-        """Raise InvalidTransport if a credential is missing."""
+        """Raise InvalidTransport if a credential is missing or no text."""
         credentials = {"app_id": self.app_id, "key": self.key, "secret": self.secret}
+        for name, value in credentials.items():
+            if value is not None and not isinstance(value, str):
+                raise InvalidTransport(
+                    f"{name!r} must be a str, not {type(value).__name__}.", alias=alias
+                )
         if missing := [repr(name) for name, value in credentials.items() if not value]:
             raise InvalidTransport(
                 f"OPTIONS need {' and '.join(missing)} (or 'url', or the environment variable "

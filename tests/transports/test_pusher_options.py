@@ -157,6 +157,8 @@ def test_a_transport_shows_nothing_but_its_alias() -> None:
     [
         ({}, "OPTIONS need 'app_id' and 'key' and 'secret' (or 'url', or the environment"),
         ({**CREDENTIALS, "secret": ""}, "OPTIONS need 'secret' (or"),
+        ({**CREDENTIALS, "secret": b"bytes"}, "'secret' must be a str, not bytes"),
+        ({**CREDENTIALS, "key": 7}, "'key' must be a str, not int"),
         ({"key": "test-key", "secret": "test-secret"}, "OPTIONS need 'app_id' (or"),
         ({"url": "https://example.com/apps/1"}, "OPTIONS need 'key' and 'secret' (or"),
         (
