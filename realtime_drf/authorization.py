@@ -13,9 +13,16 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from rest_framework.exceptions import APIException
 
-from realtime_drf.channels import Channel, PresenceChannel, PrivateChannel, registry
+from realtime_drf.channels import (
+    Channel,
+    PresenceChannel,
+    PrivateChannel,
+    UserChannel,
+    registry,
+)
 from realtime_drf.exceptions import InvalidEvent
 from realtime_drf.protocols import Denial, Grant, Identity
+from realtime_drf.transports import transports
 
 logger = logging.getLogger("realtime_drf")
 
@@ -62,6 +69,20 @@ def identify(request: Any) -> Identity | None:
     except Exception as exc:  # noqa: BLE001  whatever goes wrong, nobody is let in
         _report(exc, "signing in")
         return None
+
+
+def disconnect_user(user: Any, *, transport: str = "default") -> None:
+    """End all connections on which a user, or the user of an id, has signed in.
+
+    What has been granted is not asked for again on an open connection: call this once a user loses
+    a permission. A client that reconnects is asked anew.
+
+    Raises:
+        UnsupportedFeature: the transport cannot.
+        TransportError: the service did not do it.
+    """
+    (user_id,) = UserChannel(user).kwargs.values()
+    transports[transport].disconnect_user(user_id)
 
 
 def _find(name: str) -> PrivateChannel | None:

@@ -58,6 +58,9 @@ class Transport(Protocol):
     async def asend(self, events: Sequence[Event]) -> None:
         """Do what `send` does, for callers on an event loop."""
 
+    def disconnect_user(self, user_id: str) -> None:
+        """End all connections of a user; raise UnsupportedFeature where that cannot be done."""
+
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         """Return what `manage.py check` shall say, without using the network."""
 

@@ -19,13 +19,15 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from realtime_drf import Event, publish
-from realtime_drf.authorization import decide
+from realtime_drf.authorization import decide, disconnect_user
 from realtime_drf.channels import UserChannel
-from realtime_drf.exceptions import InvalidRequest
+from realtime_drf.exceptions import InvalidRequest, UnsupportedFeature
 from realtime_drf.protocols import Denial, Grant
 from realtime_drf.transports import transports
+from realtime_drf.transports.base import BaseTransport
 from realtime_drf.transports.memory import MemoryTransport
 from tests.policies import BulkChannel, ListChannel
+from tests.services.pusher_http import PusherService
 from tests.todos.models import TodoList
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("policies")]
@@ -431,6 +433,37 @@ def test_nothing_secret_is_logged(
     for secret in (SECRET, MASTER_KEY, token, token.partition(":")[2]):
         assert secret not in caplog.text
         assert secret not in repr(transports["default"])
+
+
+# Revocation
+
+
+def test_a_user_is_disconnected_where_the_transport_can(
+    settings: Settings, ann: User, pusher_service: PusherService
+) -> None:
+    pytest.importorskip("pusher")
+    settings.REALTIME_TRANSPORTS = {
+        "default": {
+            "TRANSPORT": "realtime_drf.transports.pusher.PusherTransport",
+            "OPTIONS": {
+                "app_id": pusher_service.app_id,
+                "key": pusher_service.key,
+                "secret": pusher_service.secret,
+                "host": pusher_service.host,
+                "port": pusher_service.port,
+                "ssl": False,
+            },
+        },
+        "memory": {"TRANSPORT": "realtime_drf.transports.memory.MemoryTransport"},
+    }
+    disconnect_user(ann)
+    disconnect_user("7")
+    assert pusher_service.terminated == [str(ann.pk), "7"]
+    with pytest.raises(UnsupportedFeature, match="disconnect a user"):
+        disconnect_user(ann, transport="memory")
+    transport = transports["default"]
+    assert isinstance(transport, BaseTransport)
+    transport.close()
 
 
 # Without a service
