@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 from pytest_django import Settings
 
@@ -11,6 +13,17 @@ from realtime_drf.channels import registry as channel_registry
 from realtime_drf.transports import transports
 from tests.policies import POLICIES
 from tests.recording import PATH, RecordingTransport
+
+
+# Times say nothing on a busy machine. In CI every run tries the same examples, so that what fails
+# there fails again; elsewhere each run tries others.
+hypothesis.settings.register_profile(
+    "realtime",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("realtime")
 
 
 @pytest.fixture

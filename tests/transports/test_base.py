@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime_drf import Event
@@ -99,6 +99,7 @@ batches = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(batches, reactions, st.randoms(use_true_random=False), st.booleans())
 def test_what_went_and_what_is_unsent_are_all_and_nothing_twice(
     events: list[Event], reactions: list[str], random: Any, twice: bool
@@ -135,6 +136,7 @@ def test_what_went_and_what_is_unsent_are_all_and_nothing_twice(
     assert all(event.id in remaining for event in unsent)
 
 
+@settings(deadline=None)
 @given(batches)
 def test_no_call_exceeds_the_limits(events: list[Event]) -> None:
     transport = ScriptedTransport()
@@ -145,6 +147,7 @@ def test_no_call_exceeds_the_limits(events: list[Event]) -> None:
         assert all(len(event.body) <= 100 for event in call)
 
 
+@settings(deadline=None)
 @given(batches)
 def test_per_channel_the_order_is_that_of_publication(events: list[Event]) -> None:
     transport = ScriptedTransport()

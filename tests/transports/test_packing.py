@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from realtime_drf import Event
@@ -69,6 +69,7 @@ def least_cost(shapes: Sequence[Shape], batch_size: int, trigger_size: int) -> t
     return least(0, *shapes[0], 0) if shapes else (0, 0)
 
 
+@settings(deadline=None)
 @given(shapes, st.randoms(use_true_random=False), st.sampled_from([(3, 4), (2, 5), (3, 9), (4, 2)]))
 @example([(0, 1), (8, 0), (0, 1)], None, (3, 4))  # two before one trigger, two behind it
 def test_every_packing_is_right_and_none_is_shorter(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime_drf import Event
@@ -54,6 +54,7 @@ def arrived(service: PusherService) -> list[tuple[str, str]]:
 # What arrives
 
 
+@settings(deadline=None)
 @given(name=event_names, channel=channel_names, data=json_values() | texts)
 def test_data_arrives_byte_for_byte(
     module_service: PusherService, make_pusher: MakePusher, name: str, channel: str, data: Any
@@ -108,6 +109,7 @@ def test_channels_go_a_hundred_at_a_time(
     assert [received.channel for received in pusher_service.received] == channels
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.sets(st.sampled_from([f"c{n}" for n in range(130)]), min_size=1, max_size=130),
@@ -216,6 +218,7 @@ def test_what_is_no_socket_id_excludes_nobody(
     assert pusher_service.received == [Received("x", "a", "null", None)] * 2
 
 
+@settings(deadline=None)
 @given(token=texts, data=json_values())
 def test_a_socket_id_never_enters_the_data(
     module_service: PusherService, make_pusher: MakePusher, token: str, data: Any
@@ -307,6 +310,7 @@ def test_a_user_is_reached_with_and_without_company(
     ]
 
 
+@settings(deadline=None)
 @given(user_id=bases.filter(lambda user_id: user_id not in (".", "..")))
 def test_a_user_is_disconnected(
     module_service: PusherService, make_pusher: MakePusher, user_id: str
@@ -349,6 +353,7 @@ def test_channel_info_tells_who_is_there(
     assert (info.subscription_count, info.user_count) == (3, 2)
 
 
+@settings(deadline=None)
 @given(channel=channel_names.filter(lambda name: name not in (".", "..")))
 def test_any_channel_can_be_asked_for(
     module_service: PusherService, make_pusher: MakePusher, channel: str

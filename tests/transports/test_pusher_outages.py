@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 from django.urls import include, path
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest_django import Settings
 from rest_framework.routers import SimpleRouter
@@ -199,6 +199,7 @@ class ScriptedService(PusherService):
             return fault
 
 
+@settings(deadline=None)
 @given(
     sizes=st.lists(
         st.tuples(st.integers(1, 12), st.sampled_from([1, 1, 1, 1, 1_000, 5_000])), max_size=40
