@@ -5,23 +5,35 @@ E001      an entry of REALTIME_TRANSPORTS, its class, options or delivery is wro
 E002      no transport is configured as "default"
 E003      a transport that is for development is the default (``check --deploy`` only)
 E004      REALTIME_BACKENDS_MODULE is not the name of a module
+E005      REALTIME_CACHE is not the alias of a cache
+E006      SKIP_VACANT is on, and the transport cannot tell which channels are vacant
 W001      REALTIME_BACKENDS_MODULE is set, and no installed app has such a module
 W002      a backend has no serializer, so that only a view can make its payload
+W004      SKIP_VACANT is on, and the cache is one of each process
 ========  ======================================================================================
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from django.apps import apps
 from django.core import checks
+from django.core.cache import caches
+from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.locmem import LocMemCache
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.module_loading import module_has_submodule
+from django.utils.module_loading import import_string, module_has_submodule
 
 from realtime_drf.backends import RealtimeBackend, registry
-from realtime_drf.conf import DEFAULT_ALIAS, configs, get_aliases, get_chosen_backends_module
+from realtime_drf.conf import (
+    DEFAULT_ALIAS,
+    configs,
+    get_aliases,
+    get_cache_alias,
+    get_chosen_backends_module,
+)
 from realtime_drf.delivery import deliveries
 from realtime_drf.transports import transports
 from realtime_drf.transports.base import BaseTransport
@@ -31,7 +43,7 @@ TAG = "realtime_drf"
 
 def register() -> None:
     """Make the checks known to Django."""
-    for check in (check_transports, check_backends):
+    for check in (check_transports, check_backends, check_occupancy):
         checks.register(check, TAG)
     checks.register(check_deployment, TAG, deploy=True)
 
@@ -57,6 +69,15 @@ def check_transports(**kwargs: Any) -> list[checks.CheckMessage]:
 def check_backends(**kwargs: Any) -> list[checks.CheckMessage]:
     """Look for a module of backends that nobody has, and for backends without a payload."""
     return [*_check_backends_module(), *_check_serializers()]
+
+
+def check_occupancy(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Look for a cache, and for transports, with which vacant channels cannot be known."""
+    try:
+        aliases = [alias for alias in get_aliases() if _skips_vacant(alias)]
+    except ImproperlyConfigured:
+        return []  # check_transports says so
+    return [*_check_cache(aliases), *(m for alias in aliases for m in _check_reports(alias))]
 
 
 def check_deployment(**kwargs: Any) -> list[checks.CheckMessage]:
@@ -85,6 +106,52 @@ def _check_alias(alias: str, **kwargs: Any) -> list[checks.CheckMessage]:
     except ImproperlyConfigured as exc:
         return [checks.Error(str(exc), id=f"{TAG}.E001", obj=None)]
     return transport.check(**kwargs)
+
+
+def _skips_vacant(alias: str) -> bool:
+    try:
+        return configs[alias].enabled and configs[alias].skip_vacant
+    except ImproperlyConfigured:
+        return False  # check_transports says so
+
+
+def _check_cache(aliases: Sequence[str]) -> Iterator[checks.CheckMessage]:
+    cache = get_cache_alias()
+    if cache not in caches.settings:
+        yield checks.Error(
+            f"REALTIME_CACHE is {cache!r}, and CACHES has no such alias.",
+            hint="The default is 'default'.",
+            id=f"{TAG}.E005",
+        )
+        return
+    try:
+        backend = import_string(caches.settings[cache].get("BACKEND", ""))
+    except ImportError:
+        return  # Django says so when the cache is first used
+    if aliases and issubclass(backend, LocMemCache | DummyCache):
+        yield checks.Warning(
+            f"REALTIME_TRANSPORTS[{aliases[0]!r}]: 'SKIP_VACANT' is on, and the cache {cache!r} is "
+            f"a {backend.__name__}, of which each process has one of its own.",
+            hint="What a webhook tells one process, the others must know: use Redis or Memcached.",
+            id=f"{TAG}.W004",
+        )
+
+
+def _check_reports(alias: str) -> Iterator[checks.CheckMessage]:
+    try:
+        transport = transports[alias]
+    except ImproperlyConfigured:
+        return  # check_transports says so
+    if not any(
+        getattr(transport, ability, False)
+        for ability in ("supports_webhooks", "supports_channel_info")
+    ):
+        yield checks.Error(
+            f"REALTIME_TRANSPORTS[{alias!r}]: 'SKIP_VACANT' is on, and {type(transport).__name__} "
+            f"has neither webhooks nor a listing of occupied channels.",
+            hint="Leave it off: nothing would ever be skipped.",
+            id=f"{TAG}.E006",
+        )
 
 
 def _check_backends_module() -> Iterator[checks.CheckMessage]:
