@@ -168,6 +168,43 @@ def test_a_grant_marks_its_channel_occupied_before_anybody_is_there(site: Site) 
     assert site.sends(PRIVATE) == [PRIVATE]
 
 
+@pytest.mark.parametrize("by", ["webhook", "listing"])
+def test_for_a_while_after_a_grant_nobody_is_believed(site: Site, by: str) -> None:
+    site.report("occupied", PRIVATE)
+    site.now += 60
+    site.one.mark_occupied([PRIVATE])
+    site.now += SKEW + 1
+    site.report("vacated", PRIVATE)  # of another, while the one with the grant is on the way
+    assert site.sends(PRIVATE) == [PRIVATE]
+    assert site.sends(PRIVATE, worker=site.two) == [PRIVATE]
+    assert site.service.asked == ["private-lists."]
+
+
+def test_late_webhooks_say_nothing_against_what_the_cache_has_lost(site: Site) -> None:
+    site.now += 100
+    site.report("occupied", PUBLIC)
+    site.cache.clear()
+    site.report("occupied", PUBLIC, age=40)
+    site.report("vacated", PUBLIC, age=20)
+    assert site.sends(PUBLIC) == [PUBLIC]
+
+
+def test_a_word_is_as_new_as_its_coming_and_the_service_may_be_behind(site: Site) -> None:
+    vacate(site, PUBLIC)
+    site.report("vacated", PUBLIC, age=-4)  # by its clock, which is ahead
+    site.now += 1
+    site.report("occupied", PUBLIC)
+    site.report("vacated", PUBLIC, age=-4)
+    assert site.sends(PUBLIC) == [PUBLIC]
+
+
+def test_a_channel_once_occupied_is_not_listed_away_at_once(site: Site) -> None:
+    site.sends(PUBLIC)
+    site.cache.delete(site.one._key("heard", PUBLIC))
+    site.report("occupied", PUBLIC)
+    assert site.sends(PUBLIC) == [PUBLIC]
+
+
 @pytest.mark.parametrize("order", [("occupied", "vacated"), ("vacated", "occupied")])
 def test_late_webhooks_are_resolved_by_their_time(site: Site, order: tuple[str, str]) -> None:
     vacate(site, PUBLIC)
