@@ -36,6 +36,7 @@ same goes for other processes than the one that owes the cache a "yes".
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import threading
@@ -225,21 +226,25 @@ class Occupancy:
 
     def _look_up(self, names: Sequence[str]) -> dict[str, Found] | None:
         """Return what the cache knows, in one round trip; None if it is too slow."""
-        keys = [self._key(what, name) for what in ("heard", "vacated") for name in names]
-        keys += [self._key("listing", prefix) for prefix in dict.fromkeys(map(get_prefix, names))]
+        heard, vacated = (
+            [f"{self._prefix}:{what}:{name}" for name in names] for what in ("heard", "vacated")
+        )
+        prefixes = [get_prefix(name) for name in names]
+        listed = {prefix: self._key("listing", prefix) for prefix in dict.fromkeys(prefixes)}
         started = self._clock()
-        values = self._get_cache().get_many(keys)
+        values = self._get_cache().get_many([*heard, *vacated, *listed.values()])
         if self._clock() - started > SLOW:
             self._rest(TimeoutError())
             return None
         self._cache_trouble.end()
+        listings = {prefix: _read(Listing, values.get(key)) for prefix, key in listed.items()}
         return {
             name: Found(
-                _read(Heard, values.get(self._key("heard", name))),
-                values.get(self._key("vacated", name)),
-                _read(Listing, values.get(self._key("listing", get_prefix(name)))),
+                _read(Heard, values.get(heard_key)), values.get(vacated_key), listings[prefix]
             )
-            for name in names
+            for name, prefix, heard_key, vacated_key in zip(
+                names, prefixes, heard, vacated, strict=True
+            )
         }
 
     def _watch(
@@ -326,8 +331,12 @@ def may_be_skipped(name: str) -> bool:
     A cache channel keeps the event for those who come later. Of users and encrypted channels not
     every service reports.
     """
-    parsed = parse_channel_name(name)
+    parsed = _parse(name)
     return not parsed.cache and parsed.kind not in (ChannelKind.USER, ChannelKind.ENCRYPTED)
+
+
+# The same channels come again and again, and each is looked at twice.
+_parse = functools.lru_cache(maxsize=4096)(parse_channel_name)
 
 
 def get_prefix(name: str) -> str:
@@ -360,7 +369,7 @@ def _is_vacant(name: str, found: Found, now: float) -> bool:
     heard = found.heard
     if heard is None:
         return False
-    needs_grant = parse_channel_name(name).kind is not ChannelKind.PUBLIC
+    needs_grant = _parse(name).kind is not ChannelKind.PUBLIC
     margin = GRACE if needs_grant else SKEW
     vacated, listing = found.vacated, found.listing
     is_fresh = vacated is not None and now - vacated < VACATED_FOR
@@ -389,6 +398,8 @@ def _without(event: Event, vacant: set[str]) -> Event | None:
 
 def _read(kind: Any, value: Any) -> Any:
     """Make a value of the cache what it was; what another version has written is not known."""
+    if value is None:
+        return None
     try:
         return kind(*value)
     except TypeError:
