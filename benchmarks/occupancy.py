@@ -68,7 +68,8 @@ def count_calls() -> dict[str, int]:
     names = ("add", "get", "get_many", "set", "set_many", "delete")
     cache = caches["default"]
     calls = {name: mock.Mock(wraps=getattr(cache, name)) for name in names}
-    calls["get_many"] = mock.Mock(return_value=cache.get_many([]) or _known(cache))
+    # LocMem's own get_many() would count as many calls of get().
+    calls["get_many"] = mock.Mock(return_value=_known(cache))
     with mock.patch.multiple(cache, **calls):
         publish(Event("todo.update", CHANNELS), transport="skipping")
     return {name: call.call_count for name, call in calls.items() if call.call_count}
