@@ -13,4 +13,6 @@ urlpatterns = [
     path("auth/<str:alias>/", views.ChannelAuthorizationView.as_view(), name="auth"),
     path("user-auth/", views.UserAuthenticationView.as_view(), name="user-auth"),
     path("user-auth/<str:alias>/", views.UserAuthenticationView.as_view(), name="user-auth"),
+    path("webhooks/", views.WebhookView.as_view(), name="webhooks"),
+    path("webhooks/<str:alias>/", views.WebhookView.as_view(), name="webhooks"),
 ]

@@ -14,7 +14,6 @@ from realtime_drf.transports import transports
 from tests.policies import POLICIES
 from tests.recording import PATH, RecordingTransport
 
-
 # Times say nothing on a busy machine. In CI every run tries the same examples, so that what fails
 # there fails again; elsewhere each run tries others.
 hypothesis.settings.register_profile(

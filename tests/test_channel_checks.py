@@ -133,13 +133,13 @@ def test_a_channel_that_the_transport_cannot_serve_is_warned_of(settings: Settin
 
     assert found() == []
     settings.REALTIME_TRANSPORTS = CONSOLE
-    assert [id_ for id_, _ in found()] == ["W005", "W005"]
+    assert [id_ for id_, _ in found()] == ["W003", "W003"]
     pytest.importorskip("pusher")
     path = "realtime_drf.transports.pusher.PusherTransport"
     options = {"app_id": "1", "key": "k", "secret": "s"}
     settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": path, "OPTIONS": options}}
     [(id_, message)] = found()
-    assert (id_, "Safe: PusherTransport cannot encrypt." in message) == ("W005", True)
+    assert (id_, "Safe: PusherTransport cannot encrypt." in message) == ("W003", True)
 
 
 @pytest.mark.usefixtures("policies")

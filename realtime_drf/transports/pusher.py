@@ -23,11 +23,13 @@ from realtime_drf.exceptions import (
     TransportUnavailable,
 )
 from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_name
+from realtime_drf.protocols import WebhookEvent
 from realtime_drf.transports.base import ChannelInfo, Limits
 from realtime_drf.transports.packing import pack_calls
 from realtime_drf.transports.pusher_address import Address, read_url
 from realtime_drf.transports.redaction import RedactingFilter, Redactor
 from realtime_drf.transports.signatures import Signer, SigningTransport
+from realtime_drf.transports.webhooks import WebhookReader
 
 PAYLOAD_LIMIT: Final = 10_240
 """Bytes of data an event: https://pusher.com/docs/channels/server_api/http-api/#publishing-events."""
@@ -62,11 +64,14 @@ class PusherTransport(SigningTransport):
         encryption_master_key_base64: 32 bytes, in base64, for channels of the kind encrypted.
         payload_limit: bytes of an event's data, for plans with more than the usual 10,240.
         subscription_counting: the app has it enabled, so that `channel_info` may ask for it.
+        webhook_keys: further keys, and their secrets, that may sign webhooks while the app's keys
+            are being replaced.
     """
 
     supports_user_events = True
     supports_channel_info = True
     supports_disconnecting_users = True
+    supports_webhooks = True
 
     def __init__(
         self,
@@ -83,6 +88,7 @@ class PusherTransport(SigningTransport):
         encryption_master_key_base64: str | None = None,
         payload_limit: int = PAYLOAD_LIMIT,
         subscription_counting: bool = False,
+        webhook_keys: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -100,6 +106,9 @@ class PusherTransport(SigningTransport):
         self._subscription_counting = subscription_counting
         self._redactor = Redactor(
             filter(None, [address.secret, address.key, encryption_master_key_base64])
+        )
+        self._webhooks = WebhookReader(
+            {**self._checked_keys(webhook_keys), address.key or "": address.secret or ""}
         )
         self._client_options = {
             **address._asdict(),
@@ -184,6 +193,9 @@ class PusherTransport(SigningTransport):
         # The SDK's own method leaves the app out of the path, and is answered 404.
         self._post(f"/users/{user_id}/terminate_connections", {})
 
+    def read_webhook(self, headers: Mapping[str, str], body: bytes) -> list[WebhookEvent]:
+        return self._webhooks.read(headers, body)
+
     def close(self) -> None:
         self._client.http.session.close()
 
@@ -192,6 +204,16 @@ class PusherTransport(SigningTransport):
     def _check_number(self, option: str, value: Any, kind: Any) -> None:
         if not isinstance(value, kind) or value <= 0:
             raise InvalidTransport(f"{option!r} must be a number above 0.", alias=self.alias)
+
+    def _checked_keys(self, webhook_keys: Any) -> Mapping[str, str]:
+        keys = {} if webhook_keys is None else webhook_keys
+        if not isinstance(keys, Mapping) or not all(
+            isinstance(text, str) and text for item in keys.items() for text in item
+        ):
+            raise InvalidTransport(
+                "'webhook_keys' must be a dict of keys and their secrets.", alias=self.alias
+            )
+        return keys
 
     # The SDK
 
