@@ -7,6 +7,7 @@ E003      a transport that is for development is the default (``check --deploy``
 E004      REALTIME_BACKENDS_MODULE is not the name of a module
 W001      REALTIME_BACKENDS_MODULE is set, and no installed app has such a module
 W002      a backend has no serializer, so that only a view can make its payload
+W003      DRF_MODEL_PUSHER_WEBHOOK_OPTIMISATION_ENABLED is set, and every event is sent all the same
 ========  ======================================================================================
 """
 
@@ -21,7 +22,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import module_has_submodule
 
 from realtime_drf.backends import RealtimeBackend, registry
-from realtime_drf.conf import DEFAULT_ALIAS, configs, get_aliases, get_chosen_backends_module
+from realtime_drf.conf import (
+    DEFAULT_ALIAS,
+    configs,
+    get_aliases,
+    get_chosen_backends_module,
+    wants_occupied_channels_only,
+)
 from realtime_drf.delivery import deliveries
 from realtime_drf.transports import transports
 from realtime_drf.transports.base import BaseTransport
@@ -31,7 +38,7 @@ TAG = "realtime_drf"
 
 def register() -> None:
     """Make the checks known to Django."""
-    for check in (check_transports, check_backends):
+    for check in (check_transports, check_backends, check_seed_settings):
         checks.register(check, TAG)
     checks.register(check_deployment, TAG, deploy=True)
 
@@ -57,6 +64,19 @@ def check_transports(**kwargs: Any) -> list[checks.CheckMessage]:
 def check_backends(**kwargs: Any) -> list[checks.CheckMessage]:
     """Look for a module of backends that nobody has, and for backends without a payload."""
     return [*_check_backends_module(), *_check_serializers()]
+
+
+def check_seed_settings(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Say which settings of drf_model_pusher are not honoured."""
+    if not wants_occupied_channels_only():
+        return []
+    return [
+        checks.Warning(
+            "DRF_MODEL_PUSHER_WEBHOOK_OPTIMISATION_ENABLED is not honoured: every event is sent.",
+            hint="Remove it, and the webhook for it at Pusher.",
+            id=f"{TAG}.W003",
+        )
+    ]
 
 
 def check_deployment(**kwargs: Any) -> list[checks.CheckMessage]:
