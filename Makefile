@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 MANAGE := cd example && ../$(BIN)/python manage.py
 
-.PHONY: help demo test lint types docs check clean
+.PHONY: help demo test lint types docs check release-check clean
 
 help:
 	@echo "make demo    serve the example at http://127.0.0.1:$(PORT)/ and print each event"
@@ -18,6 +18,7 @@ help:
 	@echo "make types   check types with mypy and pyright"
 	@echo "make docs    build the documentation into docs/_build/html"
 	@echo "make check   lint, types, docs and test"
+	@echo "make release-check   build what is published into dist, and check it"
 	@echo "make clean   remove what these commands made"
 
 demo: $(VENV)/.demo
@@ -51,6 +52,11 @@ docs: $(VENV)/.docs
 
 check: lint types docs test
 
+release-check: $(VENV)/.release
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+
 clean:
 	rm -rf $(VENV) docs/_build build dist example/db.sqlite3
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -69,7 +75,7 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/.pip
 	@$(PIP) install --editable ".[pusher]"
 	@touch $@
 
-$(VENV)/.test $(VENV)/.lint $(VENV)/.typing $(VENV)/.docs: $(VENV)/.%: pyproject.toml | $(VENV)/.pip
+$(VENV)/.test $(VENV)/.lint $(VENV)/.typing $(VENV)/.docs $(VENV)/.release: $(VENV)/.%: pyproject.toml | $(VENV)/.pip
 	@echo "Installing what is needed for $* ..."
 	@$(PIP) install --editable ".[all]" --group $*
 	@touch $@

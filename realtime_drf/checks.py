@@ -12,6 +12,7 @@ E009      a permission class that cannot work on a channel
 E010      several classes want to decide on signing in
 W001      REALTIME_BACKENDS_MODULE is set, and no installed app has such a module
 W002      a backend has no serializer, so that only a view can make its payload
+W003      DRF_MODEL_PUSHER_WEBHOOK_OPTIMISATION_ENABLED is set, and every event is sent all the same
 W005      a channel that the default transport cannot serve
 ========  ======================================================================================
 """
@@ -31,7 +32,13 @@ from rest_framework.permissions import DjangoModelPermissions
 from realtime_drf.backends import RealtimeBackend, registry
 from realtime_drf.channels import Channel, EncryptedChannel, PrivateChannel
 from realtime_drf.channels import registry as channel_registry
-from realtime_drf.conf import DEFAULT_ALIAS, configs, get_aliases, get_chosen_backends_module
+from realtime_drf.conf import (
+    DEFAULT_ALIAS,
+    configs,
+    get_aliases,
+    get_chosen_backends_module,
+    wants_occupied_channels_only,
+)
 from realtime_drf.delivery import deliveries
 from realtime_drf.exceptions import InvalidEvent
 from realtime_drf.transports import transports
@@ -42,7 +49,7 @@ TAG = "realtime_drf"
 
 def register() -> None:
     """Make the checks known to Django."""
-    for check in (check_transports, check_backends, check_channels):
+    for check in (check_transports, check_backends, check_channels, check_seed_settings):
         checks.register(check, TAG)
     checks.register(check_deployment, TAG, deploy=True)
 
@@ -76,6 +83,17 @@ def check_channels(**kwargs: Any) -> list[checks.CheckMessage]:
     if not messages:  # what follows needs patterns that can be read
         messages = [*_check_overlaps(), *_check_abilities()]
     return [*messages, *_check_user_channels()]
+def check_seed_settings(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Say which settings of drf_model_pusher are not honoured."""
+    if not wants_occupied_channels_only():
+        return []
+    return [
+        checks.Warning(
+            "DRF_MODEL_PUSHER_WEBHOOK_OPTIMISATION_ENABLED is not honoured: every event is sent.",
+            hint="Remove it, and the webhook for it at Pusher.",
+            id=f"{TAG}.W003",
+        )
+    ]
 
 
 def check_deployment(**kwargs: Any) -> list[checks.CheckMessage]:

@@ -205,6 +205,10 @@ class ViewChange(Change[Any]):
 class ModelPusherViewMixin(RealtimeViewMixin):
     """Push what a view creates, updates and destroys to `get_pusher_channels`."""
 
+    PUSH_CREATE = "create"
+    PUSH_UPDATE = "update"
+    PUSH_DELETE = "delete"
+
     push_creations = True
     push_updates = True
     push_deletions = True
@@ -225,7 +229,9 @@ class ModelPusherViewMixin(RealtimeViewMixin):
         for backend in self.get_pusher_backends():
             backend.push_change(event, instance, pre_destroy=pre_destroy)
 
-    def push(self, channels: Channels, event_name: str, data: Any) -> None:
+    def push(
+        self, channels: Channels, event_name: str, data: Any, socket_id: str | None = None
+    ) -> None:
         """Publish an event of one's own."""
         view_post_save.send(
             sender=type(self),
@@ -233,10 +239,10 @@ class ModelPusherViewMixin(RealtimeViewMixin):
             channels=channels,
             event_name=event_name,
             data=data,
-            socket_id=None,
+            socket_id=socket_id,
             provider_class=PusherProvider,
         )
-        PusherProvider().trigger(channels, event_name, data)
+        PusherProvider().trigger(channels, event_name, data, socket_id)
 
     def get_realtime_channels(self, change: Change[Any]) -> Channels:
         return self.get_pusher_channels()

@@ -137,6 +137,11 @@ def get_chosen_backends_module() -> Any:
     return getattr(settings, "REALTIME_BACKENDS_MODULE", None)
 
 
+def wants_occupied_channels_only() -> bool:
+    """Tell whether the settings ask for drf_model_pusher's occupied-channels optimisation."""
+    return bool(getattr(settings, "DRF_MODEL_PUSHER_WEBHOOK_OPTIMISATION_ENABLED", False))
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return a sentence that proposes what was probably meant, or nothing."""
     matches = difflib.get_close_matches(word, list(known), n=1)

@@ -151,6 +151,8 @@ def test_push_change_ignores_the_current_connection_unless_told(
                 backend.push_change("poke", self.get_object())
                 backend.push_change("poke", self.get_object(), ignore=False)
             self.push_changes("wave", self.get_object())
+            self.push_changes(self.PUSH_UPDATE, self.get_object())
+            self.push(["todos"], "hello", {"a": 1}, "2.2")
             self.push(["todos", "x"], "hello", {"a": 1})
             return Response()
 
@@ -160,6 +162,8 @@ def test_push_change_ignores_the_current_connection_unless_told(
         ("todo.poke", "1.1"),
         ("todo.poke", None),
         ("todo.wave", "1.1"),
+        ("todo.update", "1.1"),
+        ("hello", "2.2"),
         ("hello", None),
     ]
     assert recording.outbox[-1].channels == ("todos", "x")

@@ -22,6 +22,7 @@ from realtime_drf.transports.memory import MemoryTransport
 from realtime_drf.transports.pusher import PusherTransport
 from tests.pages import PAGES, PROJECT_PAGES, ROOT, read_blocks, read_prose, slugs
 from tests.processes import environment, run_server
+from tests.services.policy import REQUIRE_VARIABLE
 
 DOCS = ROOT / "docs"
 SETTINGS = "mysite/settings.py"
@@ -133,6 +134,26 @@ def test_python_of_page_runs(page: Path, project: Path) -> None:
     run("-m", "tests.run_page", str(page), cwd=project)
 
 
+@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+@pytest.mark.skipif(sys.platform == "darwin", reason="its sed is not GNU's")
+def test_one_command_moves_a_project_from_drf_model_pusher(tmp_path: Path) -> None:
+    seed = ROOT / "tests" / "seed"  # such a project, once it is moved
+    [command] = [
+        line for line in commands(DOCS / "moving-from-drf_model_pusher.md") if "sed" in line
+    ]
+    moved = {path.relative_to(seed): path.read_text() for path in seed.rglob("*.py")}
+    for path, text in moved.items():
+        module = "views" if path.stem == "views" else "backends"
+        old = text.replace("realtime_drf.compat", f"drf_model_pusher.{module}")
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(old.replace('"realtime_drf"', '"drf_model_pusher"'))
+    for line in ("git init -q", "git add .", "! git grep -q realtime_drf.compat", command):
+        subprocess.run(["bash", "-c", line], cwd=tmp_path, check=True)
+    for path, text in moved.items():
+        # What its docstrings tell of the old library is renamed along.
+        assert (tmp_path / path).read_text() == text.replace("drf_model_pusher", "realtime_drf")
+
+
 @pytest.mark.parametrize("page", WITH_TESTS, ids=by_name)
 def test_tests_of_page_pass(page: Path, project: Path) -> None:
     write_files(page, project)
@@ -187,6 +208,7 @@ def test_installed_extras_exist() -> None:
 def test_settings_that_are_named_exist() -> None:
     sources = [inspect.getsource(conf), inspect.getsource(sys.modules[PusherTransport.__module__])]
     known = set(re.findall(r"\b(?:REALTIME|PUSHER|DRF_MODEL_PUSHER)_\w+", "".join(sources)))
+    known.add(REQUIRE_VARIABLE)  # of the tests
     for page in PAGES:
         text = page.read_text()
         assert set(re.findall(r"\b(?:REALTIME|PUSHER|DRF_MODEL_PUSHER)_\w+", text)) <= known, page
@@ -247,7 +269,7 @@ def test_make_has_the_targets_that_are_named() -> None:
     named = {
         target
         for page in PAGES
-        for target in re.findall(r"(?:^\$|`)\s?make (\w+)", page.read_text(), re.MULTILINE)
+        for target in re.findall(r"(?:^\$|`)\s?make ([\w-]+)", page.read_text(), re.MULTILINE)
     }
     assert {"demo", "test", "docs"} <= named
     for target in named | {"lint", "types", "check", "clean", "help"}:

@@ -91,6 +91,12 @@ def test_the_source_archive_can_be_read_and_built(built: Path) -> None:
     assert not [name for name in names if name.startswith(("tests", "example", "benchmarks"))]
 
 
+def test_an_index_would_take_it(built: Path) -> None:
+    archives = sorted(built.iterdir())
+    assert [path.suffix for path in archives] == [".whl", ".gz"]
+    run(sys.executable, "-m", "twine", "check", "--strict", *archives, cwd=built)
+
+
 def test_its_metadata_names_every_extra(wheel: zipfile.ZipFile) -> None:
     (path,) = [name for name in wheel.namelist() if name.endswith("METADATA")]
     metadata = email.message_from_bytes(wheel.read(path))
