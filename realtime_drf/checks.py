@@ -83,6 +83,8 @@ def check_channels(**kwargs: Any) -> list[checks.CheckMessage]:
     if not messages:  # what follows needs patterns that can be read
         messages = [*_check_overlaps(), *_check_abilities()]
     return [*messages, *_check_user_channels()]
+
+
 def check_seed_settings(**kwargs: Any) -> list[checks.CheckMessage]:
     """Say which settings of drf_model_pusher are not honoured."""
     if not wants_occupied_channels_only():
