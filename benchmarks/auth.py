@@ -43,6 +43,13 @@ class ArticleChannel(PrivateChannel):
         return [channel for channel in channels if channel.kwargs["pk"] in found]
 
 
+# A project has other policies too, which are not asked, and whose patterns must not match.
+OTHERS = [
+    type(f"Other{number}Channel", (PrivateChannel,), {"pattern": f"other-{number}.<int:pk>"})
+    for number in range(9)
+]
+
+
 class PlainView(APIView):
     """Answer as a project's own endpoint would: read the form, make the query, sign nothing."""
 
