@@ -166,5 +166,11 @@ def test_laravel_echo_works_unchanged(project: Project, echo: Callable[..., Lara
     assert ann.expect("joining", "board") == {"name": BOB}
     bob.leave("board")
     assert ann.expect("leaving", "board") == {"name": BOB}
-    project.publish(("note", f"private-{mine}", {"text": "Hello"}))
+    notes = f"notes.{project.ids[ANN]}"
+    ann.subscribe("encryptedPrivate", notes, events=["note"])
+    project.publish(
+        ("note", f"private-{mine}", {"text": "Hello"}),
+        ("note", f"private-encrypted-{notes}", {"text": "Psst"}),
+    )
     assert ann.expect("event", mine) == {"text": "Hello"}
+    assert ann.expect("event", notes) == {"text": "Psst"}
