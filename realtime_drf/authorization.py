@@ -45,7 +45,10 @@ def decide(request: Any, names: Sequence[str]) -> list[Decision]:
             by_class.setdefault(type(channel), []).append(channel)
     granted: dict[str, Grant] = {}
     for cls, channels in by_class.items():
-        granted |= {grant.channel: grant for grant in _grant_many(request, cls, channels)}
+        # Where each is asked by itself, what one of them raises says nothing of the others.
+        groups = [[channel] for channel in channels] if cls.asks_each() else [channels]
+        for group in groups:
+            granted |= {grant.channel: grant for grant in _grant_many(request, cls, group)}
     return [granted.get(name) or Denial(channel=name) for name in names]
 
 
@@ -111,7 +114,8 @@ def _grant_many(
     try:
         allowed = {channel.name for channel in cls.authorize_many(request, channels)}
     except Exception as exc:  # noqa: BLE001  whatever goes wrong, nobody is let in
-        _report(exc, cls.__qualname__)
+        what = repr(channels[0]) if len(channels) == 1 else f"{cls.__qualname__} ({len(channels)})"
+        _report(exc, what)
         return
     for channel in channels:
         if channel.name in allowed and (grant := _grant(request, channel)):

@@ -120,8 +120,12 @@ class PrivateChannel(Channel):
     @classmethod
     def has_policy(cls) -> bool:
         """Tell whether the class says who may subscribe."""
-        asks_each = cls.authorize_many.__func__ is PrivateChannel.authorize_many.__func__  # type: ignore[attr-defined]
-        return not asks_each or cls.authorize is not PrivateChannel.authorize
+        return not cls.asks_each() or cls.authorize is not PrivateChannel.authorize
+
+    @classmethod
+    def asks_each(cls) -> bool:
+        """Tell whether each channel is asked by itself, and none for many."""
+        return cls.authorize_many.__func__ is PrivateChannel.authorize_many.__func__  # type: ignore[attr-defined]
 
     def _ask(self, request: Any) -> bool:
         answer = self.authorize(request, **self.kwargs)

@@ -14,8 +14,8 @@ E010      several classes want to decide on signing in
 E011      SKIP_VACANT is on, and the transport cannot tell which channels are vacant
 W001      REALTIME_BACKENDS_MODULE is set, and no installed app has such a module
 W002      a backend has no serializer, so that only a view can make its payload
-W004      SKIP_VACANT is on, and the cache is one of each process
 W003      a channel that the default transport cannot serve
+W004      SKIP_VACANT is on, and the cache is one of each process
 ========  ======================================================================================
 """
 
@@ -35,7 +35,7 @@ from django.utils.module_loading import import_string, module_has_submodule
 from rest_framework.permissions import DjangoModelPermissions
 
 from realtime_drf.backends import RealtimeBackend, registry
-from realtime_drf.channels import Channel, EncryptedChannel, PrivateChannel
+from realtime_drf.channels import Channel, EncryptedChannel, PrivateChannel, UserChannel
 from realtime_drf.channels import registry as channel_registry
 from realtime_drf.conf import (
     DEFAULT_ALIAS,
@@ -214,6 +214,10 @@ def _check_channel(cls: type[Channel]) -> Iterator[checks.CheckMessage]:
             obj=cls,
             id=f"{TAG}.E008",
         )
+    yield from _check_permissions(cls)
+
+
+def _check_permissions(cls: type[Channel]) -> Iterator[checks.CheckMessage]:
     for permission in cls.permission_classes:
         if problem := _find_problem(permission):
             yield checks.Error(
@@ -246,6 +250,8 @@ def _check_overlaps() -> Iterator[checks.CheckMessage]:
 
 
 def _check_user_channels() -> Iterator[checks.CheckMessage]:
+    for cls in channel_registry.user_channels:
+        yield from _check_permissions(cls)
     if len(channel_registry.user_channels) > 1:
         names = ", ".join(cls.__qualname__ for cls in channel_registry.user_channels)
         yield checks.Error(
@@ -263,19 +269,24 @@ def _check_abilities() -> Iterator[checks.CheckMessage]:
         return  # check_transports says so
     if not isinstance(transport, BaseTransport):
         return
-    for cls in channel_registry:
-        if issubclass(cls, PrivateChannel) and not transport.supports_authorization:
-            inability = "authorize subscriptions"
-        elif issubclass(cls, EncryptedChannel) and not transport.supports_encryption:
-            inability = "encrypt"
-        else:
-            continue
-        yield checks.Warning(
-            f"{cls.__qualname__}: {type(transport).__name__} cannot {inability}.",
-            hint="As REALTIME_TRANSPORTS['default'] is now, nobody hears this channel.",
-            obj=cls,
-            id=f"{TAG}.W003",
-        )
+    for cls in (*channel_registry, *channel_registry.user_channels):
+        if inability := _find_inability(transport, cls):
+            yield checks.Warning(
+                f"{cls.__qualname__}: {type(transport).__name__} cannot {inability}.",
+                hint="As REALTIME_TRANSPORTS['default'] is now, nobody hears this channel.",
+                obj=cls,
+                id=f"{TAG}.W003",
+            )
+
+
+def _find_inability(transport: BaseTransport, cls: type[Channel]) -> str | None:
+    if issubclass(cls, UserChannel) and not transport.supports_user_authentication:
+        return "sign users in"
+    if issubclass(cls, PrivateChannel) and not transport.supports_authorization:
+        return "authorize subscriptions"
+    if issubclass(cls, EncryptedChannel) and not transport.supports_encryption:
+        return "encrypt"
+    return None
 
 
 _has_module: Callable[[Any, str], bool] = module_has_submodule

@@ -102,6 +102,8 @@ class Pattern:
     def __init__(self, route: str) -> None:
         self.route = route
         self.segments = tuple(_parse_segment(part, route) for part in route.split("."))
+        # Most names that are matched belong to other classes; this tells at once.
+        self.start = route.partition("<")[0]
         self.parameters = tuple(each.parameter for each in self.segments if each.parameter)
         if len(set(self.parameters)) < len(self.parameters):
             raise ImproperlyConfigured(f"pattern {route!r} names a parameter twice.")
@@ -119,6 +121,8 @@ class Pattern:
 
     def match(self, base: str) -> dict[str, Any] | None:
         """Return the values that build this base, or None if there are none."""
+        if not base.startswith(self.start):
+            return None
         texts = base.split(".")
         if len(texts) != len(self.segments):
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-SECRET_KEY = "not a secret, a test"
+SECRET_KEY = "not a secret, a test, and long enough to sign tokens with"
 USE_TZ = True
 TIME_ZONE = "UTC"
 ROOT_URLCONF = "tests.urls"
@@ -15,6 +15,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "rest_framework",
+    "rest_framework.authtoken",
     "realtime_drf",
     "tests.todos",
 ]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import connection, transaction
+from django.http import Http404
 from django.test import AsyncClient, Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
@@ -20,7 +21,7 @@ from rest_framework.test import APIClient
 
 from realtime_drf import Event, publish
 from realtime_drf.authorization import decide, disconnect_user
-from realtime_drf.channels import UserChannel
+from realtime_drf.channels import PrivateChannel, UserChannel
 from realtime_drf.exceptions import InvalidRequest, UnsupportedFeature
 from realtime_drf.protocols import Denial, Grant
 from realtime_drf.transports import transports
@@ -194,6 +195,21 @@ def test_many_channels_have_a_result_each(client: APIClient, mine: TodoList) -> 
         statuses = {name: result["status"] for name, result in response.json().items()}
         assert statuses == dict(zip(names, [200, 403, 200, 403], strict=True))
         assert "auth" in response.json()["private-open"]["data"]
+
+
+def test_what_one_of_many_raises_is_not_held_against_the_others(client: APIClient) -> None:
+    names = [f"private-raising.{pk}" for pk in (1, 2, 3, 4)]
+
+    class RaisingChannel(PrivateChannel):
+        pattern = "raising.<int:pk>"
+
+        def authorize(self, request: Any, pk: int) -> bool:
+            if pk == 2:
+                raise Http404
+            return pk != 4 or bool(1 / 0)
+
+    answer = ask(client, *names).json()
+    assert [answer[name]["status"] for name in names] == [200, 403, 200, 403]
 
 
 def test_many_channels_of_one_policy_cost_the_queries_of_one(

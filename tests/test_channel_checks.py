@@ -104,6 +104,11 @@ def test_a_permission_that_cannot_work_is_an_error(permission: Any, words: str) 
     assert words in message
 
 
+def test_permissions_of_signing_in_are_checked_alike() -> None:
+    type("Wrong", (UserChannel,), {"permission_classes": [DjangoModelPermissions]})
+    assert [id_ for id_, _ in found()] == ["E009"]
+
+
 def test_permissions_may_be_composed() -> None:
     type("Right", (Open,), {"pattern": "x", "permission_classes": [IsAuthenticated | AllowAny]})
     assert found() == []
@@ -131,9 +136,12 @@ def test_a_channel_that_the_transport_cannot_serve_is_warned_of(settings: Settin
         def authorize(self, request: Any) -> bool:
             return True
 
+    class Person(UserChannel):
+        pass
+
     assert found() == []
     settings.REALTIME_TRANSPORTS = CONSOLE
-    assert [id_ for id_, _ in found()] == ["W003", "W003"]
+    assert [id_ for id_, _ in found()] == ["W003"] * 3
     pytest.importorskip("pusher")
     path = "realtime_drf.transports.pusher.PusherTransport"
     options = {"app_id": "1", "key": "k", "secret": "s"}
