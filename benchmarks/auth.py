@@ -21,6 +21,7 @@ from rest_framework.views import APIView
 
 from benchmarks.articles.models import Article, make_article
 from benchmarks.figures import Figure, side_by_side
+from benchmarks.occupancy import compare_filter
 from realtime_drf.channels import PrivateChannel
 from realtime_drf.views import ChannelAuthorizationView
 
@@ -117,7 +118,7 @@ def compare_with_a_plain_view(user: User, rounds: int) -> list[Figure]:
     ]
 
 
-MEASURES = (compare_many_with_one, compare_with_a_plain_view)
+MEASURES = (compare_many_with_one, compare_with_a_plain_view, compare_filter)
 """What is compared; each takes a user and the number of rounds, and returns figures."""
 
 

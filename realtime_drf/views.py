@@ -41,12 +41,21 @@ class JSONParser(parsers.JSONParser):
             raise ParseError("JSON parse error: nested too deeply") from exc
 
 
-class TransportView(GenericAPIView[Any]):
+class JSONView(APIView):
+    """Answer JSON, whatever is accepted, and whatever the project's API does about versions."""
+
+    renderer_classes = (renderers.JSONRenderer,)
+    versioning_class = None
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
+        return super().perform_content_negotiation(request, force=True)
+
+
+class TransportView(JSONView, GenericAPIView[Any]):
     """Hand what a client posts to the transport of the URL's alias, and answer what it says."""
 
     permission_classes = (AllowAny,)
     parser_classes = (parsers.FormParser, parsers.MultiPartParser, JSONParser)
-    renderer_classes = (renderers.JSONRenderer,)
     throttle_scope = "realtime"
 
     def post(self, request: Request, alias: str = DEFAULT_ALIAS) -> Response:
@@ -90,7 +99,7 @@ class UserAuthenticationView(TransportView):
         return answer
 
 
-class WebhookView(APIView):
+class WebhookView(JSONView):
     """Take a service's webhooks. Its signature is what lets it in, and nothing of the project's.
 
     Answers 200 with how many events were handled and ignored, 400 to what is malformed, 401 to what
@@ -100,8 +109,6 @@ class WebhookView(APIView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
     throttle_classes = ()
-    renderer_classes = (renderers.JSONRenderer,)
-    versioning_class = None
     schema = None  # it is no part of the project's API
 
     def post(self, request: Request, alias: str = DEFAULT_ALIAS) -> Response:
@@ -115,10 +122,6 @@ class WebhookView(APIView):
         except UnsupportedFeature as exc:
             raise Http404(str(exc)) from exc
         return Response(outcome._asdict())
-
-    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
-        """Answer JSON, whatever the service says it accepts."""
-        return super().perform_content_negotiation(request, force=True)
 
 
 def get_transport(alias: str) -> Any:

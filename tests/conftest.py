@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -23,6 +24,37 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("realtime")
+
+
+SECRETS = ("test-secret", "7ad3773142a6692b25b8", "other-secret", "a2tra2tra2tra2tra2tra2tra2tr")
+"""What tests use for secrets of apps, and the beginning of their master key."""
+
+
+class SecretsHandler(logging.Handler):
+    """Keep what is logged with a secret in it, its traceback included."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if any(secret in text for secret in SECRETS):
+            self.found.append(text)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_secret_is_logged() -> Iterator[None]:
+    """Read along what the whole suite logs, of this package and of HTTP clients, down to DEBUG."""
+    handler = SecretsHandler()
+    loggers = [logging.getLogger(name) for name in ("realtime_drf", "urllib3", "django")]
+    for each in loggers:
+        each.addHandler(handler)
+        each.setLevel(logging.DEBUG)
+    yield
+    for each in loggers:
+        each.removeHandler(handler)
+    assert handler.found == []
 
 
 @pytest.fixture

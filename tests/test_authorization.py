@@ -405,6 +405,20 @@ def test_tokens_in_a_header_need_none(ann: User, settings: Settings) -> None:
     assert ask(client, "private-open").status_code in (401, 403)
 
 
+def test_what_is_accepted_and_the_projects_versions_do_not_matter(
+    client: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rest_framework.versioning import AcceptHeaderVersioning
+    from rest_framework.views import APIView
+
+    monkeypatch.setattr(APIView, "versioning_class", AcceptHeaderVersioning)
+    data = {"socket_id": "1.1", "channel_name": "private-open"}
+    for accept in ("text/html", "application/json; version=99", "nonsense"):
+        answer = client.post("/realtime/auth/", data, headers={"Accept": accept})
+        assert answer.status_code == 200
+        assert answer["Content-Type"] == "application/json"
+
+
 def test_requests_are_throttled(client: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
     from rest_framework.throttling import ScopedRateThrottle
 

@@ -52,6 +52,7 @@ def test_auth_counts_queries() -> None:
         "many_to_one_ratio": 4,
         "many_to_one_queries": 1,
         "endpoint_to_view_ratio": 1.5,
+        "filter_round_trips": 1,
     }
     assert report["figures"]["many_to_one_queries"] == 1
     assert all(value > 0 for value in report["figures"].values())
