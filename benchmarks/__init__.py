@@ -2,7 +2,7 @@
 
 Run one from the root of the repository, with the packages of the group "test" installed::
 
-    python -m benchmarks publish            # takes some ten seconds
+    python -m benchmarks publish            # takes some ten seconds; so does "auth"
     python -m benchmarks publish --quick    # to see that it works; the times say little
 
 It prints a table, each figure beside its target, and one JSON object as the last line, for whoever

@@ -10,7 +10,7 @@ import django
 
 from benchmarks.figures import report
 
-NAMES = ("publish",)
+NAMES = ("auth", "publish")
 
 
 def main() -> None:

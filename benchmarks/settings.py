@@ -15,4 +15,14 @@ INSTALLED_APPS = [
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
 REALTIME_TRANSPORTS = {
     "default": {"TRANSPORT": "realtime_drf.transports.memory.MemoryTransport"},
+    "skipping": {
+        "TRANSPORT": "realtime_drf.transports.memory.MemoryTransport",
+        "SKIP_VACANT": True,
+    },
+}
+CACHES = {
+    "default": {
+        "BACKEND": "benchmarks.counting.CountingCache",
+        "OPTIONS": {"MAX_ENTRIES": 10_000},
+    },
 }

@@ -1,28 +1,222 @@
-"""Channel objects, which stand for channel names."""
+"""Channel classes: what a channel is called, and who may subscribe to it.
+
+A class with a ``pattern`` is registered by being defined. It is made in two ways: by values, to
+name a channel (``ListChannel(pk=5).name`` is "private-lists.5"), and from a name that a client asks
+for, to decide whether it may hear it.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from typing import Any, ClassVar, Self
 
+from asgiref.sync import async_to_sync
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Model
+from rest_framework.permissions import IsAuthenticated
 
-from realtime_drf.names import ChannelKind, build_channel_name
+from realtime_drf.names import (
+    ChannelKind,
+    ParsedName,
+    build_channel_name,
+    parse_channel_name,
+)
+from realtime_drf.patterns import Pattern
+
+logger = logging.getLogger("realtime_drf")
 
 
-class UserChannel:
+class Channel:
+    """Name a channel by the values of its pattern; the base of the classes below.
+
+    Attributes:
+        pattern: segments joined by dots, each with at most one of Django's path converters:
+            ``"lists.<int:pk>"``. A class without one is a base.
+        cache: the channel keeps its last event for whoever subscribes later.
+        permission_classes: DRF's permissions; they see the channel as their ``view``, with its
+            ``kwargs`` and the ``action`` "subscribe". The project's defaults do not apply.
+
+    Raises:
+        InvalidEvent: the values are not those of the pattern, or would not be read back.
+    """
+
+    kind: ClassVar[ChannelKind]
+    cache: ClassVar[bool] = False
+    pattern: ClassVar[str | None] = None
+    permission_classes: ClassVar[Sequence[Any]] = ()
+
+    action: ClassVar[str] = "subscribe"
+    """What permissions see as the view's action."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if vars(cls).get("pattern") is not None:
+            registry.register(cls)
+
+    def __init__(self, **kwargs: Any) -> None:
+        self.kwargs = kwargs
+        self.name = self.build_name(kwargs)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    @classmethod
+    def from_name(cls, parsed: ParsedName) -> Self | None:
+        """Return the channel of that name, or None if it is none of this class."""
+        if (parsed.kind, parsed.cache) != (cls.kind, cls.cache):
+            return None
+        kwargs = cls.get_pattern().match(parsed.base)
+        return None if kwargs is None else cls(**kwargs)
+
+    @classmethod
+    def build_name(cls, kwargs: dict[str, Any]) -> str:
+        """Return the name that values build."""
+        return build_channel_name(cls.kind, cls.get_pattern().build(kwargs), cache=cls.cache)
+
+    @classmethod
+    def get_pattern(cls) -> Pattern:
+        """Return the parsed pattern; raise ImproperlyConfigured if it is malformed or missing."""
+        # Parsed once a class, and when first used: converters may be registered after the class.
+        if "_parsed_pattern" not in vars(cls):
+            if cls.pattern is None:
+                raise ImproperlyConfigured(f"{cls.__qualname__} has no pattern.")
+            cls._parsed_pattern = Pattern(cls.pattern)
+        return cls._parsed_pattern
+
+    @classmethod
+    def check_pattern(cls) -> None:
+        """Raise ImproperlyConfigured or InvalidEvent if the pattern can make no legal name."""
+        base = cls.get_pattern().get_example()
+        build_channel_name(cls.kind, base, cache=cls.cache)
+
+    _parsed_pattern: ClassVar[Pattern]
+
+
+class PublicChannel(Channel):
+    """Name a channel that anybody may hear."""
+
+    kind = ChannelKind.PUBLIC
+
+
+class PrivateChannel(Channel):
+    """Name a channel for those whom `authorize` lets in."""
+
+    kind = ChannelKind.PRIVATE
+    permission_classes = (IsAuthenticated,)
+
+    def authorize(self, request: Any, **kwargs: Any) -> bool | Awaitable[bool]:
+        """Tell whether the request's user may subscribe; must be written. It may be async."""
+        raise NotImplementedError(f"{type(self).__qualname__} has no authorize().")
+
+    @classmethod
+    def authorize_many(cls, request: Any, channels: Sequence[Self]) -> Iterable[Self]:
+        """Return those of several channels that may be subscribed to.
+
+        Asks each by default; write it where one query can answer for all.
+        """
+        return [channel for channel in channels if channel._ask(request)]
+
+    @classmethod
+    def has_policy(cls) -> bool:
+        """Tell whether the class says who may subscribe."""
+        return not cls.asks_each() or cls.authorize is not PrivateChannel.authorize
+
+    @classmethod
+    def asks_each(cls) -> bool:
+        """Tell whether each channel is asked by itself, and none for many."""
+        return cls.authorize_many.__func__ is PrivateChannel.authorize_many.__func__  # type: ignore[attr-defined]
+
+    def _ask(self, request: Any) -> bool:
+        answer = self.authorize(request, **self.kwargs)
+        if isinstance(answer, Awaitable):
+            answer = async_to_sync(_wait)(answer)
+        if not isinstance(answer, bool):
+            raise TypeError(f"{self!r}: authorize() must return a bool, not {answer!r}.")
+        return answer
+
+
+class EncryptedChannel(PrivateChannel):
+    """Name a private channel whose data the service cannot read."""
+
+    kind = ChannelKind.ENCRYPTED
+
+
+class PresenceChannel(PrivateChannel):
+    """Name a private channel whose subscribers see who else is there."""
+
+    kind = ChannelKind.PRESENCE
+
+    def get_user_info(self, request: Any, **kwargs: Any) -> dict[str, Any] | None:
+        """Return what the other subscribers see of the user, besides the id: JSON, 1 KB at most."""
+        return None
+
+
+class UserChannel(Channel):
     """Name the channel that reaches all connections signed in as one user.
 
-    Takes a user or a user's id: ``UserChannel(request.user)``, ``UserChannel(7)``.
+    Takes a user or a user's id. One subclass may say more about signing in: who may (its
+    permissions), and what the others know of the user.
 
     >>> UserChannel(7).name
     '#server-to-user-7'
     """
 
     kind = ChannelKind.USER
+    permission_classes = (IsAuthenticated,)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        registry.user_channels.append(cls)
 
     def __init__(self, user: Any) -> None:
-        user_id = user.pk if isinstance(user, Model) else user
-        self.name = build_channel_name(self.kind, str(user_id))
+        user_id = str(user.pk if isinstance(user, Model) else user)
+        self.kwargs = {"user_id": user_id}
+        self.name = build_channel_name(self.kind, user_id)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r})"
+    def get_user_info(self, request: Any) -> dict[str, Any] | None:
+        """Return what others may see of the user, besides the id: JSON."""
+        return None
+
+    def get_watchlist(self, request: Any) -> Iterable[str]:
+        """Return the ids of users of whom the client hears whether they are online."""
+        return ()
+
+
+class ChannelRegistry:
+    """Know every channel class with a pattern, and the one that says more about users."""
+
+    def __init__(self) -> None:
+        self.channels: list[type[Channel]] = []
+        self.user_channels: list[type[UserChannel]] = []
+
+    def __iter__(self) -> Iterator[type[Channel]]:
+        return iter(self.channels)
+
+    def register(self, channel_class: type[Channel]) -> None:
+        """Add a class."""
+        self.channels.append(channel_class)
+
+    def match(self, name: str) -> Channel | None:
+        """Return the channel of a name, or None: also if several classes claim it.
+
+        Raises:
+            InvalidEvent: no channel can have this name.
+        """
+        parsed = parse_channel_name(name)
+        found = [channel for cls in self if (channel := cls.from_name(parsed))]
+        if len(found) > 1:
+            classes = ", ".join(type(channel).__qualname__ for channel in found)
+            logger.error("Channel %s is claimed by %s: nobody gets it.", name, classes)
+        return found[0] if len(found) == 1 else None
+
+    def get_user_channel(self) -> type[UserChannel]:
+        """Return the class that decides on signing in."""
+        return self.user_channels[-1] if self.user_channels else UserChannel
+
+
+registry = ChannelRegistry()
+
+
+async def _wait(answer: Awaitable[Any]) -> Any:
+    return await answer

@@ -5,31 +5,47 @@ E001      an entry of REALTIME_TRANSPORTS, its class, options or delivery is wro
 E002      no transport is configured as "default"
 E003      a transport that is for development is the default (``check --deploy`` only)
 E004      REALTIME_BACKENDS_MODULE is not the name of a module
+E005      REALTIME_CACHE is not the alias of a cache
+E006      a channel's pattern is malformed, or makes names that no transport could carry
+E007      the patterns of two channel classes overlap
+E008      a private channel does not say who may subscribe
+E009      a permission class that cannot work on a channel
+E010      several classes want to decide on signing in
+E011      SKIP_VACANT is on, and the transport cannot tell which channels are vacant
 W001      REALTIME_BACKENDS_MODULE is set, and no installed app has such a module
 W002      a backend has no serializer, so that only a view can make its payload
-W003      DRF_MODEL_PUSHER_WEBHOOK_OPTIMISATION_ENABLED is set, and every event is sent all the same
+W003      a channel that the default transport cannot serve
+W004      SKIP_VACANT is on, and the cache is one of each process
 ========  ======================================================================================
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from django.apps import apps
 from django.core import checks
+from django.core.cache import caches
+from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.locmem import LocMemCache
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.module_loading import module_has_submodule
+from django.utils.module_loading import import_string, module_has_submodule
+from rest_framework.permissions import DjangoModelPermissions
 
 from realtime_drf.backends import RealtimeBackend, registry
+from realtime_drf.channels import Channel, EncryptedChannel, PrivateChannel, UserChannel
+from realtime_drf.channels import registry as channel_registry
 from realtime_drf.conf import (
     DEFAULT_ALIAS,
     configs,
     get_aliases,
+    get_cache_alias,
     get_chosen_backends_module,
-    wants_occupied_channels_only,
 )
 from realtime_drf.delivery import deliveries
+from realtime_drf.exceptions import InvalidEvent
 from realtime_drf.transports import transports
 from realtime_drf.transports.base import BaseTransport
 
@@ -38,7 +54,7 @@ TAG = "realtime_drf"
 
 def register() -> None:
     """Make the checks known to Django."""
-    for check in (check_transports, check_backends, check_seed_settings):
+    for check in (check_transports, check_backends, check_channels, check_occupancy):
         checks.register(check, TAG)
     checks.register(check_deployment, TAG, deploy=True)
 
@@ -66,17 +82,21 @@ def check_backends(**kwargs: Any) -> list[checks.CheckMessage]:
     return [*_check_backends_module(), *_check_serializers()]
 
 
-def check_seed_settings(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Say which settings of drf_model_pusher are not honoured."""
-    if not wants_occupied_channels_only():
-        return []
-    return [
-        checks.Warning(
-            "DRF_MODEL_PUSHER_WEBHOOK_OPTIMISATION_ENABLED is not honoured: every event is sent.",
-            hint="Remove it, and the webhook for it at Pusher.",
-            id=f"{TAG}.W003",
-        )
-    ]
+def check_channels(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Look at every channel class: its pattern, its policy, and whether others claim its names."""
+    messages = [message for cls in channel_registry for message in _check_channel(cls)]
+    if not messages:  # what follows needs patterns that can be read
+        messages = [*_check_overlaps(), *_check_abilities()]
+    return [*messages, *_check_user_channels()]
+
+
+def check_occupancy(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Look for a cache, and for transports, with which vacant channels cannot be known."""
+    try:
+        aliases = [alias for alias in get_aliases() if _skips_vacant(alias)]
+    except ImproperlyConfigured:
+        return []  # check_transports says so
+    return [*_check_cache(aliases), *(m for alias in aliases for m in _check_reports(alias))]
 
 
 def check_deployment(**kwargs: Any) -> list[checks.CheckMessage]:
@@ -107,6 +127,52 @@ def _check_alias(alias: str, **kwargs: Any) -> list[checks.CheckMessage]:
     return transport.check(**kwargs)
 
 
+def _skips_vacant(alias: str) -> bool:
+    try:
+        return configs[alias].enabled and configs[alias].skip_vacant
+    except ImproperlyConfigured:
+        return False  # check_transports says so
+
+
+def _check_cache(aliases: Sequence[str]) -> Iterator[checks.CheckMessage]:
+    cache = get_cache_alias()
+    if cache not in caches.settings:
+        yield checks.Error(
+            f"REALTIME_CACHE is {cache!r}, and CACHES has no such alias.",
+            hint="The default is 'default'.",
+            id=f"{TAG}.E005",
+        )
+        return
+    try:
+        backend = import_string(caches.settings[cache].get("BACKEND", ""))
+    except ImportError:
+        return  # Django says so when the cache is first used
+    if aliases and issubclass(backend, LocMemCache | DummyCache):
+        yield checks.Warning(
+            f"REALTIME_TRANSPORTS[{aliases[0]!r}]: 'SKIP_VACANT' is on, and the cache {cache!r} is "
+            f"a {backend.__name__}, of which each process has one of its own.",
+            hint="What a webhook tells one process, the others must know: use Redis or Memcached.",
+            id=f"{TAG}.W004",
+        )
+
+
+def _check_reports(alias: str) -> Iterator[checks.CheckMessage]:
+    try:
+        transport = transports[alias]
+    except ImproperlyConfigured:
+        return  # check_transports says so
+    if not any(
+        getattr(transport, ability, False)
+        for ability in ("supports_webhooks", "supports_channel_info")
+    ):
+        yield checks.Error(
+            f"REALTIME_TRANSPORTS[{alias!r}]: 'SKIP_VACANT' is on, and {type(transport).__name__} "
+            f"has neither webhooks nor a listing of occupied channels.",
+            hint="Leave it off: nothing would ever be skipped.",
+            id=f"{TAG}.E011",
+        )
+
+
 def _check_backends_module() -> Iterator[checks.CheckMessage]:
     module = get_chosen_backends_module()
     if module is None:
@@ -134,6 +200,93 @@ def _check_serializers() -> Iterator[checks.CheckMessage]:
                 obj=type(backend),
                 id=f"{TAG}.W002",
             )
+
+
+def _check_channel(cls: type[Channel]) -> Iterator[checks.CheckMessage]:
+    try:
+        cls.check_pattern()
+    except (ImproperlyConfigured, InvalidEvent) as exc:
+        yield checks.Error(f"{cls.__qualname__}: {exc}", obj=cls, id=f"{TAG}.E006")
+    if issubclass(cls, PrivateChannel) and not cls.has_policy():
+        yield checks.Error(
+            f"{cls.__qualname__} has no authorize().",
+            hint="Nobody may subscribe until it says who may.",
+            obj=cls,
+            id=f"{TAG}.E008",
+        )
+    yield from _check_permissions(cls)
+
+
+def _check_permissions(cls: type[Channel]) -> Iterator[checks.CheckMessage]:
+    for permission in cls.permission_classes:
+        if problem := _find_problem(permission):
+            yield checks.Error(
+                f"{cls.__qualname__}: {problem}",
+                hint="Permissions are asked whether the request's user may subscribe.",
+                obj=cls,
+                id=f"{TAG}.E009",
+            )
+
+
+def _find_problem(permission: Any) -> str | None:
+    if not callable(permission):
+        return f"{permission!r} is no permission class."
+    if isinstance(permission, type) and issubclass(permission, DjangoModelPermissions):
+        return f"{permission.__name__} asks a view for its queryset, and a channel has none."
+    return None
+
+
+def _check_overlaps() -> Iterator[checks.CheckMessage]:
+    for one, other in itertools.combinations(channel_registry, 2):
+        same_prefix = (one.kind, one.cache) == (other.kind, other.cache)
+        if same_prefix and one.get_pattern().overlaps(other.get_pattern()):
+            yield checks.Error(
+                f"A name can match both {one.__qualname__} ({one.pattern}) and "
+                f"{other.__qualname__} ({other.pattern}).",
+                hint="Nobody gets a channel that two classes claim: begin one with another word.",
+                obj=one,
+                id=f"{TAG}.E007",
+            )
+
+
+def _check_user_channels() -> Iterator[checks.CheckMessage]:
+    for cls in channel_registry.user_channels:
+        yield from _check_permissions(cls)
+    if len(channel_registry.user_channels) > 1:
+        names = ", ".join(cls.__qualname__ for cls in channel_registry.user_channels)
+        yield checks.Error(
+            f"Several subclasses of UserChannel: {names}.",
+            hint="Only one can decide on signing in.",
+            id=f"{TAG}.E010",
+        )
+
+
+def _check_abilities() -> Iterator[checks.CheckMessage]:
+    """Compare the channels that there are with what the default transport can do."""
+    try:
+        transport = transports[DEFAULT_ALIAS]
+    except ImproperlyConfigured:
+        return  # check_transports says so
+    if not isinstance(transport, BaseTransport):
+        return
+    for cls in (*channel_registry, *channel_registry.user_channels):
+        if inability := _find_inability(transport, cls):
+            yield checks.Warning(
+                f"{cls.__qualname__}: {type(transport).__name__} cannot {inability}.",
+                hint="As REALTIME_TRANSPORTS['default'] is now, nobody hears this channel.",
+                obj=cls,
+                id=f"{TAG}.W003",
+            )
+
+
+def _find_inability(transport: BaseTransport, cls: type[Channel]) -> str | None:
+    if issubclass(cls, UserChannel) and not transport.supports_user_authentication:
+        return "sign users in"
+    if issubclass(cls, PrivateChannel) and not transport.supports_authorization:
+        return "authorize subscriptions"
+    if issubclass(cls, EncryptedChannel) and not transport.supports_encryption:
+        return "encrypt"
+    return None
 
 
 _has_module: Callable[[Any, str], bool] = module_has_submodule

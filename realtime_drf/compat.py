@@ -21,6 +21,7 @@ from realtime_drf.events import Event
 from realtime_drf.mixins import RealtimeViewMixin, get_models, get_origin
 from realtime_drf.protocols import NamedChannel
 from realtime_drf.publishing import publish, publish_changes
+from realtime_drf.views import WebhookView
 
 Channels = Iterable[str | NamedChannel]
 
@@ -171,6 +172,10 @@ class PusherBackend(RealtimeBackend[Any]):
 
         transaction.on_commit(trigger, using=using, robust=True)
         return None
+
+
+class ChannelExistenceWebhook(WebhookView):
+    """Take the webhooks of the default transport."""
 
 
 class PrivatePusherBackend(PusherBackend):

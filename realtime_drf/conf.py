@@ -42,6 +42,7 @@ class TransportConfig:
     delivery: str
     enabled: bool
     raise_errors: bool
+    skip_vacant: bool
 
     def __repr__(self) -> str:
         return f"<TransportConfig {self.alias!r}: {self.transport}>"
@@ -83,7 +84,7 @@ class PerAlias(Generic[T]):
         self._lock = threading.RLock()  # the parent's may be held by a thread that is not here
 
     def _forget(self, *, setting: str, **kwargs: Any) -> None:
-        if setting == "REALTIME_TRANSPORTS" or setting.startswith(("PUSHER_", "DRF_MODEL_PUSHER_")):
+        if setting.startswith(("REALTIME_", "PUSHER_", "DRF_MODEL_PUSHER_")):
             self._made = {}
 
 
@@ -137,9 +138,9 @@ def get_chosen_backends_module() -> Any:
     return getattr(settings, "REALTIME_BACKENDS_MODULE", None)
 
 
-def wants_occupied_channels_only() -> bool:
-    """Tell whether the settings ask for drf_model_pusher's occupied-channels optimisation."""
-    return bool(getattr(settings, "DRF_MODEL_PUSHER_WEBHOOK_OPTIMISATION_ENABLED", False))
+def get_cache_alias() -> Any:
+    """Return the alias of the Django cache in which channels and webhooks are remembered."""
+    return getattr(settings, "REALTIME_CACHE", DEFAULT_ALIAS)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -167,7 +168,15 @@ def _seed_entries() -> dict[str, Any]:
         if getattr(settings, name, None)
     }
     disabled = getattr(settings, "DRF_MODEL_PUSHER_DISABLED", False)
-    return {DEFAULT_ALIAS: {"TRANSPORT": PUSHER_PATH, "OPTIONS": options, "ENABLED": not disabled}}
+    entry = {
+        "TRANSPORT": PUSHER_PATH,
+        "OPTIONS": options,
+        "ENABLED": not disabled,
+        "SKIP_VACANT": bool(
+            getattr(settings, "DRF_MODEL_PUSHER_WEBHOOK_OPTIMISATION_ENABLED", False)
+        ),
+    }
+    return {DEFAULT_ALIAS: entry}
 
 
 _KEYS: Final[dict[str, tuple[type, Any]]] = {
@@ -175,6 +184,7 @@ _KEYS: Final[dict[str, tuple[type, Any]]] = {
     "OPTIONS": (Mapping, {}),
     "DELIVERY": (str, INLINE),
     "ENABLED": (bool, True),
+    "SKIP_VACANT": (bool, False),
     "ON_ERROR": (str, "log"),
 }
 
@@ -204,4 +214,5 @@ def _read_entry(alias: str, entry: Mapping[str, Any]) -> TransportConfig:
         delivery=values["DELIVERY"],
         enabled=values["ENABLED"],
         raise_errors=values["ON_ERROR"] == "raise",
+        skip_vacant=values["SKIP_VACANT"],
     )

@@ -5,6 +5,8 @@ At runtime, all of them a ``RealtimeError``::
     RealtimeError
     ├── InvalidEvent             a name, a channel or data that no transport could carry
     ├── UnsupportedFeature       the transport cannot do what was asked of it
+    ├── InvalidRequest           a client's or service's request is malformed
+    │   └── InvalidSignature     it is not signed by who it says, or too old
     └── TransportError           events did not go; `unsent` holds them
         ├── TransportUnavailable worth a retry: timeout, connection, 5xx, 429
         └── EventRejected        not worth a retry: the service or its limits refuse the event
@@ -40,6 +42,14 @@ class InvalidEvent(RealtimeError, ValueError):
 
 class UnsupportedFeature(RealtimeError):
     """Say that a transport cannot do what was asked of it."""
+
+
+class InvalidRequest(RealtimeError):
+    """Refuse what a client asks for or a service reports: it is malformed."""
+
+
+class InvalidSignature(InvalidRequest):
+    """Refuse what a service reports: nobody knows that it is the service, or it is too old."""
 
 
 class TransportError(RealtimeError):

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -57,8 +58,72 @@ class Transport(Protocol):
     async def asend(self, events: Sequence[Event]) -> None:
         """Do what `send` does, for callers on an event loop."""
 
+    def disconnect_user(self, user_id: str) -> None:
+        """End all connections of a user; raise UnsupportedFeature where that cannot be done."""
+
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         """Return what `manage.py check` shall say, without using the network."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthorizationRequest:
+    """Say which channels a client asks for, and for which of its connections.
+
+    `is_many` is set where the client expects a result for each of them.
+    """
+
+    socket_id: str
+    channels: tuple[str, ...]
+    is_many: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grant:
+    """Say that a channel may be subscribed to; on presence channels, as whom."""
+
+    channel: str
+    user_id: str | None = None
+    user_info: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Denial:
+    """Say that a channel may not be subscribed to."""
+
+    channel: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Say who signs in: the id, what others may see, and whom the client watches."""
+
+    user_id: str
+    user_info: Mapping[str, Any] | None = None
+    watchlist: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Hold what a client is answered: an HTTP status and a body for JSON."""
+
+    status: int
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookEvent:
+    """Hold one thing that a service reports.
+
+    `kind` is the name of a signal: "channel_occupied", "channel_vacated", "member_added",
+    "member_removed", "client_event", "cache_miss", "subscription_count"; others are not known.
+    `time_ms` is when it happened, in milliseconds since 1970, by the service's clock. `details` is
+    what the service says besides.
+    """
+
+    kind: str
+    channel: str
+    time_ms: int
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Delivery(Protocol):

@@ -26,6 +26,7 @@ from realtime_drf.conf import configs
 from realtime_drf.delivery import deliveries, report_failure
 from realtime_drf.events import Event
 from realtime_drf.exceptions import EventRejected, PayloadTooLarge
+from realtime_drf.occupancy import occupancies
 from realtime_drf.protocols import Backend, NamedChannel
 from realtime_drf.transports import transports
 
@@ -202,6 +203,10 @@ def _hand_over(addressed: Sequence[Addressed], *, may_raise: bool) -> None:
 def _deliver(alias: str, events: Sequence[Event]) -> Exception | None:
     """Hand events to a delivery; report an error, and return it if the settings want it raised."""
     transport = transports[alias]
+    if configs[alias].skip_vacant:
+        events = occupancies[alias].filter(events)
+        if not events:
+            return None
     try:
         deliveries[alias].deliver(transport, events)
     except Exception as exc:  # noqa: BLE001  whatever a transport does, the request goes on

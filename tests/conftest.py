@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,9 @@ import pytest
 from pytest_django import Settings
 
 from realtime_drf.backends import RealtimeBackend, registry
+from realtime_drf.channels import registry as channel_registry
 from realtime_drf.transports import transports
+from tests.policies import POLICIES
 from tests.recording import PATH, RecordingTransport
 
 # Times say nothing on a busy machine. In CI every run tries the same examples, so that what fails
@@ -23,6 +26,37 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("realtime")
 
 
+SECRETS = ("test-secret", "7ad3773142a6692b25b8", "other-secret", "a2tra2tra2tra2tra2tra2tra2tr")
+"""What tests use for secrets of apps, and the beginning of their master key."""
+
+
+class SecretsHandler(logging.Handler):
+    """Keep what is logged with a secret in it, its traceback included."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if any(secret in text for secret in SECRETS):
+            self.found.append(text)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_secret_is_logged() -> Iterator[None]:
+    """Read along what the whole suite logs, of this package and of HTTP clients, down to DEBUG."""
+    handler = SecretsHandler()
+    loggers = [logging.getLogger(name) for name in ("realtime_drf", "urllib3", "django")]
+    for each in loggers:
+        each.addHandler(handler)
+        each.setLevel(logging.DEBUG)
+    yield
+    for each in loggers:
+        each.removeHandler(handler)
+    assert handler.found == []
+
+
 @pytest.fixture
 def recording(settings: Settings) -> RecordingTransport:
     """The default transport, which records; "other" is a second one."""
@@ -34,10 +68,18 @@ def recording(settings: Settings) -> RecordingTransport:
 
 @pytest.fixture(autouse=True)
 def _keep_registry() -> Iterator[None]:
-    """Forget the backends that a test defines."""
+    """Forget the backends and channels that a test defines."""
     before = {model: list(backends) for model, backends in registry._backends.items()}
+    channels, users = list(channel_registry.channels), list(channel_registry.user_channels)
     yield
     registry._backends = before
+    channel_registry.channels, channel_registry.user_channels = channels, users
+
+
+@pytest.fixture
+def policies() -> None:
+    """Have the policies of `tests.policies` and no others."""
+    channel_registry.channels = list(POLICIES)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-SECRET_KEY = "not a secret, a test"
+SECRET_KEY = "not a secret, a test, and long enough to sign tokens with"
 USE_TZ = True
 TIME_ZONE = "UTC"
 ROOT_URLCONF = "tests.urls"
@@ -13,10 +13,19 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.sessions",
     "rest_framework",
+    "rest_framework.authtoken",
     "realtime_drf",
     "tests.todos",
 ]
+
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
+# Users are made in many tests, and nobody's password is worth the time of a good hash.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 DATABASES: dict[str, dict[str, Any]] = {
     alias: {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}

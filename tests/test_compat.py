@@ -72,7 +72,7 @@ def test_a_project_written_to_the_old_readme_runs() -> None:
         command, cwd=SEED, env=environment, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "Ran 4 tests" in run.stderr
+    assert "Ran 5 tests" in run.stderr
 
 
 @pytest.mark.parametrize(

@@ -225,28 +225,6 @@ def test_new_settings_come_before_those_of_the_seed(settings: Settings) -> None:
     assert configs["default"].transport == MEMORY
 
 
-@pytest.mark.parametrize("value", [False, None])
-def test_the_optimisation_of_the_seed_is_no_matter_while_it_is_off(
-    settings: Settings, value: Any
-) -> None:
-    settings.DRF_MODEL_PUSHER_WEBHOOK_OPTIMISATION_ENABLED = value
-    assert checks.run_checks(tags=["realtime_drf"]) == []
-
-
-def test_the_optimisation_of_the_seed_is_warned_of_and_every_event_is_sent(
-    settings: Settings,
-) -> None:
-    settings.DRF_MODEL_PUSHER_WEBHOOK_OPTIMISATION_ENABLED = True
-    [warning] = checks.run_checks(tags=["realtime_drf"])
-    assert warning.id == "realtime_drf.W003"
-    assert "not honoured: every event is sent" in warning.msg
-    publish(Event("news", "nobody-is-here"))
-    transport = transports["default"]
-    assert isinstance(transport, MemoryTransport)
-    assert [event.name for event in transport.outbox] == ["news"]
-    transport.clear()
-
-
 def test_backends_are_sought_under_both_names(settings: Settings) -> None:
     assert get_backends_modules() == ["realtime", "pusher_backends"]
     settings.REALTIME_BACKENDS_MODULE = "live"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 import shlex
 import shutil
@@ -176,6 +177,43 @@ def test_javascript_parses(tmp_path: Path) -> None:
             file = tmp_path / "block.mjs"
             file.write_text(block.text)
             subprocess.run(["node", "--check", str(file)], check=True)
+
+
+ASK_FOR_101_CHANNELS = """
+const requests = [];
+globalThis.document = { cookie: "a=b; csrftoken=secret" };
+globalThis.fetch = async (url, { headers, body }) => {
+  const { socket_id, channel_names } = JSON.parse(body);
+  requests.push([url, headers["X-CSRFToken"], socket_id, channel_names.length]);
+  const decide = (auth) => auth.endsWith("7") ? { status: 403 } : { status: 200, data: { auth } };
+  const results = Object.fromEntries(channel_names.map((name) => [name, decide(name)]));
+  return { ok: channel_names.length > 1, status: 500, json: async () => results };
+};
+const names = [...Array(101).keys()].map((number) => `private-${number}`);
+const answers = await Promise.all(names.map((channelName) => new Promise((resolve) => {
+  authorize({ socketId: "1.2", channelName }, (error, data) => resolve([error?.message, data]));
+})));
+console.log(JSON.stringify({ requests, answers: [answers[6], answers[7], answers[100]] }));
+"""
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
+def test_javascript_that_collects_channels_asks_for_a_hundred_at_once(tmp_path: Path) -> None:
+    [block] = [
+        block
+        for block in read_blocks(DOCS / "authorization.md")
+        if block.language == "js" and "function authorize(" in block.text
+    ]
+    file = tmp_path / "block.mjs"
+    file.write_text(block.text + ASK_FOR_101_CHANNELS)
+    done = subprocess.run(["node", str(file)], check=True, capture_output=True, text=True)
+    seen = json.loads(done.stdout)
+    assert seen["requests"] == [["/realtime/auth/", "secret", "1.2", size] for size in (100, 1)]
+    assert seen["answers"] == [
+        [None, {"auth": "private-6"}],
+        ["private-7: 403", None],
+        ["status 500", None],
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=by_name)

@@ -27,12 +27,10 @@ def request(method: str, url: str, data: Any = None, socket_id: str | None = Non
         return json.loads(response.read() or "null")
 
 
-def test_open_browsers_see_what_others_change(
-    soketi: Soketi, pusher_js: Callable[..., PusherJS], tmp_path: Path
-) -> None:
-    pytest.importorskip("pusher")
-    env = environment(
-        EXAMPLE_DATABASE=str(tmp_path / "db.sqlite3"),
+def serve_with(soketi: Soketi, folder: Path, **variables: str) -> dict[str, str]:
+    """Return the environment in which the example publishes to soketi, with an empty database."""
+    return environment(
+        EXAMPLE_DATABASE=str(folder / "db.sqlite3"),
         REALTIME="pusher",
         PUSHER_APP_ID=soketi.app_id,
         PUSHER_KEY=soketi.key,
@@ -40,7 +38,15 @@ def test_open_browsers_see_what_others_change(
         PUSHER_HOST=soketi.host,
         PUSHER_PORT=str(soketi.port),
         PUSHER_SSL="false",
+        **variables,
     )
+
+
+def test_open_browsers_see_what_others_change(
+    soketi: Soketi, pusher_js: Callable[..., PusherJS], tmp_path: Path
+) -> None:
+    pytest.importorskip("pusher")
+    env = serve_with(soketi, tmp_path)
     manage("migrate", "--verbosity=0", env=env)
     mine = pusher_js(port=soketi.port, key=soketi.key)
     theirs = pusher_js(port=soketi.port, key=soketi.key)

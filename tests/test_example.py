@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -66,20 +67,62 @@ def test_changes_through_the_api_are_broadcast(env: dict[str, str]) -> None:
     ]
 
 
+COUNT = """
+from django.contrib.auth import authenticate
+from todos.models import Todo
+print(Todo.objects.count(), authenticate(username="ann", password="demo"),
+      authenticate(username="bob", password="demo"))
+"""
+
+ASK_FOR_CHANNELS = """
+import json
+from django.contrib.auth.models import User
+from rest_framework.test import APIClient
+from django.test.utils import setup_test_environment
+
+setup_test_environment()
+ann, bob = User.objects.order_by("username")
+names = ["presence-board", f"private-users.{ann.pk}", f"private-users.{bob.pk}",
+         f"private-encrypted-notes.{ann.pk}", f"private-encrypted-notes.{bob.pk}"]
+statuses = []
+for user in (ann, None):
+    client = APIClient()
+    client.force_authenticate(user)
+    answer = client.post(
+        "/realtime/auth/", {"socket_id": "1.1", "channel_names": names}, format="json"
+    )
+    statuses.append([answer.json()[name]["status"] for name in names])
+    statuses.append(client.post("/realtime/user-auth/", {"socket_id": "1.1"}).status_code)
+print(json.dumps(statuses))
+"""
+
+
 def test_seed_fills_an_empty_list_once(env: dict[str, str]) -> None:
-    count = "from todos.models import Todo; print(Todo.objects.count())"
     manage("migrate", "--verbosity=0", env=env)
-    assert manage("seed", env=env) == "Added 3 todos.\n"
-    assert manage("seed", env=env) == "There are todos already.\n"
-    assert manage("shell", "--verbosity=0", "-c", count, env=env) == "3\n"
+    assert manage("seed", env=env) == (
+        "Added 3 todos.\nAdded the users ann and bob, whose password is demo.\n"
+    )
+    assert manage("seed", env=env) == "There are todos already.\nThere are users already.\n"
+    assert manage("shell", "--verbosity=0", "-c", COUNT, env=env) == "3 ann bob\n"
+
+
+def test_channels_are_for_those_who_sign_in(env: dict[str, str]) -> None:
+    manage("migrate", "--verbosity=0", env=env)
+    manage("seed", env=env)
+    statuses = json.loads(manage("shell", "--verbosity=0", "-c", ASK_FOR_CHANNELS, env=env))
+    assert statuses == [[200, 200, 403, 200, 403], 200, [403] * 5, 403]
 
 
 @pytest.mark.parametrize("transport", ["console", "memory", "pusher"])
 def test_checks_have_nothing_to_say(env: dict[str, str], transport: str) -> None:
     if transport == "pusher":
         pytest.importorskip("pusher")
-    url = "http://key:secret@127.0.0.1:6001/apps/1"
-    manage("check", "--fail-level=DEBUG", env={**env, "REALTIME": transport, "PUSHER_URL": url})
+    variables = {
+        "REALTIME": transport,
+        "PUSHER_URL": "http://key:secret@127.0.0.1:6001/apps/1",
+        "PUSHER_ENCRYPTION_MASTER_KEY_BASE64": base64.b64encode(b"k" * 32).decode(),
+    }
+    manage("check", "--fail-level=DEBUG", env={**env, **variables})
 
 
 def test_pusher_is_configured_by_the_environment(env: dict[str, str]) -> None:

@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import include, path
 
-urlpatterns: list[URLPattern] = []
+urlpatterns = [path("realtime/", include("realtime_drf.urls"))]

@@ -1,4 +1,7 @@
-"""URLs of the example; the start page is the API."""
+"""URLs of the example; the start page is the API.
+
+At ``realtime/`` clients ask for channels and sign in; at ``accounts/`` people log in and out.
+"""
 
 from __future__ import annotations
 
@@ -8,4 +11,6 @@ from django.views.generic import RedirectView
 urlpatterns = [
     path("", RedirectView.as_view(url="/api/todos/")),
     path("api/", include("todos.urls")),
+    path("realtime/", include("realtime_drf.urls")),
+    path("accounts/", include("rest_framework.urls")),
 ]

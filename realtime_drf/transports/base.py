@@ -6,7 +6,7 @@ import dataclasses
 import importlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -23,6 +23,14 @@ from realtime_drf.exceptions import (
     UnsupportedFeature,
 )
 from realtime_drf.names import ChannelKind, parse_channel_name
+from realtime_drf.protocols import (
+    Answer,
+    AuthorizationRequest,
+    Denial,
+    Grant,
+    Identity,
+    WebhookEvent,
+)
 
 T = TypeVar("T")
 
@@ -74,6 +82,15 @@ class BaseTransport(ABC):
 
     supports_disconnecting_users = False
     """`disconnect_user` ends all connections of a user."""
+
+    supports_authorization = False
+    """`read_authorization` and `answer_authorization` let a client subscribe."""
+
+    supports_user_authentication = False
+    """`read_user_authentication` and `answer_user_authentication` let a client sign in."""
+
+    supports_webhooks = False
+    """`read_webhook` reads what the service reports."""
 
     def __init__(self, *, alias: str = "default") -> None:
         self.alias = alias
@@ -134,6 +151,35 @@ class BaseTransport(ABC):
     def disconnect_user(self, user_id: str) -> None:
         """Ask the service to end all connections of a user."""
         raise self._unsupported("disconnect a user")
+
+    def read_authorization(self, data: Mapping[str, Any]) -> AuthorizationRequest:
+        """Read which channels a client asks for; raise InvalidRequest if that is malformed.
+
+        `data` is what the client posted, as a form or as JSON.
+        """
+        raise self._unsupported("authorize subscriptions")
+
+    def answer_authorization(
+        self, asked: AuthorizationRequest, decisions: Sequence[Grant | Denial]
+    ) -> Answer:
+        """Return the client's answer; `decisions` are in the order of the channels asked for."""
+        raise self._unsupported("authorize subscriptions")
+
+    def read_user_authentication(self, data: Mapping[str, Any]) -> str:
+        """Return the token of the connection that signs in; raise InvalidRequest if malformed."""
+        raise self._unsupported("sign users in")
+
+    def answer_user_authentication(self, socket_id: str, identity: Identity) -> Answer:
+        """Return the client's answer."""
+        raise self._unsupported("sign users in")
+
+    def read_webhook(self, headers: Mapping[str, str], body: bytes) -> list[WebhookEvent]:
+        """Return what the service reports, once it is sure that it is the service.
+
+        `headers` are case-insensitive; `body` is the body as it came. Raise InvalidSignature if it
+        is not signed by the service or too old to be, and InvalidRequest if it is malformed.
+        """
+        raise self._unsupported("read webhooks")
 
     # What callers use
 

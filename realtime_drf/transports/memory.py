@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import secrets
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from realtime_drf.events import Event
-from realtime_drf.names import parse_channel_name
-from realtime_drf.transports.base import BaseTransport, ChannelInfo, Limits
+from realtime_drf.exceptions import InvalidRequest
+from realtime_drf.names import ChannelKind, parse_channel_name
+from realtime_drf.transports.base import ChannelInfo, Limits
+from realtime_drf.transports.signatures import Signer, SigningTransport
 
 
-class Subscription:
+class Subscriber:
     """Receive what is sent to some channels, like one browser's connection.
 
     ``received`` holds, in order, an event for each of these channels that it was sent to, with that
     channel alone in its ``channels``.
     """
 
-    def __init__(self, transport: MemoryTransport, channels: Sequence[str], socket_id: str) -> None:
-        self.channels = frozenset(channels)
+    def __init__(self, transport: MemoryTransport, socket_id: str) -> None:
         self.socket_id = socket_id
+        self.channels: set[str] = set()
         self.received: list[Event] = []
         self._transport = transport
 
-    def unsubscribe(self) -> None:
-        """Receive nothing from now on."""
-        self._transport._leave(self)
+    def subscribe(self, channel: str, token: Mapping[str, str] | None = None) -> None:
+        """Join a channel as a browser would, which shows what the authorization view answered.
+
+        Raises:
+            InvalidRequest: the channel is not public, and the token is not for it and this
+                connection.
+        """
+        self._transport._verify(self.socket_id, channel, token or {})
+        self.channels.add(channel)
+
+    def unsubscribe(self, channel: str | None = None) -> None:
+        """Leave a channel, or all of them."""
+        self.channels -= {channel} if channel else set(self.channels)
 
     def _receive(self, event: Event) -> None:
         if event.socket_id != self.socket_id:
@@ -34,18 +48,18 @@ class Subscription:
             ]
 
 
-class MemoryTransport(BaseTransport):
+class MemoryTransport(SigningTransport):
     """Keep events in `outbox`, and hand them to subscribers in this process.
 
-    It checks as Pusher's transport does, so that what passes a test passes there. Events cannot
-    be changed, so the outbox shows what was sent and not what became of it.
+    It checks as Pusher's transport does, so that what passes a test passes there, and signs and
+    verifies with keys of its own. Events cannot be changed, so the outbox shows what was sent and
+    not what became of it.
 
     Options:
         payload_limit: bytes of an event's data that are allowed; None is no limit.
     """
 
     development_only = True
-    supports_exclusion = True
     supports_encryption = True
     supports_user_events = True
     supports_channel_info = True
@@ -54,15 +68,21 @@ class MemoryTransport(BaseTransport):
         super().__init__(**kwargs)
         self.limits = Limits(payload_bytes=payload_limit)
         self.outbox: list[Event] = []
-        self._subscriptions: list[Subscription] = []
+        self.signer = Signer("memory", secrets.token_hex(16), secrets.token_bytes(32))
+        self._subscribers: list[Subscriber] = []
+        self._socket_numbers = itertools.count(1)
 
-    def subscribe(self, *channels: str, socket_id: str = "1.1") -> Subscription:
-        """Join channels as the connection of that socket id."""
+    def connect(self) -> Subscriber:
+        """Return a new connection, which has a socket id and no channels."""
+        return self._add(f"{next(self._socket_numbers)}.1")
+
+    def subscribe(self, *channels: str, socket_id: str = "0.0") -> Subscriber:
+        """Return a connection that is on these channels; nobody asks whether it may be."""
         for channel in channels:
             parse_channel_name(channel)
-        subscription = Subscription(self, channels, socket_id)
-        self._subscriptions.append(subscription)
-        return subscription
+        subscriber = self._add(socket_id)
+        subscriber.channels.update(channels)
+        return subscriber
 
     def clear(self) -> None:
         """Empty the outbox; subscribers keep what they have."""
@@ -71,18 +91,34 @@ class MemoryTransport(BaseTransport):
     def send_batch(self, events: Sequence[Event]) -> None:
         self.outbox += events
         for event in events:
-            for subscription in list(self._subscriptions):
-                subscription._receive(event)
+            for subscriber in list(self._subscribers):
+                subscriber._receive(event)
 
     def channel_info(self, channel: str) -> ChannelInfo:
         parse_channel_name(channel)
-        count = sum(channel in each.channels for each in list(self._subscriptions))
+        count = sum(channel in each.channels for each in list(self._subscribers))
         return ChannelInfo(name=channel, occupied=bool(count), subscription_count=count)
 
     def occupied_channels(self, prefix: str = "") -> dict[str, ChannelInfo]:
-        names = {name for each in list(self._subscriptions) for name in each.channels}
+        names = {name for each in list(self._subscribers) for name in each.channels}
         return {name: self.channel_info(name) for name in sorted(names) if name.startswith(prefix)}
 
-    def _leave(self, subscription: Subscription) -> None:
-        if subscription in self._subscriptions:
-            self._subscriptions.remove(subscription)
+    def _add(self, socket_id: str) -> Subscriber:
+        subscriber = Subscriber(self, socket_id)
+        self._subscribers.append(subscriber)
+        return subscriber
+
+    def _verify(self, socket_id: str, channel: str, token: Mapping[str, str]) -> None:
+        kind = parse_channel_name(channel).kind
+        if kind is ChannelKind.PUBLIC:
+            return
+        if kind is ChannelKind.USER:
+            raise InvalidRequest("A user's channel is joined by signing in.")
+        text = f"{socket_id}:{channel}"
+        if "channel_data" in token:
+            text += f":{token['channel_data']}"
+        elif kind is ChannelKind.PRESENCE:
+            raise InvalidRequest(f"{channel} needs channel_data.")
+        key, _, signature = token.get("auth", "").partition(":")
+        if key != self.signer.key or not self.signer.verify(text, signature):
+            raise InvalidRequest(f"{channel}: the token is not for it and this connection.")

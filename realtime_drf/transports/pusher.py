@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import re
+from base64 import b64decode
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -22,15 +23,17 @@ from realtime_drf.exceptions import (
     TransportUnavailable,
 )
 from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_name
-from realtime_drf.transports.base import BaseTransport, ChannelInfo, Limits
+from realtime_drf.protocols import WebhookEvent
+from realtime_drf.transports.base import ChannelInfo, Limits
 from realtime_drf.transports.packing import pack_calls
 from realtime_drf.transports.pusher_address import Address, read_url
 from realtime_drf.transports.redaction import RedactingFilter, Redactor
+from realtime_drf.transports.signatures import Signer, SigningTransport
+from realtime_drf.transports.webhooks import WebhookReader
 
 PAYLOAD_LIMIT: Final = 10_240
 """Bytes of data an event: https://pusher.com/docs/channels/server_api/http-api/#publishing-events."""
 
-_SOCKET_ID = re.compile(r"[0-9]+\.[0-9]+")
 _NAME_CHARACTERS = re.compile(r"[A-Za-z0-9_\-=@,.;]*")
 _KINDS_ALONE = (ChannelKind.ENCRYPTED, ChannelKind.USER)
 
@@ -45,7 +48,7 @@ _POOL_SIZE = 100
 _url_filter = RedactingFilter()
 
 
-class PusherTransport(BaseTransport):
+class PusherTransport(SigningTransport):
     """Send events through Pusher's HTTP API with its Python SDK.
 
     One HTTP client a process keeps its connections open; threads share it and a forked child makes
@@ -61,12 +64,14 @@ class PusherTransport(BaseTransport):
         encryption_master_key_base64: 32 bytes, in base64, for channels of the kind encrypted.
         payload_limit: bytes of an event's data, for plans with more than the usual 10,240.
         subscription_counting: the app has it enabled, so that `channel_info` may ask for it.
+        webhook_keys: further keys, and their secrets, that may sign webhooks while the app's keys
+            are being replaced.
     """
 
-    supports_exclusion = True
     supports_user_events = True
     supports_channel_info = True
     supports_disconnecting_users = True
+    supports_webhooks = True
 
     def __init__(
         self,
@@ -83,6 +88,7 @@ class PusherTransport(BaseTransport):
         encryption_master_key_base64: str | None = None,
         payload_limit: int = PAYLOAD_LIMIT,
         subscription_counting: bool = False,
+        webhook_keys: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -101,6 +107,9 @@ class PusherTransport(BaseTransport):
         self._redactor = Redactor(
             filter(None, [address.secret, address.key, encryption_master_key_base64])
         )
+        self._webhooks = WebhookReader(
+            {**self._checked_keys(webhook_keys), address.key or "": address.secret or ""}
+        )
         self._client_options = {
             **address._asdict(),
             "ssl": True if address.ssl is None else address.ssl,
@@ -110,6 +119,12 @@ class PusherTransport(BaseTransport):
         }
         self._sdk = self.require("pusher", extra="pusher")
         self._pid_and_client = (os.getpid(), self._make_client())
+        # After the client, which refuses a malformed master key.
+        self.signer = Signer(
+            address.key or "",
+            address.secret or "",
+            b64decode(encryption_master_key_base64) if encryption_master_key_base64 else None,
+        )
         logging.getLogger("urllib3.connectionpool").addFilter(_url_filter)
 
     def pack(self, events: Sequence[Event]) -> Iterable[Sequence[Event]]:
@@ -138,9 +153,6 @@ class PusherTransport(BaseTransport):
         if any(parse_channel_name(name).kind is ChannelKind.ENCRYPTED for name in event.channels):
             return _encrypted_size(size)
         return size
-
-    def is_socket_id(self, token: str) -> bool:
-        return _SOCKET_ID.fullmatch(token) is not None
 
     def channel_info(self, channel: str) -> ChannelInfo:
         """Ask who is on a channel; presence channels tell ``user_count``.
@@ -181,6 +193,9 @@ class PusherTransport(BaseTransport):
         # The SDK's own method leaves the app out of the path, and is answered 404.
         self._post(f"/users/{user_id}/terminate_connections", {})
 
+    def read_webhook(self, headers: Mapping[str, str], body: bytes) -> list[WebhookEvent]:
+        return self._webhooks.read(headers, body)
+
     def close(self) -> None:
         self._client.http.session.close()
 
@@ -189,6 +204,16 @@ class PusherTransport(BaseTransport):
     def _check_number(self, option: str, value: Any, kind: Any) -> None:
         if not isinstance(value, kind) or value <= 0:
             raise InvalidTransport(f"{option!r} must be a number above 0.", alias=self.alias)
+
+    def _checked_keys(self, webhook_keys: Any) -> Mapping[str, str]:
+        keys = {} if webhook_keys is None else webhook_keys
+        if not isinstance(keys, Mapping) or not all(
+            isinstance(text, str) and text for item in keys.items() for text in item
+        ):
+            raise InvalidTransport(
+                "'webhook_keys' must be a dict of keys and their secrets.", alias=self.alias
+            )
+        return keys
 
     # The SDK
 

@@ -15,6 +15,7 @@ import pytest
 
 from tests.services import postgres, soketi
 from tests.services import pusher_js as pusher_js_service
+from tests.services.laravel_echo import LaravelEcho
 from tests.services.policy import REQUIRE_VARIABLE, require, services_are_required
 from tests.services.process import ServiceError
 from tests.services.pusher_http import PusherService
@@ -114,5 +115,17 @@ def pusher_js() -> Iterator[Callable[..., PusherJS]]:
             client = PusherJS(**arguments)
             clients.callback(client.close)
             return client.start(wait=wait)
+
+        yield start
+
+
+@pytest.fixture
+def laravel_echo() -> Iterator[Callable[..., LaravelEcho]]:
+    """Return a function that starts a LaravelEcho with its arguments, closed after the test."""
+    require("laravel-echo", pusher_js_service.unavailable())
+    with ExitStack() as clients:
+
+        def start(**arguments: Any) -> LaravelEcho:
+            return clients.enter_context(LaravelEcho(**arguments))
 
         yield start

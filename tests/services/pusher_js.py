@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from tests.services import node
 from tests.services.process import LOCALHOST
-from tests.services.reporter import Report, Reporter, ReporterError
+from tests.services.reporter import Predicate, Report, Reporter, ReporterError
 
 _CLIENT = node.NODE_FOLDER / "client.mjs"
 
@@ -127,8 +127,19 @@ class PusherJS(Reporter):
             )
 
         where = "" if channel is None else f" on {channel}"
+        return self._expect(wanted, timeout, what=f"event {name!r}{where}")
+
+    def expect_for_user(self, name: str, timeout: float | None = None) -> Any:
+        """Return the data of the next event of that name to the user who has signed in."""
+
+        def wanted(report: Report) -> bool:
+            return report["type"] == "user_event" and report["name"] == name
+
+        return self._expect(wanted, timeout, what=f"event {name!r} to the user")
+
+    def _expect(self, wanted: Predicate, timeout: float | None, *, what: str) -> Any:
         with self.changed:
-            index = self.find(wanted, timeout, what=f"event {name!r}{where}", skip=self._expected)
+            index = self.find(wanted, timeout, what=what, skip=self._expected)
             self._expected.add(index)
             return self.seen[index]["data"]
 

@@ -1,7 +1,12 @@
 """What a project written to the README of drf_model_pusher does once its imports are renamed."""
 
+import hmac
+import json
+import time
+
 from django.core.management import call_command
 from django.test import TransactionTestCase, override_settings
+from django.urls import reverse
 
 from example.models import MyModel
 from realtime_drf.transports import transports
@@ -16,6 +21,18 @@ class SettingsOfTheSeed(TransactionTestCase):
         self.assertIsInstance(transport, PusherTransport)
         self.assertEqual(transport.app_id, "4711")
         call_command("check", fail_level="WARNING")
+
+    def test_pusher_says_which_channels_are_occupied(self):
+        occupied = {"name": "channel_occupied", "channel": "channel_id"}
+        body = json.dumps({"time_ms": int(time.time() * 1000), "events": [occupied]}).encode()
+        signature = hmac.new(b"secret", body, "sha256").hexdigest()
+        response = self.client.post(
+            reverse("pusher-channel-existence-webhook"),
+            body,
+            content_type="application/json",
+            headers={"X-Pusher-Key": "key", "X-Pusher-Signature": signature},
+        )
+        self.assertEqual((response.status_code, response.json()["handled"]), (200, 1))
 
 
 @override_settings(REALTIME_TRANSPORTS=MEMORY)

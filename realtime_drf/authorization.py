@@ -1,0 +1,148 @@
+"""Policies to decisions: who may subscribe to which channels, and who signs in as whom.
+
+Fail closed: no policy, no access; a policy that raises lets nobody in.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+from rest_framework.exceptions import APIException
+
+from realtime_drf.channels import (
+    Channel,
+    PresenceChannel,
+    PrivateChannel,
+    UserChannel,
+    registry,
+)
+from realtime_drf.exceptions import InvalidEvent
+from realtime_drf.protocols import Denial, Grant, Identity
+from realtime_drf.transports import transports
+
+logger = logging.getLogger("realtime_drf")
+
+Decision = Grant | Denial
+
+_REFUSALS = (PermissionDenied, Http404, APIException)
+"""What a policy may raise to say no."""
+
+
+def decide(request: Any, names: Sequence[str]) -> list[Decision]:
+    """Return a grant or a denial for each channel name, in order.
+
+    The channels of one class are decided together, so that a policy can answer for many with one
+    query (`PrivateChannel.authorize_many`).
+    """
+    by_class: dict[type[PrivateChannel], list[PrivateChannel]] = {}
+    for name in dict.fromkeys(names):
+        channel = _find(name)
+        if channel is not None and _has_permission(request, channel):
+            by_class.setdefault(type(channel), []).append(channel)
+    granted: dict[str, Grant] = {}
+    for cls, channels in by_class.items():
+        # Where each is asked by itself, what one of them raises says nothing of the others.
+        groups = [[channel] for channel in channels] if cls.asks_each() else [channels]
+        for group in groups:
+            granted |= {grant.channel: grant for grant in _grant_many(request, cls, group)}
+    return [granted.get(name) or Denial(channel=name) for name in names]
+
+
+def identify(request: Any) -> Identity | None:
+    """Return as whom a request signs in, or None if it may not.
+
+    The id is always that of the request's user, and never anything that the client says.
+    """
+    user_id = _get_user_id(request)
+    if user_id is None:
+        return None
+    try:
+        channel = registry.get_user_channel()(user_id)
+        if not _has_permission(request, channel):
+            return None
+        return Identity(
+            user_id=user_id,
+            user_info=channel.get_user_info(request),
+            watchlist=tuple(map(str, channel.get_watchlist(request))),
+        )
+    except Exception as exc:  # noqa: BLE001  whatever goes wrong, nobody is let in
+        _report(exc, "signing in")
+        return None
+
+
+def disconnect_user(user: Any, *, transport: str = "default") -> None:
+    """End all connections on which a user, or the user of an id, has signed in.
+
+    What has been granted is not asked for again on an open connection: call this once a user loses
+    a permission. A client that reconnects is asked anew.
+
+    Raises:
+        UnsupportedFeature: the transport cannot.
+        TransportError: the service did not do it.
+    """
+    (user_id,) = UserChannel(user).kwargs.values()
+    transports[transport].disconnect_user(user_id)
+
+
+def _find(name: str) -> PrivateChannel | None:
+    """Return the channel of a name that needs an authorization, if a class claims it."""
+    try:
+        channel = registry.match(name)
+    except InvalidEvent:
+        return None
+    return channel if isinstance(channel, PrivateChannel) else None
+
+
+def _has_permission(request: Any, channel: Channel) -> bool:
+    try:
+        return all(
+            permission().has_permission(request, channel)
+            for permission in channel.permission_classes
+        )
+    except Exception as exc:  # noqa: BLE001  whatever goes wrong, nobody is let in
+        _report(exc, repr(channel))
+        return False
+
+
+def _grant_many(
+    request: Any, cls: type[PrivateChannel], channels: Sequence[PrivateChannel]
+) -> Iterable[Grant]:
+    try:
+        allowed = {channel.name for channel in cls.authorize_many(request, channels)}
+    except Exception as exc:  # noqa: BLE001  whatever goes wrong, nobody is let in
+        what = repr(channels[0]) if len(channels) == 1 else f"{cls.__qualname__} ({len(channels)})"
+        _report(exc, what)
+        return
+    for channel in channels:
+        if channel.name in allowed and (grant := _grant(request, channel)):
+            yield grant
+
+
+def _grant(request: Any, channel: PrivateChannel) -> Grant | None:
+    if not isinstance(channel, PresenceChannel):
+        return Grant(channel=channel.name)
+    user_id = _get_user_id(request)
+    if user_id is None:
+        logger.error("%r was refused: a presence channel needs a user with an id.", channel)
+        return None
+    try:
+        info = channel.get_user_info(request, **channel.kwargs)
+    except Exception as exc:  # noqa: BLE001  whatever goes wrong, nobody is let in
+        _report(exc, repr(channel))
+        return None
+    return Grant(channel=channel.name, user_id=user_id, user_info=info)
+
+
+def _get_user_id(request: Any) -> str | None:
+    pk = getattr(request.user, "pk", None)
+    return None if pk is None else str(pk)
+
+
+def _report(exc: Exception, what: str) -> None:
+    """Log a policy's failure; saying no is none."""
+    if not isinstance(exc, _REFUSALS):
+        logger.error("%s was refused, since its policy failed.", what, exc_info=exc)

@@ -1,0 +1,425 @@
+"""Occupancy: which channels nobody is known to listen to, so that their events are not sent.
+
+One law: an event to an occupied channel is never skipped because of us. What is not known is sent.
+
+**What is kept**, in a Django cache, under keys that carry the transport's alias and app:
+
+- of a channel, when we last heard that somebody is there (`Heard`): by a grant, a webhook or a
+  listing. For a channel never heard of, when we began to watch;
+- of a channel, when the service says that it was vacated;
+- of a prefix, when the occupied channels were last listed, and which they were.
+
+**What skips.** A "no" counts only while it is fresh, and only if the time that it speaks of is
+later than `Heard.at` by a margin. ``at`` is always the time at which it is written, by our clock,
+and never the time of which a webhook speaks. So whatever word of a subscriber reached us before, it
+spoke of a time before ``at``, and the "no" is newer than all of it, also than what the cache has
+lost since: an entry that is gone begins anew with an ``at`` of now. Therefore:
+
+- Writers need no lock. Each writes a whole value without reading the old one. The last of two words
+  of "yes" wins, and either is enough; one of "no" is never written over one of "yes", they have
+  different keys and are compared when they are read.
+- Late, doubled and reordered webhooks harm nobody: a late "yes" makes ``at`` later, which refuses
+  more; a late "no" speaks of a time before ``at``.
+- A listing speaks of the time at which it was asked: what was heard while it ran refuses it.
+- A word of "yes" that could not be written is owed: until this process has written it, it skips
+  nothing.
+
+**The margin** is `SKEW` for a word of the service's, whose clock is not ours, and `GRACE` for
+channels that need a grant, between which and the subscription a client is nowhere to be seen.
+
+**Supposed** is that clocks agree to within `SKEW` with the service and much better among us, that
+a write reaches the cache within that time, and that a client subscribes within ``GRACE - SKEW`` of
+its grant. Beyond that, and for a public channel between its first subscriber and the webhook that
+says so, a "no" may be wrong for as long as it is fresh: `VACATED_FOR` and `LISTED_FOR` seconds. The
+same goes for other processes than the one that owes the cache a "yes".
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from django.core.cache import BaseCache, caches
+
+from realtime_drf.conf import PerAlias, TransportConfig, configs, get_cache_alias
+from realtime_drf.events import Event
+from realtime_drf.exceptions import TransportUnavailable
+from realtime_drf.names import ChannelKind, parse_channel_name
+from realtime_drf.protocols import WebhookEvent
+from realtime_drf.transports import transports
+
+logger = logging.getLogger("realtime_drf")
+
+SKEW: Final = 5.0
+"""Seconds by which the service's clock and ours may differ."""
+
+GRACE: Final = 15.0
+"""Seconds after a grant in which nobody is believed that its channel is vacant."""
+
+VACATED_FOR: Final = 60.0
+"""Seconds for which a webhook of a vacated channel is fresh."""
+
+LISTED_FOR: Final = 5.0
+"""Seconds for which a listing is fresh, and no other of its prefix is asked for."""
+
+LISTING_TIMEOUT: Final = 1.0
+"""Seconds that a request waits for a listing."""
+
+KEPT_FOR: Final = 3600
+"""Seconds after which a channel that is not heard of is forgotten."""
+
+MAX_LISTED: Final = 1000
+"""Occupied channels under a prefix beyond which their list is not kept."""
+
+MAX_OWED: Final = 10_000
+SLOW: Final = 0.5
+REST: Final = 5.0
+"""A cache that fails, or takes longer than `SLOW`, is not asked about events for `REST` seconds."""
+
+OCCUPIED_KINDS: Final = frozenset({"channel_occupied", "member_added"})
+VACATED_KIND: Final = "channel_vacated"
+
+
+class Heard(NamedTuple):
+    """Say when we last heard of a subscriber, or began to listen."""
+
+    at: float
+    """When this was written, by our clock."""
+    stamp: float
+    """The time of which we heard: a webhook's time, or ``at``."""
+    is_occupied: bool
+    """False where we have but begun to listen."""
+
+
+class Listing(NamedTuple):
+    """Say which channels under a prefix were occupied when that was asked."""
+
+    at: float
+    names: frozenset[str]
+
+
+class Found(NamedTuple):
+    """Hold what the cache knows of a channel."""
+
+    heard: Heard | None
+    vacated: float | None
+    listing: Listing | None
+
+
+class Occupancy:
+    """Know which channels of a transport are vacant; one instance an alias and process.
+
+    Args:
+        transport: is asked for its occupied channels.
+        get_cache: returns the cache; each thread has one of its own.
+        clock: returns the time in seconds since 1970.
+        call: calls a function, and raises an exception if it takes more than so many seconds.
+    """
+
+    def __init__(
+        self,
+        transport: Any,
+        get_cache: Callable[[], BaseCache],
+        *,
+        clock: Callable[[], float] = time.time,
+        call: Callable[[Callable[[], Any], float], Any] | None = None,
+    ) -> None:
+        self._transport = transport
+        self._get_cache = get_cache
+        self._clock = clock
+        self._call = call or call_within
+        app = f"{transport.alias}\n{getattr(transport, 'app_id', '')}"
+        self._prefix = f"realtime_drf:{hashlib.sha256(app.encode()).hexdigest()[:16]}"
+        self._owed: dict[str, float | None] = {}
+        self._silent_until = 0.0
+        self._cache_trouble = _Incident("The cache of occupied channels")
+        self._listing_trouble = _Incident("The list of occupied channels")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._transport!r}>"
+
+    def filter(self, events: Sequence[Event]) -> list[Event]:
+        """Return the events without the channels that are vacant; raise nothing."""
+        names = dict.fromkeys(name for event in events for name in event.channels)
+        try:
+            vacant = self._find_vacant([name for name in names if may_be_skipped(name)])
+        except Exception as exc:  # noqa: BLE001  any cache, any error: send
+            self._rest(exc)
+            return list(events)
+        return [left for event in events if (left := _without(event, vacant))]
+
+    def mark_occupied(self, channels: Iterable[str]) -> None:
+        """Remember that somebody is on these channels, or is about to be; raise nothing."""
+        self._remember(dict.fromkeys(filter(may_be_skipped, channels)))
+
+    def learn(self, events: Sequence[WebhookEvent]) -> None:
+        """Take in what a service reports; raise nothing."""
+        heard = {
+            event.channel: event.time_ms / 1000
+            for event in events
+            if event.kind in OCCUPIED_KINDS and may_be_skipped(event.channel)
+        }
+        now = self._clock()
+        vacated = {
+            # Nothing has happened later than now, whatever the service's clock says.
+            self._key("vacated", event.channel): min(event.time_ms / 1000, now)
+            for event in events
+            if event.kind == VACATED_KIND and may_be_skipped(event.channel)
+        }
+        self._remember(heard)
+        if vacated:
+            try:
+                self._get_cache().set_many(vacated, timeout=KEPT_FOR)
+            except Exception as exc:  # noqa: BLE001  any cache, any error: go on sending
+                self._rest(exc)
+
+    # Yes
+
+    def _remember(self, channels: Mapping[str, float | None]) -> None:
+        self._owed.update(channels)
+        if len(self._owed) > MAX_OWED:
+            self._owed.clear()
+            self._silent_until = self._clock() + VACATED_FOR + LISTED_FOR
+        self._repay()
+
+    def _repay(self) -> bool:
+        """Write what is owed; tell whether nothing is left."""
+        due = dict(self._owed)
+        if not due:
+            return True
+        now = self._clock()
+        heard = {
+            self._key("heard", name): tuple(Heard(now, now if stamp is None else stamp, True))
+            for name, stamp in due.items()
+        }
+        try:
+            failed = self._get_cache().set_many(heard, timeout=KEPT_FOR)
+        except Exception as exc:  # noqa: BLE001  any cache, any error: it stays owed
+            self._rest(exc)
+            return False
+        for name in due:
+            if self._key("heard", name) not in failed:
+                self._owed.pop(name, None)
+        return not failed
+
+    # No
+
+    def _find_vacant(self, names: Sequence[str]) -> set[str]:
+        if not names or self._clock() < self._silent_until or not self._repay():
+            return set()
+        found = self._look_up(names)
+        if found is None:
+            return set()
+        now = self._clock()
+        vacant = {name for name in names if _is_vacant(name, found[name], now)}
+        unknown = [name for name in names if name not in vacant and _is_unknown(found[name])]
+        if unknown:
+            watched = dict(self._watch(unknown, found))
+            vacant |= self._ask(watched)
+        return vacant
+
+    def _look_up(self, names: Sequence[str]) -> dict[str, Found] | None:
+        """Return what the cache knows, in one round trip; None if it is too slow."""
+        heard, vacated = (
+            [f"{self._prefix}:{what}:{name}" for name in names] for what in ("heard", "vacated")
+        )
+        prefixes = [get_prefix(name) for name in names]
+        listed = {prefix: self._key("listing", prefix) for prefix in dict.fromkeys(prefixes)}
+        started = self._clock()
+        values = self._get_cache().get_many([*heard, *vacated, *listed.values()])
+        if self._clock() - started > SLOW:
+            self._rest(TimeoutError())
+            return None
+        self._cache_trouble.end()
+        listings = {prefix: _read(Listing, values.get(key)) for prefix, key in listed.items()}
+        return {
+            name: Found(
+                _read(Heard, values.get(heard_key)), values.get(vacated_key), listings[prefix]
+            )
+            for name, prefix, heard_key, vacated_key in zip(
+                names, prefixes, heard, vacated, strict=True
+            )
+        }
+
+    def _watch(
+        self, names: Iterable[str], found: Mapping[str, Found]
+    ) -> Iterator[tuple[str, Heard]]:
+        """Begin to watch those never heard of; return since when each has been watched.
+
+        This is written before anybody is asked: what is heard from now on is seen to be newer.
+        """
+        for name in names:
+            heard = found[name].heard
+            if heard is None:
+                heard = Heard(self._clock(), 0.0, False)
+                # Not over a word of "yes".
+                if not self._get_cache().add(
+                    self._key("heard", name), tuple(heard), timeout=KEPT_FOR
+                ):
+                    continue
+            yield name, heard
+
+    def _ask(self, watched: Mapping[str, Heard]) -> set[str]:
+        """Ask which channels are occupied, for the prefix that most of them have.
+
+        The others are sent this time, so that a request waits once.
+        """
+        if not watched or not getattr(self._transport, "supports_channel_info", False):
+            return set()
+        cache = self._get_cache()
+        prefix = Counter(map(get_prefix, watched)).most_common(1)[0][0]
+        if not cache.add(self._key("asked", prefix), 1, timeout=LISTED_FOR):
+            return set()
+        listing = self._list(prefix)
+        if listing is None:
+            return set()
+        if len(listing.names) <= MAX_LISTED:
+            cache.set(self._key("listing", prefix), tuple(listing), timeout=LISTED_FOR)
+        self._remember({name: listing.at for name in watched if name in listing.names})
+        now = self._clock()
+        return {
+            name
+            for name, heard in watched.items()
+            if get_prefix(name) == prefix and _is_vacant(name, Found(heard, None, listing), now)
+        }
+
+    def _list(self, prefix: str) -> Listing | None:
+        asked_at = self._clock()
+        try:
+            names = self._call(
+                lambda: frozenset(self._transport.occupied_channels(prefix)), LISTING_TIMEOUT
+            )
+        except Exception as exc:  # noqa: BLE001  whatever a transport does, the event goes
+            self._listing_trouble.report(exc)
+            return None
+        self._listing_trouble.end()
+        return Listing(asked_at, names)
+
+    def _rest(self, exc: Exception) -> None:
+        self._silent_until = max(self._silent_until, self._clock() + REST)
+        self._cache_trouble.report(exc)
+
+    def _key(self, what: str, name: str) -> str:
+        return f"{self._prefix}:{what}:{name}"
+
+
+class OccupancyHandler(PerAlias[Occupancy]):
+    """Hold what is known of the channels of each transport, by alias."""
+
+    def create(self, config: TransportConfig) -> Occupancy:
+        return Occupancy(transports[config.alias], lambda: caches[get_cache_alias()])
+
+
+occupancies = OccupancyHandler()
+
+
+def mark_occupied(transport: Any, channels: Sequence[str]) -> None:
+    """Remember that channels were granted, if events of this transport may be skipped."""
+    if channels and configs[transport.alias].skip_vacant:
+        occupancies[transport.alias].mark_occupied(channels)
+
+
+def may_be_skipped(name: str) -> bool:
+    """Tell whether an event for a channel is of no use where nobody is on it.
+
+    A cache channel keeps the event for those who come later. Of users and encrypted channels not
+    every service reports.
+    """
+    parsed = _parse(name)
+    return not parsed.cache and parsed.kind not in (ChannelKind.USER, ChannelKind.ENCRYPTED)
+
+
+# The same channels come again and again, and each is looked at twice.
+_parse = functools.lru_cache(maxsize=4096)(parse_channel_name)
+
+
+def get_prefix(name: str) -> str:
+    """Return what a channel's name has in common with those of its pattern: up to the last dot."""
+    return name[: name.rfind(".") + 1] or name
+
+
+def call_within(function: Callable[[], Any], timeout: float) -> Any:
+    """Call a function in a thread of its own; raise TransportUnavailable if it takes longer."""
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.append((function(), None))
+        except Exception as exc:  # noqa: BLE001  raised in the caller's thread
+            outcome.append((None, exc))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    if not outcome:
+        raise TransportUnavailable(f"No answer within {timeout:g} seconds.")
+    result, error = outcome[0]
+    if error:
+        raise error
+    return result
+
+
+def _is_vacant(name: str, found: Found, now: float) -> bool:
+    heard = found.heard
+    if heard is None:
+        return False
+    needs_grant = _parse(name).kind is not ChannelKind.PUBLIC
+    margin = GRACE if needs_grant else SKEW
+    vacated, listing = found.vacated, found.listing
+    is_fresh = vacated is not None and now - vacated < VACATED_FOR
+    if vacated is not None and is_fresh and vacated > max(heard.at + margin, heard.stamp):
+        return True
+    if listing is None or name in listing.names or now - listing.at >= LISTED_FOR:
+        return False
+    # Both times are ours; and of a public channel that we only watch, no word can be on its way.
+    is_ours = not (needs_grant or heard.is_occupied)
+    return listing.at >= heard.at + (0 if is_ours else margin)
+
+
+def _is_unknown(found: Found) -> bool:
+    heard, vacated = found.heard, found.vacated
+    if heard is None or not heard.is_occupied:
+        return True
+    return vacated is not None and vacated >= heard.stamp
+
+
+def _without(event: Event, vacant: set[str]) -> Event | None:
+    if vacant.isdisjoint(event.channels):
+        return event
+    channels = [name for name in event.channels if name not in vacant]
+    return event.to(channels) if channels else None
+
+
+def _read(kind: Any, value: Any) -> Any:
+    """Make a value of the cache what it was; what another version has written is not known."""
+    if value is None:
+        return None
+    try:
+        return kind(*value)
+    except TypeError:
+        return None
+
+
+class _Incident:
+    """Log the beginning of some trouble and its end, not each event that meets it."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._is_on = False
+
+    def report(self, exc: Exception) -> None:
+        if not self._is_on:
+            self._is_on = True
+            # A cache's error may quote its address, and that a password.
+            logger.warning("%s fails (%s): all is sent.", self._what, type(exc).__name__)
+
+    def end(self) -> None:
+        if self._is_on:
+            self._is_on = False
+            logger.info("%s works again.", self._what)

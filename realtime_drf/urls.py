@@ -1,0 +1,24 @@
+"""URLs for ``include("realtime_drf.urls")``; without an alias they are the default transport's.
+
+Schemas describe the latter only: the others are the same, and would take the same operation ids.
+"""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from realtime_drf import views
+
+app_name = "realtime_drf"
+
+channels = views.ChannelAuthorizationView
+users = views.UserAuthenticationView
+
+urlpatterns = [
+    path("auth/", channels.as_view(), name="auth"),
+    path("auth/<str:alias>/", channels.as_view(schema=None), name="auth"),
+    path("user-auth/", users.as_view(), name="user-auth"),
+    path("user-auth/<str:alias>/", users.as_view(schema=None), name="user-auth"),
+    path("webhooks/", views.WebhookView.as_view(), name="webhooks"),
+    path("webhooks/<str:alias>/", views.WebhookView.as_view(), name="webhooks"),
+]

@@ -1,0 +1,146 @@
+"""The HTTP face: where browsers ask for channels and sign in, and services report.
+
+Views of DRF: the project's authentication and throttles apply, with the scope "realtime". Its
+permissions do not: the channels decide.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import Http404, UnreadablePostError
+from rest_framework import parsers, renderers
+from rest_framework.exceptions import ParseError
+from rest_framework.generics import GenericAPIView
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from realtime_drf.authorization import decide, identify
+from realtime_drf.conf import DEFAULT_ALIAS
+from realtime_drf.exceptions import InvalidRequest, InvalidSignature, UnsupportedFeature
+from realtime_drf.occupancy import mark_occupied
+from realtime_drf.protocols import Answer, Grant
+from realtime_drf.serializers import ChannelAuthorizationSerializer, UserAuthenticationSerializer
+from realtime_drf.transports import transports
+from realtime_drf.webhooks import receive
+
+logger = logging.getLogger("realtime_drf")
+
+
+class JSONParser(parsers.JSONParser):
+    """Refuse JSON that is nested too deeply to be read, as malformed."""
+
+    def parse(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().parse(*args, **kwargs)
+        except RecursionError as exc:
+            raise ParseError("JSON parse error: nested too deeply") from exc
+
+
+class JSONView(APIView):
+    """Answer JSON, whatever is accepted, and whatever the project's API does about versions."""
+
+    renderer_classes = (renderers.JSONRenderer,)
+    versioning_class = None
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
+        return super().perform_content_negotiation(request, force=True)
+
+
+class TransportView(JSONView, GenericAPIView[Any]):
+    """Hand what a client posts to the transport of the URL's alias, and answer what it says."""
+
+    permission_classes = (AllowAny,)
+    parser_classes = (parsers.FormParser, parsers.MultiPartParser, JSONParser)
+    throttle_scope = "realtime"
+
+    def post(self, request: Request, alias: str = DEFAULT_ALIAS) -> Response:
+        try:
+            answer = self.answer(request, get_transport(alias))
+        except InvalidRequest as exc:
+            raise ParseError(str(exc)) from exc
+        except UnsupportedFeature as exc:
+            raise Http404(str(exc)) from exc
+        return Response(answer.body, status=answer.status)
+
+    def answer(self, request: Request, transport: Any) -> Answer:
+        """Return the transport's answer."""
+        raise NotImplementedError
+
+
+class ChannelAuthorizationView(TransportView):
+    """Authorize subscriptions: one channel, or many with a result for each."""
+
+    serializer_class = ChannelAuthorizationSerializer
+
+    def answer(self, request: Request, transport: Any) -> Answer:
+        asked = transport.read_authorization(_posted(request))
+        decisions = decide(request, asked.channels)
+        mark_occupied(transport, [each.channel for each in decisions if isinstance(each, Grant)])
+        answer: Answer = transport.answer_authorization(asked, decisions)
+        return answer
+
+
+class UserAuthenticationView(TransportView):
+    """Sign in the request's user on the client's connection."""
+
+    serializer_class = UserAuthenticationSerializer
+
+    def answer(self, request: Request, transport: Any) -> Answer:
+        socket_id = transport.read_user_authentication(_posted(request))
+        identity = identify(request)
+        if identity is None:
+            return Answer(status=403, body={"error": "Forbidden"})
+        answer: Answer = transport.answer_user_authentication(socket_id, identity)
+        return answer
+
+
+class WebhookView(JSONView):
+    """Take a service's webhooks. Its signature is what lets it in, and nothing of the project's.
+
+    Answers 200 with how many events were handled and ignored, 400 to what is malformed, 401 to what
+    is not signed by the service or too old.
+    """
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    throttle_classes = ()
+    schema = None  # it is no part of the project's API
+
+    def post(self, request: Request, alias: str = DEFAULT_ALIAS) -> Response:
+        transport = get_transport(alias)
+        try:
+            outcome = receive(transport, request.headers, _read_body(request))
+        except InvalidRequest as exc:
+            logger.warning("A webhook to %r was refused: %s", transport, exc)
+            status = 401 if isinstance(exc, InvalidSignature) else 400
+            return Response({"detail": str(exc)}, status=status)
+        except UnsupportedFeature as exc:
+            raise Http404(str(exc)) from exc
+        return Response(outcome._asdict())
+
+
+def get_transport(alias: str) -> Any:
+    """Return the transport of a URL's alias; what is not configured is not found."""
+    if alias not in transports:
+        raise Http404(f"There is no transport {alias!r}.")
+    return transports[alias]
+
+
+def _read_body(request: Request) -> bytes:
+    """Return the body as it came: the signature is over these bytes."""
+    try:
+        body: bytes = request._request.body
+    except (RequestDataTooBig, UnreadablePostError) as exc:
+        raise InvalidRequest("The body is too large, or did not come whole.") from exc
+    return body
+
+
+def _posted(request: Request) -> Any:
+    if not hasattr(request.data, "get"):
+        raise InvalidRequest("An object is needed.")
+    return request.data

@@ -1,0 +1,173 @@
+"""`manage.py check` on channel classes, and what a class refuses at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core import checks
+from pytest_django import Settings
+from rest_framework.permissions import AllowAny, DjangoModelPermissions, IsAuthenticated
+
+from realtime_drf.channels import (
+    EncryptedChannel,
+    PresenceChannel,
+    PrivateChannel,
+    PublicChannel,
+    UserChannel,
+    registry,
+)
+from realtime_drf.exceptions import InvalidEvent
+from tests.policies import POLICIES, BoardChannel, KeptChannel, ListChannel, SafeChannel
+
+CONSOLE = {"default": {"TRANSPORT": "realtime_drf.transports.console.ConsoleTransport"}}
+
+
+def found() -> list[tuple[str, str]]:
+    """Return what the checks say of channels: the id, and the words."""
+    messages = checks.run_checks(tags=["realtime_drf"])
+    return [(str(m.id).removeprefix("realtime_drf."), m.msg) for m in messages]
+
+
+class Open(PrivateChannel):
+    """The base of those that are checked here."""
+
+    def authorize(self, request: Any, **kwargs: Any) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("lists.<path:x>", "would match several segments"),
+        ("lists.<int:x", "at most one <converter:name>"),
+        ("a b", "is not a legal name"),
+        ("", "is not a legal name"),
+        ("x" * 160, "characters"),
+        ("encrypted-<int:pk>", "is another kind"),
+        ("cache-x", "is another kind"),
+        ("ä.<int:pk>", "is not a legal name"),
+    ],
+)
+def test_a_pattern_that_makes_no_legal_names_is_an_error(pattern: str, words: str) -> None:
+    type("Wrong", (Open,), {"pattern": pattern})
+    [(id_, message)] = found()
+    assert id_ == "E006"
+    assert message.startswith("Wrong: ")
+    assert words in message
+
+
+def test_overlapping_patterns_are_an_error_where_they_name_the_same_kind() -> None:
+    class One(Open):
+        pattern = "lists.<int:pk>"
+
+    class Public(PublicChannel):
+        pattern = "lists.<int:pk>"
+
+    class Kept(Open):
+        pattern = "lists.<int:pk>"
+        cache = True
+
+    assert found() == []
+
+    class Two(Open):
+        pattern = "<slug:kind>.<int:pk>"
+
+    [(id_, message)] = found()
+    assert id_ == "E007"
+    assert "One (lists.<int:pk>) and" in message
+    assert "Two (<slug:kind>.<int:pk>)" in message
+
+
+def test_a_private_channel_without_a_policy_is_an_error() -> None:
+    class Unwritten(PresenceChannel):
+        pattern = "x"
+
+    class Bulk(PrivateChannel):
+        pattern = "y"
+
+        @classmethod
+        def authorize_many(cls, request: Any, channels: Any) -> Any:
+            return channels
+
+    assert [id_ for id_, _ in found()] == ["E008"]
+
+
+@pytest.mark.parametrize(
+    ("permission", "words"),
+    [(DjangoModelPermissions, "asks a view for its queryset"), ("x", "'x' is no permission")],
+)
+def test_a_permission_that_cannot_work_is_an_error(permission: Any, words: str) -> None:
+    type("Wrong", (Open,), {"pattern": "x", "permission_classes": [permission]})
+    [(id_, message)] = found()
+    assert id_ == "E009"
+    assert words in message
+
+
+def test_permissions_of_signing_in_are_checked_alike() -> None:
+    type("Wrong", (UserChannel,), {"permission_classes": [DjangoModelPermissions]})
+    assert [id_ for id_, _ in found()] == ["E009"]
+
+
+def test_permissions_may_be_composed() -> None:
+    type("Right", (Open,), {"pattern": "x", "permission_classes": [IsAuthenticated | AllowAny]})
+    assert found() == []
+
+
+def test_two_classes_of_users_are_an_error() -> None:
+    class One(UserChannel):
+        pass
+
+    assert found() == []
+
+    class Two(UserChannel):
+        pass
+
+    assert [id_ for id_, _ in found()] == ["E010"]
+
+
+def test_a_channel_that_the_transport_cannot_serve_is_warned_of(settings: Settings) -> None:
+    class Private(Open):
+        pattern = "x"
+
+    class Safe(EncryptedChannel):
+        pattern = "y"
+
+        def authorize(self, request: Any) -> bool:
+            return True
+
+    class Person(UserChannel):
+        pass
+
+    assert found() == []
+    settings.REALTIME_TRANSPORTS = CONSOLE
+    assert [id_ for id_, _ in found()] == ["W003"] * 3
+    pytest.importorskip("pusher")
+    path = "realtime_drf.transports.pusher.PusherTransport"
+    options = {"app_id": "1", "key": "k", "secret": "s"}
+    settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": path, "OPTIONS": options}}
+    [(id_, message)] = found()
+    assert (id_, "Safe: PusherTransport cannot encrypt." in message) == ("W003", True)
+
+
+@pytest.mark.usefixtures("policies")
+def test_a_channel_names_itself_and_is_found_by_its_name() -> None:
+    for channel in (ListChannel(pk=5), BoardChannel(name="a"), SafeChannel(pk=1), KeptChannel()):
+        found = registry.match(channel.name)
+        assert type(found) is type(channel)
+        assert found is not None
+        assert found.kwargs == channel.kwargs
+        assert repr(channel) == f"{type(channel).__name__}({channel.name!r})"
+    assert ListChannel(pk=5).name == "private-lists.5"
+    assert KeptChannel().name == "private-cache-kept"
+    assert SafeChannel(pk=1).name == "private-encrypted-safe.1"
+
+
+def test_values_that_the_name_would_not_give_back_are_refused() -> None:
+    for kwargs in ({"pk": "5"}, {"pk": -1}, {}, {"name": 5}):
+        with pytest.raises(InvalidEvent):
+            ListChannel(**kwargs)
+
+
+def test_policies_of_tests_are_registered_for_nobody_else() -> None:
+    assert not set(registry) & set(POLICIES)

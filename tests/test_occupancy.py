@@ -1,0 +1,508 @@
+"""Occupancy: what nobody listens to is not sent, and what is not known is."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from django.core.cache import caches
+from django.core.cache.backends.locmem import LocMemCache
+from django.core.checks import run_checks
+from django.test import Client
+from pytest_django import Settings
+
+from realtime_drf import Event, publish
+from realtime_drf.exceptions import TransportUnavailable
+from realtime_drf.occupancy import (
+    GRACE,
+    LISTED_FOR,
+    LISTING_TIMEOUT,
+    MAX_LISTED,
+    REST,
+    SKEW,
+    VACATED_FOR,
+    Occupancy,
+    call_within,
+    may_be_skipped,
+    occupancies,
+)
+from realtime_drf.protocols import Denial, Grant, WebhookEvent
+from realtime_drf.transports import transports
+from tests.recording import PATH
+from tests.webhooks import OPTIONS, PUSHER, make_body, sign
+
+PUBLIC, PRIVATE = "news.1", "private-lists.1"
+
+
+class Service:
+    """A transport that lists what it is told to."""
+
+    supports_channel_info = True
+
+    def __init__(self, alias: str = "default", app_id: str = "1") -> None:
+        self.alias, self.app_id = alias, app_id
+        self.occupied: set[str] = set()
+        self.asked: list[str] = []
+        self.error: Exception | None = None
+
+    def occupied_channels(self, prefix: str) -> dict[str, None]:
+        self.asked.append(prefix)
+        if self.error:
+            raise self.error
+        return dict.fromkeys(name for name in self.occupied if name.startswith(prefix))
+
+
+class CountingCache(LocMemCache):
+    """Count the round trips; fail and refuse on demand."""
+
+    calls: Sequence[str] = ()
+    error: Exception | None = None
+    refuses = False
+
+    def get_many(self, keys: Any, version: Any = None) -> Any:
+        self._call("get_many")
+        return {key: value for key in keys if (value := super(CountingCache, self).get(key))}
+
+    def set_many(self, data: Any, timeout: Any = None, version: Any = None) -> Any:
+        self._call("set_many")
+        return list(data) if self.refuses else super().set_many(data, timeout, version)
+
+    def add(self, *args: Any, **kwargs: Any) -> Any:
+        self._call("add")
+        return super().add(*args, **kwargs)
+
+    def _call(self, name: str) -> None:
+        self.calls = [*self.calls, name]
+        if self.error:
+            raise self.error
+
+
+class Site:
+    """Workers of one site, and the time."""
+
+    def __init__(self) -> None:
+        self.now = time.time()  # the cache's own clock cannot be set
+        self.cache = CountingCache(f"site-{id(self)}", {})
+        self.cache.clear()
+        self.service = Service()
+        self.one, self.two = self.worker(), self.worker()
+
+    def worker(self, service: Any = None) -> Occupancy:
+        return Occupancy(
+            service or self.service,
+            lambda: self.cache,
+            clock=lambda: self.now,
+            call=lambda function, timeout: function(),
+        )
+
+    def sends(self, *channels: str, worker: Occupancy | None = None) -> list[str]:
+        events = (worker or self.one).filter([Event("e", channels)])
+        return [name for event in events for name in event.channels]
+
+    def report(self, kind: str, channel: str, *, age: float = 0) -> None:
+        time_ms = int((self.now - age) * 1000)
+        self.one.learn([WebhookEvent(kind=f"channel_{kind}", channel=channel, time_ms=time_ms)])
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+def vacate(site: Site, channel: str) -> None:
+    """Let a channel be occupied for a while and then vacated; nobody was asked."""
+    site.report("occupied", channel)
+    site.now += GRACE + 1
+    site.report("vacated", channel)
+    assert site.sends(channel) == []
+    assert site.service.asked == []
+
+
+@pytest.mark.parametrize("channel", [PUBLIC, PRIVATE, "presence-room"])
+def test_a_vacated_channel_is_skipped_until_that_is_no_longer_fresh(
+    site: Site, channel: str
+) -> None:
+    site.service.occupied = {channel}
+    vacate(site, channel)
+    assert site.sends(channel, worker=site.two) == []
+    site.now += VACATED_FOR
+    assert site.sends(channel) == [channel]
+
+
+@pytest.mark.parametrize("channel", [PUBLIC, PRIVATE])
+def test_an_occupied_channel_is_not_asked_about(site: Site, channel: str) -> None:
+    site.report("occupied", channel)
+    site.now += 600
+    assert site.sends(channel) == [channel]
+    assert site.service.asked == []
+
+
+def test_ten_events_to_an_empty_channel_cost_one_listing(site: Site) -> None:
+    assert [site.sends(PUBLIC, worker=w) for w in (site.one, site.two) * 5] == [[]] * 10
+    assert site.service.asked == ["news."]
+    assert site.sends("news.2", "news.3") == ["news.2", "news.3"]  # seen for the first time
+    site.now += LISTED_FOR
+    site.cache.delete(site.one._key("asked", "news."))  # LocMem's clock is not ours
+    assert site.sends("news.2", "news.3") == []
+    assert site.service.asked == ["news.", "news."]
+
+
+def test_an_empty_private_channel_is_skipped_once_no_grant_can_be_unknown(site: Site) -> None:
+    assert [site.sends(PRIVATE) for _ in range(10)] == [[PRIVATE]] * 10
+    assert len(site.service.asked) == 1
+    site.now += GRACE
+    site.cache.delete(site.one._key("asked", "private-lists."))
+    assert [site.sends(PRIVATE) for _ in range(10)] == [[]] * 10
+    assert len(site.service.asked) == 2
+
+
+def test_a_grant_marks_its_channel_occupied_before_anybody_is_there(site: Site) -> None:
+    vacate(site, PRIVATE)
+    site.two.mark_occupied([PRIVATE])
+    assert site.sends(PRIVATE) == [PRIVATE]
+    site.report("vacated", PRIVATE)  # of those before
+    site.now += GRACE - SKEW
+    assert site.sends(PRIVATE) == [PRIVATE]
+
+
+@pytest.mark.parametrize("by", ["webhook", "listing"])
+def test_for_a_while_after_a_grant_nobody_is_believed(site: Site, by: str) -> None:
+    site.report("occupied", PRIVATE)
+    site.now += 60
+    site.one.mark_occupied([PRIVATE])
+    site.now += SKEW + 1
+    site.report("vacated", PRIVATE)  # of another, while the one with the grant is on the way
+    assert site.sends(PRIVATE) == [PRIVATE]
+    assert site.sends(PRIVATE, worker=site.two) == [PRIVATE]
+    assert site.service.asked == ["private-lists."]
+
+
+def test_late_webhooks_say_nothing_against_what_the_cache_has_lost(site: Site) -> None:
+    site.now += 100
+    site.report("occupied", PUBLIC)
+    site.cache.clear()
+    site.report("occupied", PUBLIC, age=40)
+    site.report("vacated", PUBLIC, age=20)
+    assert site.sends(PUBLIC) == [PUBLIC]
+
+
+def test_a_word_is_as_new_as_its_coming_and_the_service_may_be_behind(site: Site) -> None:
+    vacate(site, PUBLIC)
+    site.report("vacated", PUBLIC, age=-4)  # by its clock, which is ahead
+    site.now += 1
+    site.report("occupied", PUBLIC)
+    site.report("vacated", PUBLIC, age=-4)
+    assert site.sends(PUBLIC) == [PUBLIC]
+
+
+def test_a_channel_once_occupied_is_not_listed_away_at_once(site: Site) -> None:
+    site.sends(PUBLIC)
+    site.cache.delete(site.one._key("heard", PUBLIC))
+    site.report("occupied", PUBLIC)
+    assert site.sends(PUBLIC) == [PUBLIC]
+
+
+@pytest.mark.parametrize("order", [("occupied", "vacated"), ("vacated", "occupied")])
+def test_late_webhooks_are_resolved_by_their_time(site: Site, order: tuple[str, str]) -> None:
+    vacate(site, PUBLIC)
+    site.now += 20
+    ages = {"vacated": 19.0, "occupied": 18.0}
+    for kind in order:
+        site.report(kind, PUBLIC, age=ages[kind])
+    assert site.sends(PUBLIC) == [PUBLIC]
+
+
+def test_a_late_vacated_is_believed_if_nothing_is_newer(site: Site) -> None:
+    site.report("occupied", PUBLIC)
+    site.now += 60
+    site.report("vacated", PUBLIC, age=30)
+    assert site.sends(PUBLIC) == []
+
+
+def test_a_vacated_that_is_not_believed_is_asked_about(site: Site) -> None:
+    site.report("occupied", PUBLIC)
+    site.now += 1
+    site.report("vacated", PUBLIC)
+    assert site.sends(PUBLIC) == [PUBLIC]
+    site.now += SKEW + LISTED_FOR
+    site.cache.delete(site.one._key("asked", "news."))
+    assert site.sends(PUBLIC) == []
+
+
+def test_a_clock_ahead_of_ours_does_not_make_a_vacated_newer_than_what_follows(site: Site) -> None:
+    site.report("occupied", PUBLIC)
+    site.now += 60
+    site.report("vacated", PUBLIC, age=-59)
+    site.now += 1
+    site.report("occupied", PUBLIC, age=-59)
+    assert site.sends(PUBLIC) == [PUBLIC]
+
+
+def test_what_is_heard_while_a_listing_runs_is_newer(site: Site) -> None:
+    def listing(prefix: str) -> dict[str, None]:
+        site.now += 0.5
+        site.report("occupied", PUBLIC)
+        return {}
+
+    site.service.occupied_channels = listing  # type: ignore[method-assign]
+    site.sends(PUBLIC)  # was published before
+    assert site.sends(PUBLIC, worker=site.two) == [PUBLIC]
+
+
+@pytest.mark.parametrize("what", ["heard", "vacated"])
+def test_what_the_cache_has_forgotten_is_sent(site: Site, what: str) -> None:
+    site.service.occupied = {PUBLIC}
+    vacate(site, PUBLIC)
+    site.cache.delete(site.one._key(what, PUBLIC))
+    assert site.sends(PUBLIC) == [PUBLIC]
+
+
+def test_a_cache_that_is_down_means_send_and_is_logged_once(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    vacate(site, PUBLIC)
+    site.cache.error = ConnectionError("redis://:password@cache")
+    assert [site.sends(PUBLIC) for _ in range(3)] == [[PUBLIC]] * 3
+    site.now += REST
+    assert site.sends(PUBLIC) == [PUBLIC]
+    assert len(caplog.records) == 1
+    assert "password" not in caplog.text
+    site.cache.error = None
+    assert site.sends(PUBLIC) == [PUBLIC]
+    site.now += REST
+    assert site.sends(PUBLIC) == []
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+def test_a_cache_that_fails_is_not_asked_for_each_event(site: Site) -> None:
+    site.cache.error = ConnectionError()
+    site.cache.calls = ()
+    for _ in range(10):
+        site.sends(PUBLIC)
+    assert len(site.cache.calls) == 1
+
+
+def test_a_slow_cache_means_send(site: Site) -> None:
+    vacate(site, PUBLIC)
+    look_up = site.cache.get_many
+
+    def slow(*args: Any) -> Any:
+        site.now += 1
+        return look_up(*args)
+
+    site.cache.get_many = slow  # type: ignore[method-assign]
+    assert site.sends(PUBLIC) == [PUBLIC]
+
+
+@pytest.mark.parametrize("how", ["error", "refuses"])
+def test_a_grant_that_could_not_be_written_is_owed(site: Site, how: str) -> None:
+    vacate(site, PRIVATE)
+    setattr(site.cache, how, ConnectionError() if how == "error" else True)
+    site.one.mark_occupied([PRIVATE])
+    setattr(site.cache, how, None)
+    site.now += REST
+    assert site.sends(PRIVATE) == [PRIVATE]
+    assert site.sends(PRIVATE, worker=site.two) == [PRIVATE]
+
+
+def test_what_is_owed_is_bounded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime_drf.occupancy.MAX_OWED", 5)
+    vacate(site, PUBLIC)
+    site.cache.error = ConnectionError()
+    site.one.mark_occupied([PUBLIC, *(f"a.{n}" for n in range(5))])
+    assert site.one._owed == {}
+    site.cache.error = None
+    site.now += REST
+    assert site.sends(PUBLIC) == [PUBLIC]
+
+
+def test_a_listing_that_fails_means_send_and_is_not_repeated_at_once(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.service.error = TransportUnavailable("down")
+    assert [site.sends(PUBLIC) for _ in range(5)] == [[PUBLIC]] * 5
+    assert site.service.asked == ["news."]
+    assert len(caplog.records) == 1
+
+
+def test_the_listing_is_by_the_prefix_of_most(site: Site) -> None:
+    channels = ["todos", "private-lists.1", "private-lists.2", "presence-a.b.1"]
+    site.sends(*channels)
+    assert site.service.asked == ["private-lists."]
+
+
+def test_a_listing_that_is_too_long_is_not_kept(site: Site) -> None:
+    site.service.occupied = {f"news.{n}" for n in range(2, MAX_LISTED + 3)}
+    assert site.sends(PUBLIC) == []
+    assert site.sends(PUBLIC) == [PUBLIC]
+
+
+def test_a_transport_without_a_listing_is_not_asked(site: Site) -> None:
+    site.service.supports_channel_info = False
+    assert site.sends(PUBLIC) == [PUBLIC]
+    assert site.service.asked == []
+    vacate(site, PUBLIC)
+
+
+def test_only_what_is_vacant_is_left_out_and_the_event_stays_the_same(site: Site) -> None:
+    vacate(site, PUBLIC)
+    site.report("occupied", "todos")
+    event = Event("e", ["todos", PUBLIC], {"a": 1}, socket_id="1.1")
+    other = Event("f", PUBLIC)
+    (left,) = site.one.filter([event, other])
+    assert (left.id, left.channels, left.body, left.socket_id) == (
+        event.id,
+        ("todos",),
+        event.body,
+        "1.1",
+    )
+
+
+@pytest.mark.parametrize(
+    "channel", ["cache-a", "private-cache-a", "private-encrypted-a", "#server-to-user-7"]
+)
+def test_what_is_kept_for_later_or_not_reported_is_never_skipped(site: Site, channel: str) -> None:
+    assert not may_be_skipped(channel)
+    site.report("vacated", channel)
+    assert site.sends(channel) == [channel]
+    assert site.cache.calls == ()
+
+
+def test_one_round_trip_when_warm(site: Site) -> None:
+    channels = [f"news.{n}" for n in range(100)]
+    for channel in channels:
+        site.report("occupied", channel)
+    site.cache.calls = ()
+    site.one.filter([Event("e", channels[:50]), Event("f", channels[50:])])
+    assert site.cache.calls == ["get_many"]
+
+
+@pytest.mark.parametrize("service", [Service("other", "1"), Service("default", "2")])
+def test_aliases_and_apps_share_nothing(site: Site, service: Service) -> None:
+    vacate(site, PUBLIC)
+    service.occupied = {PUBLIC}
+    assert site.sends(PUBLIC, worker=site.worker(service)) == [PUBLIC]
+
+
+def test_what_another_version_has_written_is_not_known(site: Site) -> None:
+    vacate(site, PUBLIC)
+    for value in ("text", 7, (1, 2, 3, 4), ("a", "b", "c")):
+        site.cache.set(site.one._key("heard", PUBLIC), value)
+        site.cache.delete(site.one._key("asked", "news."))
+        site.service.occupied = {PUBLIC}
+        assert site.sends(PUBLIC) == [PUBLIC]
+
+
+def test_a_request_waits_for_a_listing_no_longer_than_its_timeout() -> None:
+    over = threading.Event()
+    started = time.monotonic()
+    with pytest.raises(TransportUnavailable):
+        call_within(lambda: over.wait(10), 0.05)
+    assert time.monotonic() - started < LISTING_TIMEOUT
+    over.set()
+    assert call_within(lambda: 7, 5) == 7
+    with pytest.raises(KeyError):
+        call_within(lambda: {}["x"], 5)
+
+
+# In a project
+
+
+@pytest.fixture
+def entry(settings: Settings) -> Iterator[dict[str, Any]]:
+    caches["default"].clear()
+    entry: dict[str, Any] = {"TRANSPORT": PATH, "SKIP_VACANT": True}
+    settings.REALTIME_TRANSPORTS = {"default": entry}
+    yield entry
+    caches["default"].clear()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_publish_skips_what_is_vacant(entry: dict[str, Any]) -> None:
+    transport: Any = transports["default"]
+    transport.subscribe("room.1")
+    publish(Event("e", ["room.1", "room.2"]), Event("f", "room.2"))
+    assert [(event.name, event.channels) for event in transport.outbox] == [("e", ("room.1",))]
+    publish(Event("f", "room.2"))
+    assert len(transport.hand_overs) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_is_off_by_default(recording: Any) -> None:
+    publish(Event("e", "a"))
+    assert [event.name for event in recording.outbox] == ["e"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_webhooks_feed_it(settings: Settings) -> None:
+    pytest.importorskip("pusher")
+    settings.ROOT_URLCONF = "realtime_drf.urls"
+    settings.REALTIME_TRANSPORTS = {
+        "default": {"TRANSPORT": PUSHER, "OPTIONS": OPTIONS, "SKIP_VACANT": True}
+    }
+    occupancy = occupancies["default"]
+    now = time.time()
+    occupancy._clock = lambda: now - 60
+    body = make_body("channel_occupied")
+    assert Client().post("/webhooks/", body, "application/json", headers=sign(body)).status_code
+    occupancy._clock = lambda: now + 1
+    body = make_body("channel_vacated")
+    assert Client().post("/webhooks/", body, "application/json", headers=sign(body)).status_code
+    assert occupancy.filter([Event("e", "room")]) == []
+
+
+def test_the_seeds_setting_turns_it_on(settings: Settings) -> None:
+    from realtime_drf.conf import read_config
+
+    del settings.REALTIME_TRANSPORTS
+    settings.PUSHER_KEY = "key"
+    assert not read_config("default").skip_vacant
+    settings.DRF_MODEL_PUSHER_WEBHOOK_OPTIMISATION_ENABLED = True
+    assert read_config("default").skip_vacant
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_authorization_view_marks_what_it_grants(
+    settings: Settings, entry: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decisions = [Grant(channel="private-a"), Denial(channel="private-b")]
+    monkeypatch.setattr("realtime_drf.views.decide", lambda request, names: decisions)
+    settings.ROOT_URLCONF = "realtime_drf.urls"
+    form = {"socket_id": "1.1", "channel_names": ["private-a", "private-b"]}
+    assert Client().post("/auth/", form).status_code == 200
+    cache, occupancy = caches["default"], occupancies["default"]
+    assert cache.get(occupancy._key("heard", "private-a"))[2]
+    assert cache.get(occupancy._key("heard", "private-b")) is None
+
+
+MEMORY = "realtime_drf.transports.memory.MemoryTransport"
+SHARED = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "x"}}
+
+
+def checked() -> list[str]:
+    return [str(message.id) for message in run_checks(tags=["realtime_drf"])]
+
+
+def test_checks(settings: Settings) -> None:
+    entry: dict[str, Any] = {"TRANSPORT": MEMORY, "SKIP_VACANT": True}
+    settings.REALTIME_TRANSPORTS = {"default": entry}
+    for backend in ("locmem.LocMemCache", "dummy.DummyCache"):
+        settings.CACHES = {"default": {"BACKEND": f"django.core.cache.backends.{backend}"}}
+        assert checked() == ["realtime_drf.W004"]
+    settings.CACHES = SHARED
+    assert checked() == []
+    settings.REALTIME_CACHE = "other"
+    assert checked() == ["realtime_drf.E005"]
+    settings.CACHES = {**settings.CACHES, "other": SHARED["default"]}
+    assert checked() == []
+    entry["TRANSPORT"] = "realtime_drf.transports.console.ConsoleTransport"
+    settings.REALTIME_TRANSPORTS = {"default": {**entry}}
+    assert checked() == ["realtime_drf.E011"]
+    settings.REALTIME_TRANSPORTS = {"default": {**entry, "ENABLED": False}}
+    assert checked() == []
+    settings.REALTIME_TRANSPORTS = {"default": {**entry, "SKIP_VACANT": 1}}
+    assert checked() == ["realtime_drf.E001"]
