@@ -152,15 +152,7 @@ class PusherBackend(RealtimeBackend[Any]):
         if not channels:
             return None
         signal = view_pre_destroy if pre_destroy else view_post_save
-        signal.send(
-            sender=type(self),
-            instance=self,
-            channels=channels,
-            event_name=event_name,
-            data=data,
-            socket_id=socket_id,
-            provider_class=self.provider_class,
-        )
+        _tell(signal, self, channels, event_name, data, socket_id, self.provider_class)
         if self.provider_class is PusherProvider:
             return self.adapt(Event(event_name, channels, data, socket_id=socket_id))
         provider_class = self.provider_class
@@ -231,15 +223,7 @@ class ModelPusherViewMixin(RealtimeViewMixin):
         self, channels: Channels, event_name: str, data: Any, socket_id: str | None = None
     ) -> None:
         """Publish an event of one's own."""
-        view_post_save.send(
-            sender=type(self),
-            instance=self,
-            channels=channels,
-            event_name=event_name,
-            data=data,
-            socket_id=socket_id,
-            provider_class=PusherProvider,
-        )
+        _tell(view_post_save, self, channels, event_name, data, socket_id, PusherProvider)
         PusherProvider().trigger(channels, event_name, data, socket_id)
 
     def get_realtime_channels(self, change: Change[Any]) -> Channels:
@@ -289,6 +273,26 @@ class _Proposal:
     def get_serializer_class(self) -> type[BaseSerializer[Any]] | None:
         ask = self._change.get_serializer_class
         return ask() if ask else None
+
+
+def _tell(
+    signal: Signal,
+    instance: Any,
+    channels: Channels,
+    event_name: str,
+    data: Any,
+    socket_id: str | None,
+    provider_class: type[Any],
+) -> None:
+    signal.send(
+        sender=type(instance),
+        instance=instance,
+        channels=channels,
+        event_name=event_name,
+        data=data,
+        socket_id=socket_id,
+        provider_class=provider_class,
+    )
 
 
 def _prefixed(prefix: str, channels: Channels) -> list[str]:

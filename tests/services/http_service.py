@@ -11,17 +11,15 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import Self
 
 from tests.services.faults import Fault, Slow
 from tests.services.http_connection import Answer, Connection, Request
-from tests.services.process import LOCALHOST
+from tests.services.process import LOCALHOST, Service
 
 _JOIN_TIMEOUT = 5.0
 
 
-class HttpService:
+class HttpService(Service):
     """Run a server on a port of 127.0.0.1 for as long as the `with` block lasts."""
 
     host = LOCALHOST
@@ -78,18 +76,6 @@ class HttpService:
             self._connections = 0
 
     # The life of the server
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Listen, on the port had before if there was one."""

@@ -9,10 +9,15 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from tests.services.process import LOCALHOST, ServerProcess, ServiceError, credentials, free_port
+from tests.services.process import (
+    LOCALHOST,
+    ServerProcess,
+    Service,
+    ServiceError,
+    credentials,
+    free_port,
+)
 
 # Another process may take the port between its choice and its use.
 _ATTEMPTS = 3
@@ -37,7 +42,7 @@ def unavailable() -> str | None:
     return None
 
 
-class Postgres:
+class Postgres(Service):
     """Run PostgreSQL on 127.0.0.1; every connection is trusted, `user` is its superuser."""
 
     host = LOCALHOST
@@ -47,18 +52,6 @@ class Postgres:
     def __init__(self) -> None:
         self.port = 0
         self._server: ServerProcess | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     @property
     def dsn(self) -> str:

@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 LOCALHOST = "127.0.0.1"
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
@@ -23,6 +23,25 @@ _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 class ServiceError(Exception):
     """Tell that a service could not be started or installed, with what it said itself."""
+
+
+class Service:
+    """Start with a block and stop with it."""
+
+    def start(self) -> None:
+        """Start; raise ServiceError when that fails."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Stop; to stop twice is no error."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
 
 
 class ServerProcess:

@@ -10,11 +10,10 @@ import json
 import socket
 import urllib.error
 import urllib.request
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from tests.services import node
-from tests.services.process import LOCALHOST, ServerProcess, ServiceError, free_port
+from tests.services.process import LOCALHOST, ServerProcess, Service, ServiceError, free_port
 
 _COMMAND = node.NODE_MODULES / "@soketi" / "soketi" / "bin" / "server.js"
 _NODE_VERSIONS = (16, 18, 20)
@@ -31,7 +30,7 @@ def unavailable() -> str | None:
     return node.unavailable()
 
 
-class Soketi:
+class Soketi(Service):
     """Run one soketi with one app on a port of 127.0.0.1 for as long as the `with` block lasts."""
 
     host = LOCALHOST
@@ -44,18 +43,6 @@ class Soketi:
         self.secret = secret
         self.port = 0
         self._server: ServerProcess | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Start the server; raise ServiceError when that fails."""
