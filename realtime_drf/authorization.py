@@ -5,8 +5,9 @@ Fail closed: no policy, no access; a policy that raises lets nobody in.
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -20,6 +21,7 @@ from realtime_drf.channels import (
     UserChannel,
     registry,
 )
+from realtime_drf.conf import configs
 from realtime_drf.exceptions import InvalidEvent
 from realtime_drf.protocols import Denial, Grant, Identity
 from realtime_drf.transports import transports
@@ -67,7 +69,7 @@ def identify(request: Any) -> Identity | None:
         return Identity(
             user_id=user_id,
             user_info=channel.get_user_info(request),
-            watchlist=tuple(map(str, channel.get_watchlist(request))),
+            watchlist=tuple(str(user_id) for user_id in _list(channel.get_watchlist(request))),
         )
     except Exception as exc:  # noqa: BLE001  whatever goes wrong, nobody is let in
         _report(exc, "signing in")
@@ -85,7 +87,12 @@ def disconnect_user(user: Any, *, transport: str = "default") -> None:
         TransportError: the service did not do it.
     """
     (user_id,) = UserChannel(user).kwargs.values()
-    transports[transport].disconnect_user(user_id)
+    if configs[transport].enabled:
+        transports[transport].disconnect_user(user_id)
+
+
+def _list(ids: Iterable[Any] | str) -> Iterable[Any]:
+    return [ids] if isinstance(ids, str) else ids
 
 
 def _find(name: str) -> PrivateChannel | None:
@@ -100,12 +107,26 @@ def _find(name: str) -> PrivateChannel | None:
 def _has_permission(request: Any, channel: Channel) -> bool:
     try:
         return all(
-            permission().has_permission(request, channel)
-            for permission in channel.permission_classes
+            _ask(permission(), request, channel) for permission in channel.permission_classes
         )
     except Exception as exc:  # noqa: BLE001  whatever goes wrong, nobody is let in
         _report(exc, repr(channel))
         return False
+
+
+def _ask(permission: Any, request: Any, channel: Channel) -> Any:
+    answer = permission.has_permission(request, channel)
+    # A coroutine is true, whatever it would answer; an operator of DRF's swallows it.
+    if isinstance(answer, Awaitable) or _is_async(permission):
+        raise TypeError(f"{permission!r}: has_permission() must not be async.")
+    return answer
+
+
+def _is_async(permission: Any) -> bool:
+    operands = [getattr(permission, name, None) for name in ("op1", "op2")]
+    return inspect.iscoroutinefunction(permission.has_permission) or any(
+        _is_async(operand) for operand in operands if operand is not None
+    )
 
 
 def _grant_many(

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, router
 from django.db.models import Model
 from rest_framework.serializers import BaseSerializer
 
 from realtime_drf.conf import DEFAULT_ALIAS
-from realtime_drf.events import Event
+from realtime_drf.events import Event, list_channels
 from realtime_drf.protocols import NamedChannel
 
 M = TypeVar("M", bound=Model)
@@ -46,6 +46,14 @@ class Change(Generic[M]):
     origin: str | None = field(default=None, repr=False)
 
 
+def get_database(instance: Model) -> str:
+    """Return the database to which a change of an instance is written, and so which commit counts.
+
+    Not the one that it was read from, which may be a replica.
+    """
+    return router.db_for_write(type(instance), instance=instance)
+
+
 class RealtimeBackend(Generic[M]):
     """Turn changes of one model into events; each hook has a default.
 
@@ -66,7 +74,8 @@ class RealtimeBackend(Generic[M]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if not getattr(vars(cls).get("Meta"), "abstract", False):
+        # Only what the class says of itself: a Meta that inherits is not abstract, as with models.
+        if not vars(vars(cls).get("Meta", object)).get("abstract", False):
             registry.register(cls)
 
     @classmethod
@@ -132,15 +141,15 @@ class RealtimeBackend(Generic[M]):
 
     def get_event(self, change: Change[M]) -> Event | None:
         """Return the event of a change, or None if nobody shall hear of it."""
-        channels = list(self.get_channels(change))
+        channels = list_channels(self.get_channels(change))
         return self._make_event(change, channels, self.get_data(change)) if channels else None
 
-    def get_fallback_event(self, change: Change[M]) -> Event | None:
-        """Return the event that stands in for one that is too large, or None."""
+    def get_fallback_event(self, change: Change[M], event: Event) -> Event | None:
+        """Return what stands in for an event that is too large; itself, to have it refused."""
         data = self.get_fallback_data(change)
         if data is None:
-            return None
-        return self._make_event(change, list(self.get_channels(change)), data)
+            return event
+        return self._make_event(change, list_channels(self.get_channels(change)), data)
 
     def _make_event(
         self, change: Change[M], channels: list[str | NamedChannel], data: Any

@@ -13,9 +13,9 @@ from typing import Any, ClassVar, Self
 
 from asgiref.sync import async_to_sync
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import Model
 from rest_framework.permissions import IsAuthenticated
 
+from realtime_drf.exceptions import InvalidEvent
 from realtime_drf.names import (
     ChannelKind,
     ParsedName,
@@ -170,7 +170,10 @@ class UserChannel(Channel):
         registry.user_channels.append(cls)
 
     def __init__(self, user: Any) -> None:
-        user_id = str(user.pk if isinstance(user, Model) else user)
+        pk = getattr(user, "pk", user)
+        if pk is None or isinstance(pk, bool):
+            raise InvalidEvent(f"UserChannel needs a user with an id, or an id, not {user!r}.")
+        user_id = str(pk)
         self.kwargs = {"user_id": user_id}
         self.name = build_channel_name(self.kind, user_id)
 

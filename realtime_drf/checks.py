@@ -21,6 +21,7 @@ W004      SKIP_VACANT is on, and the cache is one of each process
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -231,8 +232,15 @@ def _check_permissions(cls: type[Channel]) -> Iterator[checks.CheckMessage]:
 def _find_problem(permission: Any) -> str | None:
     if not callable(permission):
         return f"{permission!r} is no permission class."
+    for operand in ("op1_class", "op2_class"):  # of A & B, A | B and ~A
+        if hasattr(permission, operand) and (
+            problem := _find_problem(getattr(permission, operand))
+        ):
+            return problem
     if isinstance(permission, type) and issubclass(permission, DjangoModelPermissions):
         return f"{permission.__name__} asks a view for its queryset, and a channel has none."
+    if inspect.iscoroutinefunction(getattr(permission, "has_permission", None)):
+        return f"{permission.__name__}.has_permission() is async, and DRF's are not."
     return None
 
 

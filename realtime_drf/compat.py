@@ -16,8 +16,8 @@ from django.db.models import Model
 from django.dispatch import Signal
 from rest_framework.serializers import BaseSerializer
 
-from realtime_drf.backends import Change, RealtimeBackend, registry
-from realtime_drf.events import Event
+from realtime_drf.backends import Change, RealtimeBackend, get_database, registry
+from realtime_drf.events import Event, list_channels
 from realtime_drf.mixins import RealtimeViewMixin, get_models, get_origin
 from realtime_drf.protocols import NamedChannel
 from realtime_drf.publishing import publish, publish_changes
@@ -93,7 +93,7 @@ class PusherBackend(RealtimeBackend[Any]):
     ) -> None:
         """Send a packet of a change; with `ignore`, not to the connection that caused it."""
         socket_id = self.pusher_socket_id if ignore else None
-        using = (instance._state.db if instance else None) or DEFAULT_DB_ALIAS
+        using = get_database(instance) if instance is not None else DEFAULT_DB_ALIAS
         packet = self.get_packet(event, instance)
         if message := self._make_message(packet, socket_id, using, pre_destroy=pre_destroy):
             publish(message, using=using)
@@ -141,8 +141,8 @@ class PusherBackend(RealtimeBackend[Any]):
             packet, socket_id, change.using, pre_destroy=change.action == "delete"
         )
 
-    def get_fallback_event(self, change: Change[Any]) -> Event | None:
-        return None
+    def get_fallback_event(self, change: Change[Any], event: Event) -> Event | None:
+        return event
 
     def _make_message(
         self, packet: Any, socket_id: str | None, using: str, *, pre_destroy: bool
@@ -251,7 +251,7 @@ class ModelPusherViewMixin(RealtimeViewMixin):
         if not self.push_deletions:
             return call()
         # What is pushed before the row goes leaves with the commit that removes it.
-        with transaction.atomic(instance._state.db if isinstance(instance, Model) else None):
+        with transaction.atomic(get_database(instance) if isinstance(instance, Model) else None):
             for each in get_models(instance):
                 self.push_changes(self.PUSH_DELETE, each, pre_destroy=True)
             return call()
@@ -296,5 +296,5 @@ def _tell(
 
 
 def _prefixed(prefix: str, channels: Channels) -> list[str]:
-    names = [each if isinstance(each, str) else each.name for each in channels]
+    names = [each if isinstance(each, str) else each.name for each in list_channels(channels)]
     return [name if name.startswith(prefix) else f"{prefix}{name}" for name in names]

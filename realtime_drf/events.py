@@ -104,19 +104,27 @@ def _check_socket_id(socket_id: str | None) -> None:
         raise InvalidEvent(f"A socket id is a string, not {type(socket_id).__name__}.")
 
 
-def _channel_names(
+def list_channels(
     channels: str | NamedChannel | Iterable[str | NamedChannel],
-) -> tuple[str, ...]:
+) -> list[str | NamedChannel]:
+    """Make a list of one or several: a name alone is no sequence of letters."""
     if isinstance(channels, str | NamedChannel):
-        channels = [channels]
+        return [channels]
     try:
-        names = [
-            channel.name if isinstance(channel, NamedChannel) else channel for channel in channels
-        ]
+        return list(channels)
     except TypeError:
         raise InvalidEvent(
             f"Channels are one or several names or channels, not {type(channels).__name__}."
         ) from None
+
+
+def _channel_names(
+    channels: str | NamedChannel | Iterable[str | NamedChannel],
+) -> tuple[str, ...]:
+    names = [
+        channel.name if isinstance(channel, NamedChannel) else channel
+        for channel in list_channels(channels)
+    ]
     if not names:
         raise InvalidEvent("An event needs at least one channel.")
     for name in names:

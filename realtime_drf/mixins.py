@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model, QuerySet
 from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
-from realtime_drf.backends import Change
+from realtime_drf.backends import Change, get_database
+from realtime_drf.events import list_channels
 from realtime_drf.protocols import NamedChannel
 from realtime_drf.publishing import prepare, publish_changes, publish_prepared
 
@@ -136,10 +136,10 @@ class RealtimeViewMixin(_Base):
             action=action,
             previous=previous,
             get_serializer_class=self.get_serializer_class,
-            using=instance._state.db or DEFAULT_DB_ALIAS,
+            using=get_database(instance),
             origin=self.get_realtime_origin(),
         )
-        return replace(change, channels=tuple(self.get_realtime_channels(change)))
+        return replace(change, channels=tuple(list_channels(self.get_realtime_channels(change))))
 
 
 def get_origin(request: Any) -> str | None:

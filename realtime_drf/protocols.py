@@ -40,8 +40,11 @@ class Backend(Protocol):
     def get_event(self, change: Change[Any]) -> Event | None:
         """Return the event, or None if nobody shall hear of the change."""
 
-    def get_fallback_event(self, change: Change[Any]) -> Event | None:
-        """Return what goes out when the event is too large; None if nothing shall."""
+    def get_fallback_event(self, change: Change[Any], event: Event) -> Event | None:
+        """Return what goes out in place of an event that is too large, or None.
+
+        The event itself is refused by the transport, and reported.
+        """
 
 
 class Transport(Protocol):
@@ -72,7 +75,7 @@ class AuthorizationRequest:
     `is_many` is set where the client expects a result for each of them.
     """
 
-    socket_id: str
+    socket_id: str = field(repr=False)
     channels: tuple[str, ...]
     is_many: bool = False
 
@@ -104,10 +107,10 @@ class Identity:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """Hold what a client is answered: an HTTP status and a body for JSON."""
+    """Hold what a client is answered: an HTTP status and a body for JSON, which may be a token."""
 
     status: int
-    body: Mapping[str, Any]
+    body: Mapping[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

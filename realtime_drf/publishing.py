@@ -15,16 +15,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 from django.db.transaction import TransactionManagementError
 from django.utils.asyncio import async_unsafe
 
-from realtime_drf.backends import Change, registry
+from realtime_drf.backends import Change, get_database, registry
 from realtime_drf.conf import configs
 from realtime_drf.delivery import deliveries, report_failure
-from realtime_drf.events import Event
+from realtime_drf.events import Event, list_channels
 from realtime_drf.exceptions import EventRejected, PayloadTooLarge
 from realtime_drf.occupancy import occupancies
 from realtime_drf.protocols import Backend, NamedChannel
@@ -75,15 +75,15 @@ def publish_change(
         action: "create", "update", "delete", or a word of your own.
         channels: what a view would propose; the backends have the last word.
         origin: token of the connection to leave out.
-        using: database alias; by default the one that the instance came from.
+        using: database alias; by default the one to which the instance is written.
     """
-    proposed = tuple(channels)
+    proposed = tuple(list_channels(channels))
     publish_changes(
         Change(
             instance=instance,
             action=action,
             channels=proposed,
-            using=using or instance._state.db or DEFAULT_DB_ALIAS,
+            using=using or get_database(instance),
             origin=origin,
         )
         for instance in instances
@@ -131,9 +131,8 @@ def _make_event(backend: Backend, change: Change[Any]) -> Addressed | None:
     if event is None:
         return None
     if _is_too_large(event, alias):
-        # Without a fallback it goes on, to be refused and reported like any other.
-        event = backend.get_fallback_event(change) or event
-    return alias, event
+        event = backend.get_fallback_event(change, event)
+    return None if event is None else (alias, event)
 
 
 def _is_too_large(event: Event, alias: str) -> bool:
@@ -153,7 +152,7 @@ def _warn_of_no_backend(model: str) -> None:
 def _publish(addressed: Sequence[Addressed], using: str) -> None:
     addressed = [(alias, event) for alias, event in addressed if configs[alias].enabled]
     for alias in {alias for alias, _ in addressed}:
-        transports[alias]  # a wrong setting is said here and not after the commit
+        transports[alias], deliveries[alias]  # what is wrong is said here, not after the commit
     connection = connections[using]
     if not addressed:
         return

@@ -10,7 +10,9 @@ import logging
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
+from django.db import transaction
 from django.http import Http404, UnreadablePostError
+from django.utils.decorators import method_decorator
 from rest_framework import parsers, renderers
 from rest_framework.exceptions import ParseError
 from rest_framework.generics import GenericAPIView
@@ -21,7 +23,7 @@ from rest_framework.views import APIView
 
 from realtime_drf.authorization import decide, identify
 from realtime_drf.conf import DEFAULT_ALIAS
-from realtime_drf.exceptions import InvalidRequest, InvalidSignature, UnsupportedFeature
+from realtime_drf.exceptions import InvalidRequest, InvalidSignature
 from realtime_drf.occupancy import mark_occupied
 from realtime_drf.protocols import Answer, Grant
 from realtime_drf.serializers import ChannelAuthorizationSerializer, UserAuthenticationSerializer
@@ -58,13 +60,14 @@ class TransportView(JSONView, GenericAPIView[Any]):
     parser_classes = (parsers.FormParser, parsers.MultiPartParser, JSONParser)
     throttle_scope = "realtime"
 
+    ability = ""
+    """The flag of transports that can answer."""
+
     def post(self, request: Request, alias: str = DEFAULT_ALIAS) -> Response:
         try:
-            answer = self.answer(request, get_transport(alias))
+            answer = self.answer(request, get_transport(alias, self.ability))
         except InvalidRequest as exc:
             raise ParseError(str(exc)) from exc
-        except UnsupportedFeature as exc:
-            raise Http404(str(exc)) from exc
         return Response(answer.body, status=answer.status)
 
     def answer(self, request: Request, transport: Any) -> Answer:
@@ -76,6 +79,7 @@ class ChannelAuthorizationView(TransportView):
     """Authorize subscriptions: one channel, or many with a result for each."""
 
     serializer_class = ChannelAuthorizationSerializer
+    ability = "supports_authorization"
 
     def answer(self, request: Request, transport: Any) -> Answer:
         asked = transport.read_authorization(_posted(request))
@@ -89,6 +93,7 @@ class UserAuthenticationView(TransportView):
     """Sign in the request's user on the client's connection."""
 
     serializer_class = UserAuthenticationSerializer
+    ability = "supports_user_authentication"
 
     def answer(self, request: Request, transport: Any) -> Answer:
         socket_id = transport.read_user_authentication(_posted(request))
@@ -99,6 +104,7 @@ class UserAuthenticationView(TransportView):
         return answer
 
 
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
 class WebhookView(JSONView):
     """Take a service's webhooks. Its signature is what lets it in, and nothing of the project's.
 
@@ -112,23 +118,24 @@ class WebhookView(JSONView):
     schema = None  # it is no part of the project's API
 
     def post(self, request: Request, alias: str = DEFAULT_ALIAS) -> Response:
-        transport = get_transport(alias)
+        transport = get_transport(alias, "supports_webhooks")
         try:
             outcome = receive(transport, request.headers, _read_body(request))
         except InvalidRequest as exc:
             logger.warning("A webhook to %r was refused: %s", transport, exc)
             status = 401 if isinstance(exc, InvalidSignature) else 400
             return Response({"detail": str(exc)}, status=status)
-        except UnsupportedFeature as exc:
-            raise Http404(str(exc)) from exc
         return Response(outcome._asdict())
 
 
-def get_transport(alias: str) -> Any:
-    """Return the transport of a URL's alias; what is not configured is not found."""
+def get_transport(alias: str, ability: str) -> Any:
+    """Return the transport of a URL's alias; one that is not there, or not able, is not found."""
     if alias not in transports:
         raise Http404(f"There is no transport {alias!r}.")
-    return transports[alias]
+    transport: Any = transports[alias]
+    if not getattr(transport, ability, False):
+        raise Http404(f"{transport!r} has not {ability}.")
+    return transport
 
 
 def _read_body(request: Request) -> bytes:

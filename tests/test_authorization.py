@@ -12,18 +12,20 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
+from django.core import checks
 from django.db import connection, transaction
 from django.http import Http404
 from django.test import AsyncClient, Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
+from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.test import APIClient
 
 from realtime_drf import Event, publish
 from realtime_drf.authorization import decide, disconnect_user
 from realtime_drf.channels import PrivateChannel, UserChannel
 from realtime_drf.exceptions import InvalidRequest, UnsupportedFeature
-from realtime_drf.protocols import Denial, Grant
+from realtime_drf.protocols import Answer, AuthorizationRequest, Denial, Grant
 from realtime_drf.transports import transports
 from realtime_drf.transports.base import BaseTransport
 from realtime_drf.transports.memory import MemoryTransport
@@ -180,6 +182,26 @@ def test_the_projects_default_permissions_are_not_asked(
     assert ask(client, "private-open").status_code == 200
 
 
+class Never(BasePermission):
+    async def has_permission(self, request: Any, view: Any) -> bool:  # type: ignore[override]
+        return False
+
+
+@pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
+@pytest.mark.parametrize("permission", [Never, Never & AllowAny, AllowAny & Never])
+def test_an_async_permission_lets_nobody_in(client: APIClient, permission: Any) -> None:
+    class Channel(PrivateChannel):
+        pattern = "never"
+        permission_classes = (permission,)
+
+        def authorize(self, request: Any) -> bool:
+            return True
+
+    assert ask(client, "private-never").status_code == 403
+    messages = [m.msg for m in checks.run_checks(tags=["realtime_drf"]) if m.obj is Channel]
+    assert any("Never.has_permission() is async" in message for message in messages)
+
+
 # Many channels
 
 
@@ -275,10 +297,11 @@ def test_what_is_not_even_json_is_a_400(client: APIClient) -> None:
         assert response.status_code == 400
 
 
-def test_text_that_is_none_is_no_channel(client: APIClient) -> None:
-    body = '{"socket_id": "1.1", "channel_name": "private-\\ud800"}'
+@pytest.mark.parametrize("field", ['"channel_name": "\\ud800"', '"channel_names": ["\\ud800"]'])
+def test_text_that_is_none_is_a_400(client: APIClient, field: str) -> None:
+    body = '{"socket_id": "1.1", ' + field + "}"
     response = client.post("/realtime/auth/", body, content_type="application/json")
-    assert response.status_code == 403
+    assert response.status_code == 400
 
 
 def test_other_methods_and_aliases_are_not_there(client: APIClient) -> None:
@@ -293,6 +316,37 @@ def test_a_transport_that_cannot_authorize_is_not_found(client: APIClient) -> No
     data = {"socket_id": "1.1", "channel_name": "private-open"}
     assert client.post("/realtime/auth/console/", data).status_code == 404
     assert client.post("/realtime/user-auth/console/", data).status_code == 404
+
+
+class Minimal:
+    """Satisfy the protocol of transports, and no more."""
+
+    def __init__(self, *, alias: str) -> None:
+        self.alias = alias
+
+    def validate(self, event: Event) -> None:
+        """Take everything."""
+
+    def send(self, events: Any) -> None:
+        """Send nothing."""
+
+    async def asend(self, events: Any) -> None:
+        """Send nothing."""
+
+    def disconnect_user(self, user_id: str) -> None:
+        """Disconnect nobody."""
+
+    def check(self, **kwargs: Any) -> list[Any]:
+        return []
+
+
+def test_a_transport_of_the_protocol_alone_is_not_found_by_the_views(
+    client: APIClient, settings: Settings
+) -> None:
+    settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": "tests.test_authorization.Minimal"}}
+    for url in ("auth", "user-auth", "webhooks"):
+        assert client.post(f"/realtime/{url}/", {"socket_id": "1.1"}).status_code == 404
+    publish(Event("a", "x"))
 
 
 # Tokens of Pusher
@@ -529,6 +583,13 @@ def test_memory_verifies_who_is_present(client: APIClient, memory: MemoryTranspo
         browser.subscribe("#server-to-user-1")
     browser.unsubscribe("news")
     assert browser.channels == {"presence-boards.a"}
+
+
+def test_tokens_and_socket_ids_stay_out_of_reprs() -> None:
+    answer = Answer(status=200, body={"auth": "key:signature"})
+    asked = AuthorizationRequest(socket_id="123.456", channels=("x",))
+    assert "signature" not in repr(answer)
+    assert "123.456" not in repr(asked)
 
 
 def test_anonymous_users_have_no_identity() -> None:

@@ -13,6 +13,7 @@ from rest_framework import serializers
 
 from realtime_drf import Event, publish_change
 from realtime_drf.backends import Change, RealtimeBackend, registry
+from realtime_drf.channels import UserChannel
 from realtime_drf.exceptions import InvalidEvent, TransportDoesNotExist
 from realtime_drf.transports import transports
 from tests.recording import PATH, RecordingTransport
@@ -170,6 +171,71 @@ def test_a_change_waits_for_the_database_of_its_instance(
         publish_change(todo, action="create")
         assert recording.hand_overs == []
     assert len(recording.hand_overs) == 1
+
+
+class Replica:
+    """Read from one database, write to another."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str:
+        return "other"
+
+    def db_for_write(self, model: Any, **hints: Any) -> str:
+        return "default"
+
+
+def test_a_change_of_what_was_read_from_a_replica_waits_for_where_it_is_written(
+    recording: RecordingTransport, register: Any, settings: Settings
+) -> None:
+    class Plain(OnTodos):
+        pass
+
+    register(Plain)
+    todo = Todo.objects.using("other").create(title="x")
+    settings.DATABASE_ROUTERS = ["tests.test_backends.Replica"]
+    with transaction.atomic():
+        publish_change(todo, action="delete")
+        assert recording.hand_overs == []
+    assert names(recording) == ["todo.delete"]
+
+
+@pytest.mark.parametrize("channels", ["private-x", UserChannel(7)])
+def test_one_channel_is_no_sequence_of_letters(
+    recording: RecordingTransport, register: Any, channels: Any
+) -> None:
+    class Single(RealtimeBackend[Todo]):
+        serializer_class = TodoSerializer
+
+        def get_channels(self, change: Change[Todo]) -> Any:
+            return channels if change.action == "update" else change.channels
+
+    register(Single)
+    publish_change(Todo(title="x"), action="update")
+    publish_change(Todo(title="x"), action="create", channels=channels)
+    name = getattr(channels, "name", channels)
+    assert [event.channels for event in recording.outbox] == [(name,), (name,)]
+
+
+def test_a_fallback_that_is_dropped_sends_nothing(
+    recording: RecordingTransport, register: Any
+) -> None:
+    class Dropping(OnTodos):
+        def get_fallback_data(self, change: Change[Todo]) -> Any:
+            return "short"
+
+        def adapt(self, event: Event) -> Event | None:
+            return None if event.data == "short" else event
+
+    register(Dropping)
+    publish_change(Todo(title="x" * 11_000), action="update")
+    assert recording.hand_overs == []
+
+
+def test_a_meta_that_inherits_is_not_abstract(register: Any) -> None:
+    class Concrete(OnTodos):
+        class Meta(OnTodos.Meta):
+            pass
+
+    assert Concrete in [type(each) for each in registry.get_backends(Todo)]
 
 
 def test_several_backends_of_a_model_all_hear(recording: RecordingTransport, register: Any) -> None:

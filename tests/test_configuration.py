@@ -194,6 +194,12 @@ def test_options_stay_out_of_reprs(settings: Settings) -> None:
     assert "s3" not in repr(read_config("default"))
 
 
+def test_a_wrong_delivery_is_said_when_something_is_published(settings: Settings) -> None:
+    settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": MEMORY, "DELIVERY": "nowhere"}}
+    with pytest.raises(InvalidTransport, match="DELIVERY"):
+        publish(Event("a", "x"))
+
+
 def test_a_delivery_may_be_a_class_of_ones_own(settings: Settings) -> None:
     path = "tests.test_configuration.Deliveries"
     settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": MEMORY, "DELIVERY": path}}

@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import AnonymousUser
 from django.db import models
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy, ngettext_lazy
@@ -163,8 +164,9 @@ def test_what_is_no_channel_is_refused(channels: Any) -> None:
 
 def test_a_user_channel_takes_a_user_or_an_id() -> None:
     assert UserChannel(Todo(pk=5)).name == "#server-to-user-5"
-    with pytest.raises(InvalidEvent):
-        UserChannel("a b")
+    for wrong in ("a b", None, True, Todo(), AnonymousUser()):
+        with pytest.raises(InvalidEvent):
+            UserChannel(wrong)
 
 
 def test_a_socket_id_is_text_or_nothing() -> None:

@@ -24,6 +24,7 @@ from realtime_drf.exceptions import InvalidRequest, InvalidSignature
 from realtime_drf.transports import transports
 from realtime_drf.transports.pusher import PusherTransport
 from realtime_drf.transports.webhooks import MARGIN, MAX_BODY_BYTES, WINDOW, WebhookReader
+from realtime_drf.views import WebhookView
 from realtime_drf.webhooks import REMEMBERED, SIGNALS
 from tests.webhooks import KEY, OPTIONS, PUSHER, SECRET, make_body, sign
 
@@ -396,3 +397,7 @@ def test_webhook_keys_are_accepted_besides_the_apps(settings: Settings) -> None:
     body = make_body("channel_occupied")
     assert post(body, sign(body, key="old", secret="older")).json()["handled"] == 1
     assert post(body).json()["repeated"]
+
+
+def test_it_is_remembered_only_outside_a_transaction_that_might_yet_fail() -> None:
+    assert vars(WebhookView.as_view())["_non_atomic_requests"] == {"default"}

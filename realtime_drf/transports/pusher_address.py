@@ -22,6 +22,9 @@ class Address(NamedTuple):
     port: int | None = None
     ssl: bool | None = None
 
+    def __repr__(self) -> str:
+        return f"<Address of app {self.app_id!r}>"
+
     def completed_from(self, other: Address) -> Address:
         """Take from another what this one does not say."""
         return other._replace(**{k: v for k, v in self._asdict().items() if v is not None})
@@ -34,6 +37,13 @@ class Address(NamedTuple):
                 raise InvalidTransport(
                     f"{name!r} must be a str, not {type(value).__name__}.", alias=alias
                 )
+        if self.host is not None and "/" in self.host:
+            raise InvalidTransport(
+                "'host' is the name of a machine, without https:// and path; see 'ssl' and 'port'.",
+                alias=alias,
+            )
+        if isinstance(self.port, int) and not 0 < self.port < 65536:
+            raise InvalidTransport("'port' must be a number from 1 to 65535.", alias=alias)
         if missing := [repr(name) for name, value in credentials.items() if not value]:
             raise InvalidTransport(
                 f"OPTIONS need {' and '.join(missing)} (or 'url', or the environment variable "

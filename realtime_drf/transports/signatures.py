@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from realtime_drf.exceptions import InvalidEvent, InvalidRequest
-from realtime_drf.names import ChannelKind, parse_channel_name
+from realtime_drf.names import ChannelKind, is_unicode, parse_channel_name
 from realtime_drf.protocols import Answer, AuthorizationRequest, Denial, Grant, Identity
 from realtime_drf.rendering import render
 from realtime_drf.transports.base import BaseTransport
@@ -122,7 +122,9 @@ def _strings(data: Mapping[str, Any], name: str) -> list[str]:
     values = data.getlist(name) if hasattr(data, "getlist") else data.get(name, [])
     if isinstance(values, str):
         values = [values]
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+    if not isinstance(values, list) or not all(
+        isinstance(value, str) and is_unicode(value) for value in values
+    ):
         raise InvalidRequest(f"{name} must be text.")
     return values
 

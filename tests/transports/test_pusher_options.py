@@ -159,6 +159,8 @@ def test_a_transport_shows_nothing_but_its_alias() -> None:
         ({**CREDENTIALS, "secret": ""}, "OPTIONS need 'secret' (or"),
         ({**CREDENTIALS, "secret": b"bytes"}, "'secret' must be a str, not bytes"),
         ({**CREDENTIALS, "key": 7}, "'key' must be a str, not int"),
+        ({**CREDENTIALS, "host": "https://example.com"}, "'host' is the name of a machine"),
+        ({**CREDENTIALS, "port": 70_000}, "'port' must be a number from 1 to 65535"),
         ({"key": "test-key", "secret": "test-secret"}, "OPTIONS need 'app_id' (or"),
         ({"url": "https://example.com/apps/1"}, "OPTIONS need 'key' and 'secret' (or"),
         (
