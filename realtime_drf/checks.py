@@ -124,7 +124,7 @@ def _check_alias(alias: str, **kwargs: Any) -> list[checks.CheckMessage]:
         transport = transports[alias]
         deliveries[alias]
     except ImproperlyConfigured as exc:
-        return [checks.Error(str(exc), id=f"{TAG}.E001", obj=None)]
+        return [checks.Error(str(exc), id=f"{TAG}.E001")]
     return transport.check(**kwargs)
 
 

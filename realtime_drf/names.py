@@ -7,6 +7,7 @@ those of https://pusher.com/docs/channels/using_channels/channels/#channel-namin
 from __future__ import annotations
 
 import enum
+import functools
 import re
 from typing import NamedTuple
 
@@ -72,21 +73,7 @@ def parse_channel_name(name: str) -> ParsedName:
         raise InvalidEvent(
             f"Channel {name[:40]!r}… has {len(name)} characters; {MAX_CHANNEL_LENGTH} are allowed."
         )
-    for (kind, cache), prefix in _PREFIXES.items():
-        if name.startswith(prefix):
-            parsed = ParsedName(kind, cache, name[len(prefix) :])
-            break
-    if not _GRAMMAR.fullmatch(parsed.base):
-        raise InvalidEvent(
-            f"Channel {name!r} is not a legal name: after its prefix it needs at least one of the "
-            f"letters A-Z and a-z, the digits and _ - = @ , . ; and nothing else."
-        )
-    if parsed.kind is ChannelKind.USER and len(parsed.base) > MAX_USER_ID_LENGTH:
-        raise InvalidEvent(
-            f"The user id of channel {name[:40]!r}… has {len(parsed.base)} characters; "
-            f"{MAX_USER_ID_LENGTH} are allowed."
-        )
-    return parsed
+    return _parse(name)
 
 
 def build_channel_name(kind: ChannelKind, base: str, *, cache: bool = False) -> str:
@@ -120,6 +107,26 @@ def check_event_name(name: str) -> None:
         raise InvalidEvent(f"Event name {name!r} is reserved for the protocol.")
     if not is_unicode(name):
         raise InvalidEvent(f"Event name {name!r} holds a lone surrogate, which is no text.")
+
+
+# The same channels come again and again, and each is looked at several times on its way.
+@functools.lru_cache(maxsize=4096)
+def _parse(name: str) -> ParsedName:
+    for (kind, cache), prefix in _PREFIXES.items():
+        if name.startswith(prefix):
+            parsed = ParsedName(kind, cache, name[len(prefix) :])
+            break
+    if not _GRAMMAR.fullmatch(parsed.base):
+        raise InvalidEvent(
+            f"Channel {name!r} is not a legal name: after its prefix it needs at least one of the "
+            f"letters A-Z and a-z, the digits and _ - = @ , . ; and nothing else."
+        )
+    if parsed.kind is ChannelKind.USER and len(parsed.base) > MAX_USER_ID_LENGTH:
+        raise InvalidEvent(
+            f"The user id of channel {name[:40]!r}… has {len(parsed.base)} characters; "
+            f"{MAX_USER_ID_LENGTH} are allowed."
+        )
+    return parsed
 
 
 def is_unicode(text: str) -> bool:

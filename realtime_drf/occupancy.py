@@ -36,7 +36,6 @@ same goes for other processes than the one that owes the cache a "yes".
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import logging
 import threading
@@ -331,12 +330,8 @@ def may_be_skipped(name: str) -> bool:
     A cache channel keeps the event for those who come later. Of users and encrypted channels not
     every service reports.
     """
-    parsed = _parse(name)
+    parsed = parse_channel_name(name)
     return not parsed.cache and parsed.kind not in (ChannelKind.USER, ChannelKind.ENCRYPTED)
-
-
-# The same channels come again and again, and each is looked at twice.
-_parse = functools.lru_cache(maxsize=4096)(parse_channel_name)
 
 
 def get_prefix(name: str) -> str:
@@ -369,7 +364,7 @@ def _is_vacant(name: str, found: Found, now: float) -> bool:
     heard = found.heard
     if heard is None:
         return False
-    needs_grant = _parse(name).kind is not ChannelKind.PUBLIC
+    needs_grant = parse_channel_name(name).kind is not ChannelKind.PUBLIC
     margin = GRACE if needs_grant else SKEW
     vacated, listing = found.vacated, found.listing
     is_fresh = vacated is not None and now - vacated < VACATED_FOR
