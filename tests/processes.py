@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.pages import ROOT
+from tests.services.process import LOCALHOST, free_port, wait_until
 
 SECONDS = 30
 OURS = ("DJANGO_", "PYTEST_", "PUSHER_", "REALTIME")
@@ -52,16 +53,19 @@ class Server:
 
     def wait_until_ready(self) -> None:
         """Wait until it answers."""
-        deadline = time.monotonic() + SECONDS
-        while time.monotonic() < deadline and self.process.poll() is None:
-            try:
-                with urllib.request.urlopen(f"http://{self.address}/api/", timeout=SECONDS):
-                    return
-            except urllib.error.HTTPError:
-                return
-            except OSError:
-                time.sleep(0.05)
-        raise AssertionError("The server does not answer:\n" + "\n".join(self.lines))
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: self.process.poll() is not None or self._answers(), SECONDS)
+        if self.process.poll() is not None or not self._answers():
+            raise AssertionError("The server does not answer:\n" + "\n".join(self.lines))
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{self.address}/api/", timeout=SECONDS):
+                return True
+        except urllib.error.HTTPError:
+            return True
+        except OSError:
+            return False
 
     def stop(self) -> None:
         """Stop it with all that it has started."""
@@ -81,9 +85,7 @@ class Server:
 @contextmanager
 def run_server(project: Path, *, env: Mapping[str, str]) -> Iterator[Server]:
     """Serve a project on a free port; stop the server in the end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"{LOCALHOST}:{free_port()}"
     process = subprocess.Popen(
         [sys.executable, "-W", "error", "manage.py", "runserver", "--noreload", address],
         cwd=project,

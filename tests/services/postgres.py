@@ -12,15 +12,13 @@ from pathlib import Path
 
 from tests.services.process import (
     LOCALHOST,
+    RetriedService,
     ServerProcess,
-    Service,
     ServiceError,
     credentials,
     free_port,
 )
 
-# Another process may take the port between its choice and its use.
-_ATTEMPTS = 3
 _SETTINGS = {
     "listen_addresses": LOCALHOST,
     "fsync": "off",
@@ -42,7 +40,7 @@ def unavailable() -> str | None:
     return None
 
 
-class Postgres(Service):
+class Postgres(RetriedService):
     """Run PostgreSQL on 127.0.0.1; every connection is trusted, `user` is its superuser."""
 
     host = LOCALHOST
@@ -51,7 +49,6 @@ class Postgres(Service):
 
     def __init__(self) -> None:
         self.port = 0
-        self._server: ServerProcess | None = None
 
     @property
     def dsn(self) -> str:
@@ -63,20 +60,7 @@ class Postgres(Service):
         programs = _programs()
         if programs is None:
             raise ServiceError(f"PostgreSQL cannot start: {unavailable()}")
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                self._start_once(programs)
-            except ServiceError:
-                if attempt == _ATTEMPTS:
-                    raise
-            else:
-                return
-
-    def stop(self) -> None:
-        """Stop the server and forget its data; harmless when repeated."""
-        if self._server is not None:
-            self._server.stop()
-            self._server = None
+        self._retry(lambda: self._start_once(programs))
 
     def _start_once(self, programs: Path) -> None:
         # SIGINT is the fast shutdown, which ends open sessions instead of waiting for them.

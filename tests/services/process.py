@@ -128,6 +128,29 @@ def credentials(user: str | None) -> dict[str, Any]:
     return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
+class RetriedService(Service):
+    """Run one server on a port of its choice; another process may take that before it does."""
+
+    attempts = 3
+    _server: ServerProcess | None = None
+
+    def stop(self) -> None:
+        """Stop the server and forget its data; harmless when repeated."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    def _retry(self, start_once: Callable[[], None]) -> None:
+        for attempt in range(1, self.attempts + 1):
+            try:
+                start_once()
+            except ServiceError:
+                if attempt == self.attempts:
+                    raise
+            else:
+                return
+
+
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """Return a port of 127.0.0.1 that nothing uses now; another process may take it meanwhile."""
     with socket.socket(socket.AF_INET, kind) as probe:

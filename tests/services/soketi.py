@@ -13,12 +13,10 @@ import urllib.request
 from typing import Any
 
 from tests.services import node
-from tests.services.process import LOCALHOST, ServerProcess, Service, ServiceError, free_port
+from tests.services.process import LOCALHOST, RetriedService, ServerProcess, free_port
 
 _COMMAND = node.NODE_MODULES / "@soketi" / "soketi" / "bin" / "server.js"
 _NODE_VERSIONS = (16, 18, 20)
-# Another process may take a port between its choice and its use.
-_ATTEMPTS = 3
 _HOUR = 3_600_000
 
 
@@ -30,7 +28,7 @@ def unavailable() -> str | None:
     return node.unavailable()
 
 
-class Soketi(Service):
+class Soketi(RetriedService):
     """Run one soketi with one app on a port of 127.0.0.1 for as long as the `with` block lasts."""
 
     host = LOCALHOST
@@ -42,25 +40,11 @@ class Soketi(Service):
         self.key = key
         self.secret = secret
         self.port = 0
-        self._server: ServerProcess | None = None
 
     def start(self) -> None:
         """Start the server; raise ServiceError when that fails."""
         node.install()
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                self._start_once()
-            except ServiceError:
-                if attempt == _ATTEMPTS:
-                    raise
-            else:
-                return
-
-    def stop(self) -> None:
-        """Stop the server; harmless when repeated."""
-        if self._server is not None:
-            self._server.stop()
-            self._server = None
+        self._retry(self._start_once)
 
     def _start_once(self) -> None:
         # It lingers after SIGTERM, waiting for connections that nobody will end.
