@@ -16,7 +16,7 @@ from realtime_drf.server.channels import LocalChannel
 from realtime_drf.server.connection import Connection
 from realtime_drf.server.frames import SubscriptionRefused
 from realtime_drf.server.outbox import Message, Send
-from realtime_drf.server.reports import Reporter
+from realtime_drf.server.reports import Reporter, make_event
 from realtime_drf.server.store import Outcome, Slice, View
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ class Node:
                 )
         if items:
             self._backplane.post(items)
-        self._reporter.report(outcome.reports)
+        self._reporter.report([make_event(report) for report in outcome.reports])
 
     def _apply(self, view: View) -> None:
         channel = self.channels.get(view.channel)

@@ -28,10 +28,9 @@ class Reporter:
         # It starts its thread with the first report.
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="realtime_drf signals")
 
-    def report(self, reports: Sequence[Report]) -> None:
-        """Tell of reports, later."""
-        if reports:
-            events = [_make_event(report) for report in reports]
+    def report(self, events: Sequence[WebhookEvent]) -> None:
+        """Tell of what has happened, later."""
+        if events:
             asyncio.get_running_loop().run_in_executor(self._executor, self._tell, events)
 
     def _tell(self, events: Sequence[WebhookEvent]) -> None:
@@ -44,7 +43,8 @@ class Reporter:
             close_old_connections()
 
 
-def _make_event(report: Report) -> WebhookEvent:
+def make_event(report: Report) -> WebhookEvent:
+    """Make of a store's report what receivers are told."""
     details = {"user_id": report.user_id} if report.user_id else {}
     return WebhookEvent(
         kind=report.kind, channel=report.channel, time_ms=report.time_ms, details=details
