@@ -1,0 +1,12 @@
+"""Serve the example under ASGI: Django, its static files, and the protocol of Pusher beside it."""
+
+from __future__ import annotations
+
+import os
+
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "example.settings")
+
+application = ASGIStaticFilesHandler(get_asgi_application())
