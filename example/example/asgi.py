@@ -7,6 +7,9 @@ import os
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.asgi import get_asgi_application
 
+from realtime_drf.server import RealtimeServer
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "example.settings")
 
-application = ASGIStaticFilesHandler(get_asgi_application())
+# The handler for files is for development, as with runserver, which brings its own.
+application = RealtimeServer(ASGIStaticFilesHandler(get_asgi_application()))

@@ -111,5 +111,5 @@ def _connect_to(address: Address) -> dict[str, Any]:
         "wsPort": port,
         "wssPort": port,
         "forceTLS": ssl,
-        "enabledTransports": ["ws", "wss"],
+        "enabledTransports": ["ws", "wss"] if ssl else ["ws"],
     }

@@ -24,7 +24,9 @@ export class Live {
       ...options,
       channelAuthorization: { endpoint: authEndpoint, headersProvider: headers },
     });
-    this.pusher.connection.bind("error", ({ data }) => (this.reason = data?.message ?? ""));
+    this.pusher.connection.bind("error", ({ error, data = error?.data }) => {
+      this.reason = data?.message ?? "";
+    });
     this.pusher.connection.bind("state_change", ({ current }) => this.tell(current));
     this.tell(this.pusher.connection.state);
   }

@@ -56,6 +56,7 @@ function remove(id) {
 }
 
 function removeList(id) {
+  if (!confirm(`Delete “${board.lists.get(id).name}”, and all that is in it?`)) return null;
   return attempt(async () => {
     await api.deleteList(id);
     take("list.delete", { id });
@@ -126,7 +127,7 @@ function showNotice(reason = "") {
   const notice = document.getElementById("notice");
   const text = {
     plain: `${obstacle} The board works all the same, but what others do shows when you reload.`,
-    offline: `${reason} What others do meanwhile is caught up with later.`.trim(),
+    offline: `${reason ? `${reason}.` : "This window is offline."} What others do does not show.`,
     reconnecting: "The connection is gone. What others do meanwhile is caught up with once it is back.",
   }[state];
   if (text) notice.textContent = text;
@@ -250,7 +251,7 @@ async function start() {
     });
   });
   await attempt(async () => api.restore());
-  if (!api.who) return showState("offline", "The server does not answer; reload to try again.");
+  if (!api.who) return showState("offline", "The server does not answer: reload to try again");
   return begin();
 }
 

@@ -125,8 +125,9 @@ export class View {
       this.openMenu(card, currentTarget);
     });
     edit.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") this.stopEditing(card, true);
-      if (event.key === "Escape") this.stopEditing(card, false);
+      if (event.key !== "Enter" && event.key !== "Escape") return;
+      event.preventDefault(); // the button that gets the focus would be pressed by the same key
+      this.stopEditing(card, event.key === "Enter");
     });
     edit.addEventListener("blur", () => this.stopEditing(card, true, false));
     card.addEventListener("keydown", (event) => {
