@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from django.db import close_old_connections
 
 from realtime_drf.protocols import WebhookEvent
-from realtime_drf.server.store import Report
 from realtime_drf.webhooks import tell
 
 if TYPE_CHECKING:
@@ -28,10 +27,9 @@ class Reporter:
         # It starts its thread with the first report.
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="realtime_drf signals")
 
-    def report(self, reports: Sequence[Report]) -> None:
-        """Tell of reports, later."""
-        if reports:
-            events = [_make_event(report) for report in reports]
+    def report(self, events: Sequence[WebhookEvent]) -> None:
+        """Tell of what has happened, later."""
+        if events:
             asyncio.get_running_loop().run_in_executor(self._executor, self._tell, events)
 
     def _tell(self, events: Sequence[WebhookEvent]) -> None:
@@ -42,10 +40,3 @@ class Reporter:
             logger.exception("%d report(s) of the server were lost.", len(events))
         finally:
             close_old_connections()
-
-
-def _make_event(report: Report) -> WebhookEvent:
-    details = {"user_id": report.user_id} if report.user_id else {}
-    return WebhookEvent(
-        kind=report.kind, channel=report.channel, time_ms=report.time_ms, details=details
-    )
