@@ -15,6 +15,8 @@ import pytest
 
 from tests.pages import ROOT
 from tests.processes import environment, run_server
+from tests.services import node
+from tests.services.policy import require
 
 EXAMPLE = ROOT / "example"
 
@@ -397,3 +399,23 @@ def test_page_of_the_board_is_served(env: dict[str, str]) -> None:
         with urllib.request.urlopen(f"http://{server.address}{script[1]}", timeout=30) as response:
             assert response.headers["Content-Type"].startswith("text/javascript")
     assert "todos/board.css" in page
+
+
+def test_the_page_keeps_up_in_whatever_order_things_arrive() -> None:
+    require("Node", "node is not installed" if node.version() is None else None)
+    done = subprocess.run(
+        ["node", str(node.NODE_FOLDER / "board.mjs")], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "older_answers_do_not_undo_newer_events": ["c"],
+        "what_was_deleted_does_not_come_back": [],
+        "events_during_a_fetch_are_not_lost": ["new"],
+        "a_fetch_that_fails_changes_nothing": ["a", "b"],
+        "leaving_removes_from_the_channel_that_was_left_and_no_other": [
+            [],
+            ["a"],
+            ["todos", "private-lists.2"],
+        ],
+        "a_list_takes_its_todos_along": [["a"], [], ["todos"]],
+    }
