@@ -38,10 +38,15 @@ class Node:
     Args:
         transport: the app: its keys, options, and backplane.
         clock: returns seconds that never go back.
+        tick: seconds between two looks at what is due.
     """
 
     def __init__(
-        self, transport: ChannelsTransport, *, clock: Callable[[], float] = time.monotonic
+        self,
+        transport: ChannelsTransport,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        tick: float = TICK,
     ) -> None:
         self.name = secrets.token_hex(8)
         self.signer = transport.signer
@@ -64,6 +69,7 @@ class Node:
             clock=clock,
             counts=self.options.subscription_counting,
         )
+        self._tick = tick
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = asyncio.Event()
 
@@ -108,7 +114,7 @@ class Node:
 
     async def _tick_forever(self) -> None:
         while True:
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(self._tick)
             try:
                 await self.tick()
             except Exception as exc:  # noqa: BLE001  any store, any error: the next one may work
