@@ -213,13 +213,15 @@ class Node:
 
     async def _check_room(self, name: str, user_id: str) -> None:
         """Refuse one user more than may be on a presence channel."""
+        known: Collection[str] = ()
         channel = self.roster.channels.get(name)
-        members: Collection[str] = channel.known if channel is not None else ()
         if channel is None or channel.version is None:
             try:
-                members = (await self._backplane.store.read([name]))[0].members
+                known = (await self._backplane.store.read([name]))[0].members
             except Exception as exc:  # noqa: BLE001  any store, any error: suppose there is room
                 log_store(exc)
+            channel = self.roster.channels.get(name)  # others may have come meanwhile
+        members = set(known) if channel is None else {*known, *channel.known, *channel.users}
         if len(members) >= self.options.max_presence_members and user_id not in members:
             raise SubscriptionRefused(
                 f"{self.options.max_presence_members} users are here already.",

@@ -132,8 +132,7 @@ class Site:
                 for client in self.clients:
                     client.disconnect()
                 self.run(self._end_clients())
-            self.run(self._stop_nodes())
-            self.settle()
+            self.run(self._stop())
         finally:
             for signal in REPORTS.values():
                 signal.disconnect(self._on_report)
@@ -251,9 +250,13 @@ class Site:
         for client in self.clients:
             await client.end()
 
-    async def _stop_nodes(self) -> None:
+    async def _stop(self) -> None:
         for node in self.nodes:
             await node.stop()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     def _on_report(self, sender: Any, channel: str, event: WebhookEvent, **kwargs: Any) -> None:
         self.report_events.append(event)
