@@ -290,6 +290,8 @@ class Client:
         }
         self.sent: list[Message] = []
         """What the app has sent, in ASGI's messages."""
+        self.sends: list[Message] = []
+        """What the app has tried to send, the same unless something waits or was refused."""
         self.is_stuck = False
         """It reads nothing: whatever is sent waits."""
         self.breaks_after: int | None = None
@@ -404,6 +406,12 @@ class Client:
         """Return name, channel and data of the frames since one last asked."""
         return [(each["event"], each.get("channel", ""), each.get("data")) for each in self.take()]
 
+    def forget(self) -> None:
+        """Forget what it has been told, which else takes memory."""
+        self.sent.clear()
+        self.sends.clear()
+        self._seen = 0
+
     async def end(self) -> None:
         """See to it that the app is done with it; raise what it has raised."""
         if self._task is not None:
@@ -422,6 +430,7 @@ class Client:
             self.site.settle()
 
     async def _send(self, message: Message) -> None:
+        self.sends.append(message)
         assert not any(each["type"] == "websocket.close" for each in self.sent), (
             f"{message} was sent after the close"
         )

@@ -186,7 +186,7 @@ def test_an_illegal_name_is_refused(name: str) -> None:
         assert status == 400
         assert site.node.roster.channels == {}
         client.leave(name)
-        code, message = error(client)
+        _, message = error(client)
         assert "No current subscription" in message
 
 
