@@ -103,6 +103,11 @@ def get_aliases() -> list[str]:
     return list(_get_entries())
 
 
+def get_entries() -> Mapping[str, Any]:
+    """Return the entries of REALTIME_TRANSPORTS as they stand in the settings."""
+    return _get_entries()
+
+
 def read_config(alias: str) -> TransportConfig:
     """Return the entry of an alias.
 
