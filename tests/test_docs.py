@@ -156,9 +156,13 @@ def test_one_command_moves_a_project_from_drf_model_pusher(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("page", WITH_TESTS, ids=by_name)
-def test_tests_of_page_pass(page: Path, project: Path) -> None:
+def test_tests_of_page_pass(
+    page: Path, project: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "REDIS_URL" in page.read_text():
+        monkeypatch.setenv("REDIS_URL", request.getfixturevalue("redis").url)
     write_files(page, project)
-    files = [str(file) for file in (project / "todos").glob("test_*.py")]
+    files = [block.file for block in read_blocks(page) if block.file and "/test_" in block.file]
     run("-m", "pytest", "--ds=mysite.settings", "-p", "no:cacheprovider", *files, cwd=project)
 
 
