@@ -32,6 +32,12 @@ class Matrix:
     def __bool__(self) -> bool:
         return bool(self._cells)
 
+    def __iter__(self) -> Iterator[tuple[str, str, Cell]]:
+        """Yield transport, clause and what became of it."""
+        for transport, cells in self._cells.items():
+            for clause, cell in cells.items():
+                yield transport, clause, cell
+
     def add(self, transport: str, test: str, outcome: str, reason: str = "") -> None:
         """Note what became of a test; a failure of its setup or teardown counts."""
         clause = test.removeprefix("test_").replace("_", " ")
