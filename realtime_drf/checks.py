@@ -16,6 +16,7 @@ W001      REALTIME_BACKENDS_MODULE is set, and no installed app has such a modul
 W002      a backend has no serializer, so that only a view can make its payload
 W003      a channel that the default transport cannot serve
 W004      SKIP_VACANT is on, and the cache is one of each process
+W005      a channel layer that reaches one process only (``check --deploy`` only)
 ========  ======================================================================================
 """
 
@@ -101,20 +102,27 @@ def check_occupancy(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def check_deployment(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Refuse a default transport that reaches nobody."""
+    """Refuse a default transport that reaches nobody, and ask each what it says of production."""
     try:
-        transport = transports[DEFAULT_ALIAS]
+        found = {alias: transports[alias] for alias in get_aliases() if configs[alias].enabled}
     except ImproperlyConfigured:
         return []  # check_transports says so
-    if not (isinstance(transport, BaseTransport) and transport.development_only):
-        return []
-    return [
-        checks.Error(
-            f"REALTIME_TRANSPORTS['default']: {type(transport).__name__} is for development.",
-            hint="In production it reaches no browser.",
-            id=f"{TAG}.E003",
-        )
+    messages = [
+        message
+        for transport in found.values()
+        if isinstance(transport, BaseTransport)
+        for message in transport.check_deployment(**kwargs)
     ]
+    default = found.get(DEFAULT_ALIAS)
+    if isinstance(default, BaseTransport) and default.development_only:
+        messages.append(
+            checks.Error(
+                f"REALTIME_TRANSPORTS['default']: {type(default).__name__} is for development.",
+                hint="In production it reaches no browser.",
+                id=f"{TAG}.E003",
+            )
+        )
+    return messages
 
 
 def _check_alias(alias: str, **kwargs: Any) -> list[checks.CheckMessage]:

@@ -15,6 +15,7 @@ from typing import Any, Final, Generic, TypeVar
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+from django.utils.crypto import salted_hmac
 
 from realtime_drf.exceptions import InvalidTransport, TransportDoesNotExist
 
@@ -84,7 +85,7 @@ class PerAlias(Generic[T]):
         self._lock = threading.RLock()  # the parent's may be held by a thread that is not here
 
     def _forget(self, *, setting: str, **kwargs: Any) -> None:
-        if setting.startswith(("REALTIME_", "PUSHER_", "DRF_MODEL_PUSHER_")):
+        if setting.startswith(("REALTIME_", "PUSHER_", "DRF_MODEL_PUSHER_", "CHANNEL_LAYERS")):
             self._made = {}
 
 
@@ -141,6 +142,13 @@ def get_chosen_backends_module() -> Any:
 def get_cache_alias() -> Any:
     """Return the alias of the Django cache in which channels and webhooks are remembered."""
     return getattr(settings, "REALTIME_CACHE", DEFAULT_ALIAS)
+
+
+def derive_secret(purpose: str) -> str:
+    """Return a secret of 64 hexadecimal digits that SECRET_KEY determines, one for each purpose."""
+    return salted_hmac(
+        "realtime_drf", purpose, secret=settings.SECRET_KEY, algorithm="sha256"
+    ).hexdigest()
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -56,6 +56,18 @@ def render(data: Any) -> str:
     return _encode(_plain(data, (), ()))
 
 
+def read(text: str) -> Any:
+    """Read JSON text strictly: no NaN, no number that is none, no more levels than can be read.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_read_float)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def _plain(value: Any, path: tuple[str | int, ...], within: tuple[int, ...]) -> Any:
     """Return the value as None, bool, int, float, str, list and dict; path and within say where."""
     if value is None or isinstance(value, bool | int):
@@ -111,6 +123,17 @@ def _text(value: str | Promise, path: tuple[str | int, ...]) -> str:
     if not is_unicode(text):
         raise _refusal(path, "it holds a lone surrogate, which is no text")
     return text
+
+
+def _refuse_constant(constant: str) -> Any:
+    raise ValueError(constant)
+
+
+def _read_float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(text)
+    return number
 
 
 def _enter(

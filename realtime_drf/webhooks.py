@@ -54,14 +54,13 @@ def receive(transport: Any, headers: Mapping[str, str], body: bytes) -> Outcome:
     events: list[WebhookEvent] = transport.read_webhook(headers, body)
     known = [event for event in events if _is_known(event)]
     ignored = len(events) - len(known)
-    if configs[transport.alias].skip_vacant:
-        # Also from a repeated one, to which it makes no difference: a first attempt may have died.
-        occupancies[transport.alias].learn(known)
+    # Also from a repeated one, to which it makes no difference: a first attempt may have died.
+    _learn(transport, known)
     key = _key(transport, body)
     if not _is_first(key):
         return Outcome(0, 0, repeated=True)
     try:
-        _tell(transport, known)
+        _send_signals(transport, known)
     except BaseException:  # the process is told to end: the service will try again
         _forget(key)
         raise
@@ -69,6 +68,12 @@ def receive(transport: Any, headers: Mapping[str, str], body: bytes) -> Outcome:
         names = dict.fromkeys(event.kind[:100] for event in events if event not in known)
         logger.info("%d event(s) of a webhook were ignored: %.500r", ignored, list(names))
     return Outcome(len(known), ignored, repeated=False)
+
+
+def tell(transport: Any, events: Sequence[WebhookEvent]) -> None:
+    """Act on what has happened at a service in the project itself, of which no webhook comes."""
+    _learn(transport, events)
+    _send_signals(transport, events)
 
 
 def _is_known(event: WebhookEvent) -> bool:
@@ -79,7 +84,12 @@ def _is_known(event: WebhookEvent) -> bool:
     return event.kind in SIGNALS
 
 
-def _tell(transport: Any, events: Sequence[WebhookEvent]) -> None:
+def _learn(transport: Any, events: Sequence[WebhookEvent]) -> None:
+    if configs[transport.alias].skip_vacant:
+        occupancies[transport.alias].learn(events)
+
+
+def _send_signals(transport: Any, events: Sequence[WebhookEvent]) -> None:
     for event in events:
         # Django logs the receivers that raise.
         SIGNALS[event.kind].send_robust(

@@ -137,6 +137,10 @@ class BaseTransport(ABC):
         """Return what `manage.py check` shall say, without using the network."""
         return []
 
+    def check_deployment(self, **kwargs: Any) -> list[CheckMessage]:
+        """Return what `manage.py check --deploy` shall say besides."""
+        return []
+
     def close(self) -> None:  # noqa: B027
         """Let go of connections; the next call opens new ones."""
 

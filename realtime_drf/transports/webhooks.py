@@ -5,14 +5,13 @@ https://pusher.com/docs/channels/server_api/webhooks/
 
 from __future__ import annotations
 
-import json
-import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from realtime_drf.exceptions import InvalidRequest, InvalidSignature
 from realtime_drf.protocols import WebhookEvent
+from realtime_drf.rendering import read
 from realtime_drf.transports.signatures import Signer
 
 WINDOW: Final = 300
@@ -83,21 +82,10 @@ class WebhookReader:
 
 def _parse(body: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(body.decode(), parse_constant=_refuse, parse_float=_read_float)
-    except (ValueError, RecursionError):
+        content = read(body.decode())
+    except ValueError:
         # Without its cause, which would quote the body.
         content = None
     if not isinstance(content, dict):
         raise InvalidRequest("The body must be a JSON object in UTF-8.")
     return content
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(constant)
-
-
-def _read_float(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        _refuse(text)
-    return number

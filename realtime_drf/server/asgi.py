@@ -1,0 +1,170 @@
+"""The ASGI app around Django: WebSockets of the Pusher protocol here, everything else there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+from urllib.parse import parse_qs
+from weakref import WeakKeyDictionary
+
+from django.core.handlers.asgi import ASGIHandler
+
+from realtime_drf.conf import configs
+from realtime_drf.server import frames
+from realtime_drf.server.connection import Connection
+from realtime_drf.server.node import Node
+from realtime_drf.transports import transports
+from realtime_drf.transports.channels import ChannelsTransport
+
+logger = logging.getLogger("realtime_drf")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+SOCKET_PATH: Final = "/app/"
+
+
+class TurnedAway(Exception):
+    """Say with which code of the protocol, and why, a client is turned away at the door."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class RealtimeServer:
+    """Serve the browsers of every transport that is a `ChannelsTransport`, beside an ASGI app.
+
+    A WebSocket at ``/app/<key>`` speaks the Pusher protocol, where ``key`` is that of a transport
+    in REALTIME_TRANSPORTS. Every other goes to the app, or is refused if the app is Django's, which
+    knows none. HTTP goes to the app. Lifespan is answered here. With other transports in the
+    settings all goes to the app.
+
+    Args:
+        app: an ASGI app, such as that of `get_asgi_application()`.
+    """
+
+    def __init__(self, app: Application) -> None:
+        self.app = app
+        self._nodes: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Node]] = (
+            WeakKeyDictionary()
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _answer_lifespan(receive, send)
+            return
+        nodes = self.get_nodes()
+        if scope["type"] == "websocket" and nodes and (key := _read_key(scope)) is not None:
+            await _serve(nodes.get(key), scope, receive, send)
+        elif scope["type"] == "websocket" and _is_django(self.app):
+            await _refuse(receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    def get_nodes(self) -> dict[str, Node]:
+        """Return the nodes of the running event loop by their apps' keys; start them at first."""
+        loop = asyncio.get_running_loop()
+        nodes = self._nodes.get(loop)
+        if nodes is None:
+            nodes = self._nodes[loop] = {
+                transport.signer.key: Node(transport) for transport in _get_served()
+            }
+            for node in nodes.values():
+                node.start()
+        return nodes
+
+
+def _get_served() -> list[ChannelsTransport]:
+    return [
+        transport
+        for alias in transports
+        if configs[alias].enabled and isinstance(transport := transports[alias], ChannelsTransport)
+    ]
+
+
+def _is_django(app: Any) -> bool:
+    """Tell whether an app is Django's, which raises on a WebSocket, or one around it for files."""
+    return isinstance(app, ASGIHandler)
+
+
+def _read_key(scope: Scope) -> str | None:
+    """Return the key in the path, or None if the path is not of the protocol."""
+    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    return path.removeprefix(SOCKET_PATH) if path.startswith(SOCKET_PATH) else None
+
+
+async def _answer_lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+async def _refuse(receive: Receive, send: Send) -> None:
+    """Refuse a WebSocket before it is accepted, which the client sees as a 403."""
+    await receive()
+    await send({"type": "websocket.close"})
+
+
+async def _serve(node: Node | None, scope: Scope, receive: Receive, send: Send) -> None:
+    """Speak the protocol with one client until it is gone."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    try:
+        connection = await _admit(node, scope, send)
+    except TurnedAway as exc:
+        # A client reads the code and reason only of a connection that was accepted.
+        reason = str(exc)
+        await send({"type": "websocket.send", "text": frames.error(reason, exc.code)})
+        await send({"type": "websocket.close", "code": exc.code, "reason": reason})
+        return
+    node = connection.node
+    try:
+        connection.tell(frames.established(connection.socket_id, node.options.activity_timeout))
+        while True:
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            await connection.handle(message.get("text"))
+            await connection.flushed()
+    finally:
+        node.disconnect(connection)
+
+
+async def _admit(node: Node | None, scope: Scope, send: Send) -> Connection:
+    """Return a new connection; raise TurnedAway if there can be none."""
+    if node is None:
+        raise TurnedAway(frames.NO_SUCH_APP, "There is no app of this key")
+    _check_version(scope)
+    if not _is_allowed_origin(node, scope):
+        raise TurnedAway(frames.UNAUTHORIZED, "The origin is not allowed")
+    await node.ready()
+    connection = node.connect(send)
+    if connection is None:
+        raise TurnedAway(frames.OVER_CAPACITY, "As many connections as may be are there already")
+    return connection
+
+
+def _check_version(scope: Scope) -> None:
+    query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+    version = query.get("protocol", [""])[0]
+    if not version:
+        raise TurnedAway(frames.NO_VERSION, "No protocol version was given")
+    if not (version.isascii() and version.isdigit()):
+        raise TurnedAway(frames.INVALID_VERSION, "The protocol version is no number")
+    if int(version[:9]) not in frames.PROTOCOLS:
+        raise TurnedAway(frames.UNSUPPORTED_VERSION, "The protocol version is not supported")
+
+
+def _is_allowed_origin(node: Node, scope: Scope) -> bool:
+    allowed = node.options.allowed_origins
+    if allowed is None:
+        return True
+    origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
+    return all(origin in allowed for origin in origins)

@@ -1,0 +1,346 @@
+"""What the processes of an app share: how hand-overs get to all nodes, and the store.
+
+A node is a process that serves browsers, seen from its event loop. With Channels' in-memory layer
+there is but one process, and hand-overs go straight to its nodes. With any other layer all go
+through one group, in messages that one publisher a process sends, one after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, Protocol, TypeVar
+
+from realtime_drf.names import parse_channel_name
+from realtime_drf.server import wire
+from realtime_drf.server.lane import Lane, LoopThread
+from realtime_drf.server.store import Store, finish
+
+logger = logging.getLogger("realtime_drf")
+
+T = TypeVar("T")
+
+GROUP_RENEWAL: Final = 300.0
+"""Seconds after which a node joins its group again, which Channels would let expire in a day."""
+
+FIRST_PAUSE: Final = 0.1
+LONGEST_PAUSE: Final = 10.0
+"""Seconds between two calls of a layer that fails: at first, and at most."""
+
+
+class Attendant(Protocol):
+    """Be a node, as a backplane sees it. All is called on the node's own event loop."""
+
+    def deliver(self, items: Sequence[wire.Item]) -> None:
+        """Take the items of a hand-over."""
+
+    def on_ready(self) -> None:
+        """Know that what is published from now on arrives."""
+
+    def on_gap(self, lost: int) -> None:
+        """Know that so many hand-overs were lost on the way; 0 if nobody can say how many."""
+
+
+class Backplane(ABC):
+    """Carry items to all nodes of an app, and keep its store.
+
+    Args:
+        store: the state of the app's channels.
+        consumer_groups: events are also sent to a group for each channel.
+    """
+
+    def __init__(self, store: Store, *, consumer_groups: bool = False) -> None:
+        self.store = store
+        self._consumer_groups = consumer_groups
+
+    @property
+    @abstractmethod
+    def reaches_nodes(self) -> bool:
+        """Tell whether what this process publishes can arrive anywhere."""
+
+    @abstractmethod
+    def publish(self, items: Sequence[wire.Item], timeout: float) -> None:
+        """Carry items, from a thread without an event loop; return once they are on their way.
+
+        Raises OSError, TimeoutError or whatever the layer raises where that fails.
+        """
+
+    @abstractmethod
+    def post(self, items: Sequence[wire.Item]) -> None:
+        """Carry items, from a node's own event loop; a failure is logged."""
+
+    @abstractmethod
+    def ask(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
+        """Run a call of the store from a thread without an event loop."""
+
+    @abstractmethod
+    async def attend(self, node: Attendant) -> None:
+        """Have items delivered to a node on this event loop, for as long as this is awaited."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of connections; the next call opens others."""
+
+
+class LocalBackplane(Backplane):
+    """Serve the nodes of this process alone.
+
+    Args:
+        layer: the layer of the consumers, if they shall hear too.
+    """
+
+    def __init__(self, store: Store, layer: Any, **kwargs: Any) -> None:
+        super().__init__(store, **kwargs)
+        self._layer = layer
+        self._nodes: dict[Attendant, asyncio.AbstractEventLoop] = {}
+        self._lanes: dict[asyncio.AbstractEventLoop, Lane[dict[str, Any]]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def reaches_nodes(self) -> bool:
+        return bool(self._nodes)
+
+    def publish(self, items: Sequence[wire.Item], timeout: float) -> None:
+        self.post(items)
+
+    def post(self, items: Sequence[wire.Item]) -> None:
+        if cached := cached_events(items):
+            finish(self.store.remember(cached))
+        with self._lock:  # so that all nodes see the same order
+            for node, loop in list(self._nodes.items()):
+                try:
+                    loop.call_soon_threadsafe(node.deliver, items)
+                except RuntimeError:  # it is closed
+                    self._forget(node)
+            if self._consumer_groups:
+                for lane in self._lanes.values():
+                    for message in consumer_messages(items):
+                        lane.put(message)
+
+    def ask(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
+        answer: T = finish(coroutine)
+        return answer
+
+    def close(self) -> None:
+        pass  # there are none
+
+    async def attend(self, node: Attendant) -> None:
+        loop = asyncio.get_running_loop()
+        self._nodes[node] = loop
+        if self._consumer_groups:
+            self._lanes[loop] = Lane(loop, self._send_to_consumers)
+        node.on_ready()
+        try:
+            await loop.create_future()
+        finally:
+            self._forget(node)
+
+    def _forget(self, node: Attendant) -> None:
+        loop = self._nodes.pop(node, None)
+        if loop is not None and loop not in self._nodes.values():
+            self._lanes.pop(loop, None)
+
+    async def _send_to_consumers(self, messages: Sequence[dict[str, Any]]) -> None:
+        for message in messages:
+            await self._layer.group_send(wire.consumer_group(message["channel"]), message)
+
+
+class LayerBackplane(Backplane):
+    """Reach the nodes of all processes through a channel layer.
+
+    Args:
+        layer: one of Channels' layers.
+        app_id: names the group.
+        send_timeout: seconds that the layer may take for a message.
+    """
+
+    def __init__(
+        self, store: Store, layer: Any, *, app_id: str, send_timeout: float = 5.0, **kwargs: Any
+    ) -> None:
+        super().__init__(store, **kwargs)
+        self._layer = layer
+        self._group = wire.node_group(app_id)
+        self._send_timeout = send_timeout
+        self._thread = LoopThread("realtime_drf publisher")
+        self._lock = threading.Lock()
+        self._publisher: Publisher | None = None
+
+    @property
+    def reaches_nodes(self) -> bool:
+        return True
+
+    def publish(self, items: Sequence[wire.Item], timeout: float) -> None:
+        future = self._get_lane().put(items)
+        try:
+            future.result(timeout)
+        except TimeoutError:
+            future.cancel()
+            raise
+
+    def post(self, items: Sequence[wire.Item]) -> None:
+        self._get_lane().put(items).add_done_callback(_log_failure)
+
+    def ask(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
+        return self._thread.run(coroutine, timeout)
+
+    async def attend(self, node: Attendant) -> None:
+        numbers = Numbers(node.on_gap)
+        name = await self._persist(lambda: self._layer.new_channel("realtime_drf."))
+        renewal = asyncio.create_task(self._stay_in_group(name, node))
+        try:
+            while True:
+                message = await self._persist(
+                    lambda: self._layer.receive(name), lambda: self._begin_again(name, node)
+                )
+                _deliver(message, numbers, node.deliver)
+        finally:
+            renewal.cancel()
+
+    def close(self) -> None:
+        self._thread.stop()
+
+    async def _persist(
+        self,
+        call: Callable[[], Awaitable[T]],
+        recover: Callable[[], Awaitable[None]] | None = None,
+    ) -> T:
+        """Call the layer until it answers, at growing intervals."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                if pause > FIRST_PAUSE and recover is not None:
+                    await recover()
+                return await call()
+            except Exception as exc:  # noqa: BLE001  any layer, any error: try again
+                logger.error(
+                    "The channel layer failed (%s); again in %.1f s.", type(exc).__name__, pause
+                )
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _stay_in_group(self, name: str, node: Attendant) -> None:
+        """Join the group, and again from time to time: Channels lets a membership expire."""
+        while True:
+            await self._persist(lambda: self._layer.group_add(self._group, name))
+            node.on_ready()
+            await asyncio.sleep(GROUP_RENEWAL)
+
+    async def _begin_again(self, name: str, node: Attendant) -> None:
+        """Join after a failure: a layer that was restarted has forgotten who is in the group."""
+        await self._layer.group_add(self._group, name)
+        node.on_gap(0)
+
+    def _get_lane(self) -> Lane[Sequence[wire.Item]]:
+        loop = self._thread.loop
+        with self._lock:
+            if self._publisher is None or self._publisher.loop is not loop:
+                # A new process, or a new thread: its numbers begin anew, so it has a new name.
+                self._publisher = Publisher(loop, self._carry)
+            return self._publisher.lane
+
+    async def _carry(self, message: dict[str, Any], items: Sequence[wire.Item]) -> None:
+        async with asyncio.timeout(self._send_timeout):
+            if cached := cached_events(items):
+                await self.store.remember(cached)
+            await self._layer.group_send(self._group, message)
+            if self._consumer_groups:
+                for each in consumer_messages(items):
+                    await self._layer.group_send(wire.consumer_group(each["channel"]), each)
+
+
+class Publisher:
+    """Send all hand-overs of a process, one after the other and numbered.
+
+    Args:
+        loop: the event loop that sends.
+        carry: sends a message, which holds the items.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        carry: Callable[[dict[str, Any], Sequence[wire.Item]], Awaitable[None]],
+    ) -> None:
+        self.loop = loop
+        self.lane = Lane(loop, self._send)
+        self._carry = carry
+        self._name = secrets.token_hex(8)
+        self._number = 0
+
+    async def _send(self, handovers: Sequence[Sequence[wire.Item]]) -> None:
+        items = [item for handover in handovers for item in handover]
+        self._number += 1
+        await self._carry(wire.pack(self._name, self._number, items), items)
+
+
+class Numbers:
+    """Notice, by the numbers of their messages, what got lost of other processes' hand-overs."""
+
+    MOST_SENDERS: Final = 1000
+
+    def __init__(self, on_gap: Callable[[int], None]) -> None:
+        self._on_gap = on_gap
+        self._last: dict[str, int] = {}
+
+    def take(self, sender: str, number: int) -> None:
+        """Note a message; tell of those that are missing before it."""
+        last = self._last.pop(sender, None)
+        self._last[sender] = max(number, last or 0)
+        if len(self._last) > self.MOST_SENDERS:
+            del self._last[next(iter(self._last))]  # the one not heard of for longest
+        if last is not None and number > last + 1:
+            self._on_gap(number - last - 1)
+
+
+def cached_events(items: Sequence[wire.Item]) -> dict[str, str]:
+    """Return the last event of each cache channel among the items, as text for the store."""
+    return {
+        channel: dump_event(item)
+        for item in items
+        if isinstance(item, wire.EventItem)
+        for channel in item.channels
+        if parse_channel_name(channel).cache
+    }
+
+
+def dump_event(item: wire.EventItem) -> str:
+    """Return what a cache channel keeps of an event."""
+    return json.dumps([item.name, item.body, item.id], ensure_ascii=False)
+
+
+def load_event(text: str, channel: str) -> wire.EventItem:
+    """Read back what a cache channel has kept."""
+    name, body, id_ = json.loads(text)
+    return wire.EventItem(name, [channel], body, id=id_)
+
+
+def consumer_messages(items: Sequence[wire.Item]) -> list[dict[str, Any]]:
+    """Return the messages for consumers of one's own, in order."""
+    return [
+        wire.consumer_message(item, channel)
+        for item in items
+        if isinstance(item, wire.EventItem)
+        for channel in item.channels
+    ]
+
+
+def _deliver(
+    message: Any, numbers: Numbers, deliver: Callable[[Sequence[wire.Item]], None]
+) -> None:
+    try:
+        items = wire.unpack(message)
+        numbers.take(message["from"], message["number"])
+    except (KeyError, TypeError, ValueError) as exc:
+        logger.error("A message on the group of nodes is none of ours: %r", exc)
+        return
+    deliver(items)
+
+
+def _log_failure(future: Any) -> None:
+    if not future.cancelled() and (exc := future.exception()):
+        logger.error("A hand-over of this process was lost: %s", type(exc).__name__)

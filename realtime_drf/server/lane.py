@@ -1,0 +1,124 @@
+"""A lane: what is put in from any thread is worked off on one event loop, in that order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import Future
+from typing import Any, Final, Generic, TypeVar
+
+logger = logging.getLogger("realtime_drf")
+
+T = TypeVar("T")
+
+MOST_AT_ONCE: Final = 64
+"""What has gathered while the loop was busy is worked off together, so many at a time."""
+
+
+class Lane(Generic[T]):
+    """Work off what comes from all threads, one lot after the other.
+
+    Args:
+        loop: the event loop that works.
+        work: is awaited with what has gathered, at least one and at most `MOST_AT_ONCE`.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, work: Callable[[Sequence[T]], Awaitable[None]]
+    ) -> None:
+        self._loop = loop
+        self._work = work
+        self._waiting: deque[tuple[T, Future[None]]] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    def put(self, item: T) -> Future[None]:
+        """Queue something; the future tells when it is done, and how it failed.
+
+        Raises:
+            RuntimeError: the event loop is closed.
+        """
+        future: Future[None] = Future()
+        self._waiting.append((item, future))
+        self._loop.call_soon_threadsafe(self._begin)
+        return future
+
+    def _begin(self) -> None:
+        if self._task is None:
+            self._task = self._loop.create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                await self._work_off(self._take())
+        finally:
+            self._task = None
+
+    def _take(self) -> list[tuple[T, Future[None]]]:
+        lot: list[tuple[T, Future[None]]] = []
+        while self._waiting and len(lot) < MOST_AT_ONCE:
+            item, future = self._waiting.popleft()
+            if future.set_running_or_notify_cancel():  # whoever gave up waiting is not served
+                lot.append((item, future))
+        return lot
+
+    async def _work_off(self, lot: Sequence[tuple[T, Future[None]]]) -> None:
+        if not lot:
+            return
+        try:
+            await self._work([item for item, _ in lot])
+        except Exception as exc:  # noqa: BLE001  whoever waits is told
+            for _, future in lot:
+                future.set_exception(exc)
+        except BaseException:  # the loop ends
+            for _, future in lot:
+                future.set_exception(ConnectionError("The event loop has ended."))
+            raise
+        else:
+            for _, future in lot:
+                future.set_result(None)
+
+
+class LoopThread:
+    """Keep an event loop in a thread of its own, for a process that has none or another's.
+
+    It is started when first used, and anew in the child of a fork, where threads do not live on.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._pid = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        os.register_at_fork(after_in_child=self._renew_lock)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Return the running loop of this process."""
+        with self._lock:
+            if self._loop is None or self._pid != os.getpid():
+                self._loop = asyncio.new_event_loop()
+                self._pid = os.getpid()
+                thread = threading.Thread(target=self._loop.run_forever, name=self._name)
+                thread.daemon = True
+                thread.start()
+            return self._loop
+
+    def run(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
+        """Run a coroutine there and wait for it; raise TimeoutError after so many seconds."""
+        return asyncio.run_coroutine_threadsafe(
+            asyncio.wait_for(coroutine, timeout), self.loop
+        ).result()
+
+    def stop(self) -> None:
+        """End the loop and its thread; the next use starts others."""
+        with self._lock:
+            loop, self._loop = self._loop, None
+        if loop is not None and self._pid == os.getpid():
+            loop.call_soon_threadsafe(loop.stop)
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()  # the parent's may be held by a thread that is not here

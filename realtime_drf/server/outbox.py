@@ -1,0 +1,113 @@
+"""What goes out on one connection: in order, without waiting, and within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
+from typing import Any, Final
+
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+
+MAX_BACKLOG_BYTES: Final = 1_048_576
+"""Bytes that wait for a client which does not read, besides what the server and system buffer."""
+
+
+class Outbox:
+    """Write the messages of one connection to its ASGI server.
+
+    Most writes are over at once, and then cost no task: the coroutine of `send` is stepped here,
+    and only one that waits for the client is given to a task. Whatever follows queues up behind it.
+    """
+
+    __slots__ = ("_backlog", "_backlog_bytes", "_send", "failed", "task")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._backlog: deque[Message] | None = None
+        self._backlog_bytes = 0
+        self.task: asyncio.Task[None] | None = None
+        """Writes what has to wait; None while nothing does."""
+        self.failed = False
+        """The connection is gone, or its client has not read for too long."""
+
+    def write(self, message: Message) -> bool:
+        """Write a message, or queue it; return whether the outbox is still good for more."""
+        if self.task is not None:
+            return self._queue(message)
+        if self.failed:
+            return False
+        try:
+            coroutine: Any = self._send(message)
+            waits_for = coroutine.send(None)
+        except StopIteration:
+            return True
+        except Exception:  # noqa: BLE001  whatever a server says of a client that is gone
+            self.failed = True
+            return False
+        self.task = asyncio.ensure_future(self._go_on(coroutine, waits_for))
+        return True
+
+    def discard(self) -> None:
+        """Forget what waits, and take no more."""
+        self.failed = True
+        self._backlog = None
+        self._backlog_bytes = 0
+
+    async def flushed(self) -> None:
+        """Wait until nothing waits."""
+        while self.task is not None:
+            await asyncio.wait([self.task])
+
+    def _queue(self, message: Message) -> bool:
+        if self.failed:
+            return False
+        size = len(message.get("text") or "") + 64
+        if self._backlog_bytes + size > MAX_BACKLOG_BYTES:
+            self.discard()
+            return False
+        if self._backlog is None:
+            self._backlog = deque()
+        self._backlog.append(message)
+        self._backlog_bytes += size
+        return True
+
+    async def _go_on(self, coroutine: Coroutine[Any, Any, None], waits_for: Any) -> None:
+        try:
+            await _Rest(coroutine, waits_for)
+            while self._backlog:
+                message = self._backlog.popleft()
+                self._backlog_bytes -= len(message.get("text") or "") + 64
+                await self._send(message)
+        except Exception:  # noqa: BLE001  whatever a server says of a client that is gone
+            self.discard()
+        finally:
+            self._backlog = None
+            self._backlog_bytes = 0
+            self.task = None
+
+
+class _Rest:
+    """Await what is left of a coroutine that has been stepped once."""
+
+    __slots__ = ("_coroutine", "_waits_for")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, None], waits_for: Any) -> None:
+        self._coroutine = coroutine
+        self._waits_for = waits_for
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        waits_for = self._waits_for
+        while True:
+            try:
+                value = yield waits_for
+            except BaseException as exc:  # noqa: BLE001  a cancellation is the coroutine's business
+                step: Callable[[], Any] = functools.partial(self._coroutine.throw, exc)
+            else:
+                step = functools.partial(self._coroutine.send, value)
+            try:
+                waits_for = step()
+            except StopIteration:
+                return

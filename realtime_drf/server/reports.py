@@ -1,0 +1,51 @@
+"""What happens on channels, told to the project: signals, and the cache of occupied channels."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from django.db import close_old_connections
+
+from realtime_drf.protocols import WebhookEvent
+from realtime_drf.server.store import Report
+from realtime_drf.webhooks import tell
+
+if TYPE_CHECKING:
+    from realtime_drf.transports.channels import ChannelsTransport
+
+logger = logging.getLogger("realtime_drf")
+
+
+class Reporter:
+    """Tell receivers of signals in a thread of their own, in order, so that they hold up nobody."""
+
+    def __init__(self, transport: ChannelsTransport) -> None:
+        self._transport = transport
+        # It starts its thread with the first report.
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="realtime_drf signals")
+
+    def report(self, events: Sequence[WebhookEvent]) -> None:
+        """Tell of what has happened, later."""
+        if events:
+            asyncio.get_running_loop().run_in_executor(self._executor, self._tell, events)
+
+    def _tell(self, events: Sequence[WebhookEvent]) -> None:
+        close_old_connections()
+        try:
+            tell(self._transport, events)
+        except Exception:
+            logger.exception("%d report(s) of the server were lost.", len(events))
+        finally:
+            close_old_connections()
+
+
+def make_event(report: Report) -> WebhookEvent:
+    """Make of a store's report what receivers are told."""
+    details = {"user_id": report.user_id} if report.user_id else {}
+    return WebhookEvent(
+        kind=report.kind, channel=report.channel, time_ms=report.time_ms, details=details
+    )

@@ -1,0 +1,264 @@
+"""The Channels transport: browsers connect to the project's own ASGI processes.
+
+They speak the Pusher protocol with `realtime_drf.server.RealtimeServer`, which any process of the
+project reaches through a channel layer of Django Channels.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import secrets
+from collections.abc import Collection, Coroutine, Iterator, Sequence
+from typing import Any, Final, TypeVar
+
+from django.core import checks
+
+from realtime_drf.conf import DEFAULT_ALIAS, derive_secret, nearest
+from realtime_drf.events import Event
+from realtime_drf.exceptions import InvalidTransport, TransportUnavailable
+from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_name
+from realtime_drf.server import wire
+from realtime_drf.server.backplane import Backplane, LayerBackplane, LocalBackplane
+from realtime_drf.server.options import ServerOptions
+from realtime_drf.server.store import MemoryStore, Store, View
+from realtime_drf.transports.base import ChannelInfo, Limits
+from realtime_drf.transports.signatures import Signer, SigningTransport
+
+logger = logging.getLogger("realtime_drf")
+
+T = TypeVar("T")
+
+MASTER_KEY_BYTES: Final = 32
+NONCE_BYTES: Final = 24
+
+
+class ChannelsTransport(SigningTransport):
+    """Send events through a channel layer to the processes that serve the project's browsers.
+
+    With the in-memory layer, or none, these are the nodes of this process alone.
+
+    Options:
+        app_id, key, secret: name and sign for the app, as with Pusher; the key is what clients
+            connect with. The secret is derived from SECRET_KEY if it is not given.
+        layer: alias of the channel layer in CHANNEL_LAYERS.
+        timeout: seconds to wait for the layer.
+        consumer_groups: events are also sent to a group for each channel, for consumers of one's
+            own; see `realtime_drf.server.consumer_group`.
+        encryption_master_key_base64: 32 bytes, in base64, for channels of the kind encrypted.
+        payload_limit: bytes of an event's data, those of clients included; None is no limit.
+        client_events: clients may send events to private and presence channels.
+        allowed_origins: values of the header Origin with which browsers may connect; any if not
+            given.
+        activity_timeout, pong_timeout: seconds of silence after which a connection is asked whether
+            it is there, and seconds that it has to answer.
+        max_connections: connections of one process; as many as the system allows if not given.
+        max_channels: channels that one connection may be on.
+        max_frame_bytes: length of what a client may send at once.
+        vacated_delay: seconds after which an empty channel, and a member's leaving, is reported.
+    """
+
+    supports_user_events = True
+    supports_channel_info = True
+    supports_disconnecting_users = True
+
+    def __init__(
+        self,
+        *,
+        app_id: str | int = "app",
+        key: str = "app-key",
+        secret: str | None = None,
+        layer: str = DEFAULT_ALIAS,
+        timeout: float = 5,
+        consumer_groups: bool = False,
+        encryption_master_key_base64: str | None = None,
+        payload_limit: int | None = 10_240,
+        client_events: bool = False,
+        allowed_origins: Collection[str] | None = None,
+        activity_timeout: int = 120,
+        pong_timeout: float = 30,
+        max_connections: int | None = None,
+        max_channels: int = 500,
+        max_frame_bytes: int = 65_536,
+        vacated_delay: float = 3,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.app_id = str(app_id)
+        self._layers = self.require("channels.layers", extra="channels")
+        self._layer_alias = layer
+        self._timeout = timeout
+        self._consumer_groups = consumer_groups
+        self._vacated_delay = vacated_delay
+        master_key = self._read_master_key(encryption_master_key_base64)
+        self.supports_encryption = master_key is not None
+        self._nacl: Any = self.require("nacl.secret", extra="channels") if master_key else None
+        self.signer = Signer(key, secret or derive_secret(f"{self.alias}:{app_id}"), master_key)
+        self.limits = Limits(payload_bytes=payload_limit)
+        self.server_options = ServerOptions(
+            client_events=client_events,
+            allowed_origins=None if allowed_origins is None else frozenset(allowed_origins),
+            activity_timeout=activity_timeout,
+            pong_timeout=pong_timeout,
+            max_connections=max_connections,
+            max_channels=max_channels,
+            max_frame_bytes=max_frame_bytes,
+            payload_limit=payload_limit,
+        )
+        self._has_warned = False
+        self.backplane = self._make_backplane()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether events reach the browsers of this process alone."""
+        return isinstance(self.backplane, LocalBackplane)
+
+    def send_batch(self, events: Sequence[Event]) -> None:
+        self._publish([item for event in events for item in self._items(event)])
+
+    def channel_info(self, channel: str) -> ChannelInfo:
+        parse_channel_name(channel)
+        (view,) = self._ask(self.backplane.store.read([channel]))
+        return _channel_info(view)
+
+    def occupied_channels(self, prefix: str = "") -> dict[str, ChannelInfo]:
+        views = self._ask(self.backplane.store.find(prefix))
+        return {
+            view.channel: _channel_info(view) for view in views if not view.channel.startswith("#")
+        }
+
+    def disconnect_user(self, user_id: str) -> None:
+        """End the connections on which the user has signed in."""
+        build_channel_name(ChannelKind.USER, user_id)  # refuses what is no user id
+        self._publish([wire.DisconnectItem(user_id)])
+
+    def check_deployment(self, **kwargs: Any) -> list[checks.CheckMessage]:
+        """Warn of a layer that does not reach beyond this process."""
+        if not self.is_local:
+            return []
+        return [
+            checks.Warning(
+                f"REALTIME_TRANSPORTS[{self.alias!r}]: the channel layer is in memory, so what "
+                f"other processes than the one that serves browsers publish reaches nobody.",
+                hint="One process without workers or commands is well served; else use "
+                "channels_redis.",
+                id="realtime_drf.W005",
+            )
+        ]
+
+    def close(self) -> None:
+        self.backplane.close()
+
+    # Within
+
+    def _publish(self, items: Sequence[wire.Item]) -> None:
+        if not self.backplane.reaches_nodes:
+            self._warn_of_no_node()
+            return
+        try:
+            self.backplane.publish(items, self._timeout)
+        except Exception as exc:  # any layer, any error
+            raise TransportUnavailable(
+                f"The channel layer {self._layer_alias!r} failed: {type(exc).__name__}."
+            ) from exc
+
+    def _ask(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        try:
+            return self.backplane.ask(coroutine, self._timeout)
+        except Exception as exc:  # any store, any error
+            raise TransportUnavailable(
+                f"The store of the server failed: {type(exc).__name__}."
+            ) from exc
+
+    def _items(self, event: Event) -> Iterator[wire.EventItem]:
+        """Yield what goes to the nodes: one item, and one for each encrypted channel."""
+        plain = []
+        for channel in event.channels:
+            if parse_channel_name(channel).kind is ChannelKind.ENCRYPTED:
+                body = self._encrypt(channel, event.body)
+                yield self._item(event, [channel], body)
+            else:
+                plain.append(channel)
+        if plain:
+            yield self._item(event, plain, event.body)
+
+    def _item(self, event: Event, channels: Sequence[str], body: str) -> wire.EventItem:
+        return wire.EventItem(event.name, channels, body, event.socket_id or "", event.id)
+
+    def _encrypt(self, channel: str, text: str) -> str:
+        key = base64.b64decode(self.signer.shared_secret(channel))
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        box = self._nacl.SecretBox(key).encrypt(text.encode(), nonce)
+        parts = {"nonce": nonce, "ciphertext": box.ciphertext}
+        return json.dumps({name: base64.b64encode(part).decode() for name, part in parts.items()})
+
+    def _warn_of_no_node(self) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "%r: this process serves no browsers, and its channel layer is in memory: what it "
+                "publishes reaches nobody. Use channels_redis to publish from another process.",
+                self,
+            )
+
+    # Settings
+
+    def _read_master_key(self, text: str | None) -> bytes | None:
+        if text is None:
+            return None
+        try:
+            key = base64.b64decode(text, validate=True)
+        except (ValueError, TypeError):
+            key = b""
+        if len(key) != MASTER_KEY_BYTES:
+            # Without its cause, which could quote the key.
+            raise InvalidTransport(
+                f"'encryption_master_key_base64' must be {MASTER_KEY_BYTES} bytes in base64.",
+                alias=self.alias,
+            ) from None
+        return key
+
+    def _make_backplane(self) -> Backplane:
+        store: Store = MemoryStore(vacated_delay=self._vacated_delay)
+        layer = self._find_layer()
+        if layer is None or isinstance(layer, self._layers.InMemoryChannelLayer):
+            return LocalBackplane(store, layer, consumer_groups=self._consumer_groups)
+        return LayerBackplane(
+            store,
+            layer,
+            app_id=self.app_id,
+            send_timeout=self._timeout,
+            consumer_groups=self._consumer_groups,
+        )
+
+    def _find_layer(self) -> Any:
+        """Return the channel layer; None if the project has none, which is one in memory."""
+        layers = self._layers.channel_layers
+        if not layers.configs and self._layer_alias == DEFAULT_ALIAS and not self._consumer_groups:
+            return None
+        if self._layer_alias not in layers:
+            known = ", ".join(map(repr, layers.configs)) or "none"
+            raise InvalidTransport(
+                f"'layer' is {self._layer_alias!r}, and CHANNEL_LAYERS has {known}."
+                f"{nearest(self._layer_alias, layers.configs)}",
+                alias=self.alias,
+            )
+        try:
+            return layers[self._layer_alias]
+        except Exception as exc:
+            raise InvalidTransport(
+                f"the channel layer {self._layer_alias!r} could not be made: {type(exc).__name__}; "
+                f"see CHANNEL_LAYERS.",
+                alias=self.alias,
+            ) from exc
+
+
+def _channel_info(view: View) -> ChannelInfo:
+    is_presence = parse_channel_name(view.channel).kind is ChannelKind.PRESENCE
+    return ChannelInfo(
+        name=view.channel,
+        occupied=view.subscriptions > 0,
+        subscription_count=view.subscriptions,
+        user_count=len(view.members) if is_presence else None,
+    )
