@@ -1,0 +1,82 @@
+"""Fan-out from two processes on one Redis: see `benchmarks.fanout`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+
+import redis
+
+from benchmarks.figures import Figure
+from benchmarks.load.process import LoadClient, load_client
+from benchmarks.rounds import UNDER_WAY, Load, Round, median, median_ratio, play
+from benchmarks.servers import running
+from benchmarks.servers.running import Running
+from tests.services.redis import Redis
+
+_PROCESSES = 2
+_FULL = Load(browsers=500, events=100, all_arrive=False)
+_QUICK = Load(browsers=20, events=10, all_arrive=False)
+
+
+def measure(*, quick: bool) -> list[Figure]:
+    """Return all figures."""
+    load, rounds = (_QUICK, 1) if quick else (_FULL, 5)
+    with Redis() as service, load_client() as client:
+        return [
+            *compare_servers(service, client, load, rounds),
+            *count_commands(service, client, load),
+        ]
+
+
+def compare_servers(
+    service: Redis, client: LoadClient, load: Load, rounds: int
+) -> Iterator[Figure]:
+    """Let both send the same events, each from two processes with half of the browsers."""
+    options = {"processes": _PROCESSES, "redis": service.url}
+    with running.ours(**options) as ours, running.plain(**options) as plain:
+        played = play([(ours, load), (plain, load)], client, rounds=rounds)
+    ratio = median_ratio(*played, lambda each: each.rate)
+    meaning = "messages a second, of a Channels consumer a connection"
+    yield Figure("plain_ratio", ratio, 4.0, meaning, at_least=True)
+    for name, each in zip(("ours", "plain"), played, strict=True):
+        yield from _tell(name, each)
+
+
+def _tell(name: str, rounds: Sequence[Round]) -> Iterator[Figure]:
+    values = {
+        "rate": (lambda each: each.rate, "messages a second from both processes"),
+        "cpu_us": (lambda each: each.server_cost, "microseconds of processor a message, both"),
+        "client_cpu_us": (lambda each: each.client_cost, "the same, of the load client"),
+        "arrived": (lambda each: each.arrived, "part of the messages that was not dropped"),
+    }
+    for unit, (value, meaning) in values.items():
+        yield Figure(f"{name}_{unit}", median(rounds, value), None, meaning)
+
+
+def count_commands(service: Redis, client: LoadClient, load: Load) -> Iterator[Figure]:
+    """Count what Redis is asked for each hand-over, with few browsers and with many."""
+    few = Load(browsers=_PROCESSES, events=load.events)
+    with running.ours(processes=_PROCESSES, redis=service.url) as server:
+        fewest, most = (_count(service, server, client, each) for each in (few, load))
+    meaning = f"Redis commands a hand-over: {load.browsers} browsers to {few.browsers}"
+    yield Figure("commands_ratio", most / fewest, 1.0, meaning)
+    yield Figure("commands_a_handover", most, None, "Redis commands")
+
+
+def _count(service: Redis, server: Running, client: LoadClient, load: Load) -> float:
+    client.open(connections=load.browsers, **server.listening)
+    client.run(events=UNDER_WAY, under_way=1, **server.publishing)
+    with ExitStack() as stack:
+        connection = stack.enter_context(redis.Redis.from_url(service.url))
+        connection.config_resetstat()
+        # One at a time, so that each is a hand-over of its own.
+        client.run(events=load.events, under_way=1, **server.publishing)
+        stats = connection.info("commandstats")
+    client.close()
+    ours = sum(each["calls"] for name, each in stats.items() if name not in _OF_THE_COUNT)
+    return ours / load.events
+
+
+# What this benchmark asks itself.
+_OF_THE_COUNT = {"cmdstat_config|resetstat", "cmdstat_info"}
