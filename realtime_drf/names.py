@@ -23,6 +23,8 @@ MAX_USER_ID_LENGTH = 128
 """Characters in a user id."""
 
 USER_PREFIX = "#server-to-user-"
+CLIENT_PREFIX = "client-"
+"""Of the names of events that clients send."""
 RESERVED_EVENT_PREFIXES = ("pusher:", "pusher_internal:")
 
 

@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
-from realtime_drf.names import parse_channel_name
+from realtime_drf.names import CLIENT_PREFIX, parse_channel_name
 from realtime_drf.server import wire
 from realtime_drf.server.lane import Lane, LoopThread
 from realtime_drf.server.store import Store, finish
@@ -302,7 +302,7 @@ def cached_events(items: Sequence[wire.Item]) -> dict[str, str]:
     return {
         channel: dump_event(item)
         for item in items
-        if isinstance(item, wire.EventItem)
+        if isinstance(item, wire.EventItem) and not item.name.startswith(CLIENT_PREFIX)
         for channel in item.channels
         if parse_channel_name(channel).cache
     }

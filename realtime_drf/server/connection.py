@@ -6,7 +6,13 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from realtime_drf.exceptions import InvalidEvent
-from realtime_drf.names import ChannelKind, ParsedName, parse_channel_name
+from realtime_drf.names import (
+    CLIENT_PREFIX,
+    ChannelKind,
+    ParsedName,
+    build_channel_name,
+    parse_channel_name,
+)
 from realtime_drf.rendering import read
 from realtime_drf.server import frames
 from realtime_drf.server.frames import Frame, ProtocolError, SubscriptionRefused
@@ -39,6 +45,9 @@ class Connection:
         "pinged_at",
         "seen_at",
         "socket_id",
+        "user_id",
+        "user_info",
+        "watched",
     )
 
     def __init__(self, node: Node, socket_id: str, send: Send) -> None:
@@ -49,6 +58,11 @@ class Connection:
         self.seen_at = node.clock()
         self.pinged_at: float | None = None
         self.close_code: int | None = None
+        self.user_id: str | None = None
+        """Who has signed in."""
+        self.user_info = ""
+        self.watched: tuple[str, ...] = ()
+        """Names of the channels of those whom the user watches."""
         self._outbox = Outbox(send)
         self._allowance = float(node.options.client_events_per_second)
         self._allowed_at = self.seen_at
@@ -103,7 +117,9 @@ class Connection:
             await self._subscribe(frame)
         elif frame.event == "pusher:unsubscribe":
             self._unsubscribe(frame)
-        elif frame.event.startswith("client-"):
+        elif frame.event == "pusher:signin":
+            await self._sign_in(frame)
+        elif frame.event.startswith(CLIENT_PREFIX):
             self._send_client_event(frame)
         else:
             raise ProtocolError(f"There is no event {frame.event[:40]!r} for clients to send.")
@@ -138,24 +154,58 @@ class Connection:
         if parsed.kind is ChannelKind.PUBLIC:
             return "", ""
         if parsed.kind is ChannelKind.USER:
-            raise SubscriptionRefused("A user's channel is joined by signing in.")
+            if parsed.base != self.user_id:
+                raise SubscriptionRefused("A user's channel is for who has signed in as that user.")
+            return "", ""
         text = f"{self.socket_id}:{name}"
         if channel_data is not None:
             text += f":{channel_data}"
-        self._verify(text, auth)
-        return _read_member(channel_data) if parsed.kind is ChannelKind.PRESENCE else ("", "")
-
-    def _verify(self, text: str, auth: str) -> None:
-        key, _, signature = auth.partition(":")
-        signer = self.node.signer
-        if key != signer.key or not signer.verify(text, signature):
+        if not self._is_signed(text, auth):
             raise SubscriptionRefused("The signature is not of this app for this connection.")
+        if parsed.kind is not ChannelKind.PRESENCE:
+            return "", ""
+        if channel_data is None and self.user_id:
+            return self.user_id, self.user_info
+        return _read_member(channel_data)
+
+    def _is_signed(self, text: str, auth: str) -> bool:
+        key, _, signature = auth.partition(":")
+        return key == self.node.signer.key and self.node.signer.verify(text, signature)
 
     def _unsubscribe(self, frame: Frame) -> None:
         name = frames.read_text(frames.read_object(frame), "channel", frame.event)
         if name not in self.channels:
             raise ProtocolError(f"No current subscription to channel {(name or '')[:200]}")
         self.node.leave(self, name)
+
+    # Users
+
+    async def _sign_in(self, frame: Frame) -> None:
+        data = frames.read_object(frame)
+        auth, user_data = (
+            frames.read_text(data, field, frame.event) or "" for field in ("auth", "user_data")
+        )
+        if not self._is_signed(f"{self.socket_id}::user::{user_data}", auth):
+            self._turn_away("The signature is not of this app for this connection.")
+            return
+        try:
+            user_id, info, watchlist = _read_user(user_data)
+        except ValueError as exc:
+            self._turn_away(str(exc))
+            return
+        if self.user_id is not None:
+            raise ProtocolError("A user has signed in on this connection already.")
+        self.user_id, self.user_info = user_id, info
+        self.tell(frames.signed_in(user_data))
+        if len(watchlist) > self.node.options.max_watchlist:
+            message = f"A watchlist has {self.node.options.max_watchlist} users at most."
+            self.tell(frames.error(message, frames.WATCHLIST_TOO_LONG))
+            watchlist = []
+        await self.node.sign_in(self, user_id, watchlist)
+
+    def _turn_away(self, message: str) -> None:
+        self.tell(frames.error(message, frames.UNAUTHORIZED))
+        self.close(frames.UNAUTHORIZED, message)
 
     # Client events
 
@@ -210,6 +260,27 @@ def _read_member(channel_data: str | None) -> tuple[str, str]:
         raise SubscriptionRefused("A presence channel needs channel_data with a user_id.")
     info = data.get("user_info")
     return user_id, "" if info is None else frames.dump(info)
+
+
+def _read_user(user_data: str) -> tuple[str, str, list[str]]:
+    """Return the id, info and watchlist of a user, which the server of the project has signed.
+
+    Raises:
+        ValueError: they are malformed.
+    """
+    data = read(user_data)
+    user_id = data.get("id") if isinstance(data, dict) else None
+    if not (isinstance(user_id, str) and user_id):
+        raise ValueError("user_data has no id.")
+    info, watchlist = data.get("user_info"), data.get("watchlist") or []
+    if not isinstance(watchlist, list):
+        raise ValueError("A watchlist is a list of the ids of users.")
+    for each in (user_id, *watchlist):
+        try:
+            build_channel_name(ChannelKind.USER, each)
+        except InvalidEvent:
+            raise ValueError("A user's id is not a legal one.") from None
+    return user_id, "" if info is None else frames.dump(info), list(dict.fromkeys(watchlist))
 
 
 def _refusal(message: str) -> ProtocolError:

@@ -6,7 +6,7 @@ https://pusher.com/docs/channels/library_auth_reference/pusher-websockets-protoc
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from realtime_drf.names import MAX_EVENT_LENGTH, is_unicode
@@ -22,12 +22,13 @@ NO_SUCH_PATH: Final = 4005
 INVALID_VERSION: Final = 4006
 UNSUPPORTED_VERSION: Final = 4007
 NO_VERSION: Final = 4008
-UNAUTHORIZED: Final = 4009
+UNAUTHORIZED: Final = 4009  # also of a connection that is ended
 RECONNECT: Final = 4200
 NO_PONG: Final = 4201
 
 # Codes of errors that end no connection.
 CLIENT_EVENT_REFUSED: Final = 4301
+WATCHLIST_TOO_LONG: Final = 4302
 
 PONG: Final = '{"event":"pusher:pong","data":"{}"}'
 PING: Final = '{"event":"pusher:ping","data":"{}"}'
@@ -154,6 +155,28 @@ def member_added(channel: str, user_id: str, info: str) -> str:
 def member_removed(channel: str, user_id: str) -> str:
     """Write that a user has left a presence channel."""
     return internal_frame("pusher_internal:member_removed", channel, {"user_id": user_id})
+
+
+def signed_in(user_data: str) -> str:
+    """Write that a user has signed in, with the text that was signed."""
+    return dump({"event": "pusher:signin_success", "data": dump({"user_data": user_data})})
+
+
+def watchlist_event(is_online: bool, user_ids: Sequence[str]) -> str:
+    """Write that users whom a user watches are online, or are not any more."""
+    event = {"name": "online" if is_online else "offline", "user_ids": user_ids}
+    return dump({"event": "pusher_internal:watchlist_events", "data": dump({"events": [event]})})
+
+
+def cache_miss(channel: str) -> str:
+    """Write that a cache channel holds no event."""
+    return event_frame("pusher:cache_miss", channel, dump("{}"))
+
+
+def count(channel: str, subscriptions: int) -> str:
+    """Write how many subscriptions a channel has."""
+    data = {"subscription_count": subscriptions}
+    return internal_frame("pusher_internal:subscription_count", channel, data)
 
 
 def client_event_text(data: Any) -> str:

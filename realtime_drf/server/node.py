@@ -7,17 +7,18 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
+from realtime_drf.names import CLIENT_PREFIX, ChannelKind, build_channel_name
 from realtime_drf.server import frames, wire
-from realtime_drf.server.backplane import Backplane
+from realtime_drf.server.backplane import Backplane, load_event
 from realtime_drf.server.channels import LocalChannel
 from realtime_drf.server.connection import Connection
 from realtime_drf.server.frames import SubscriptionRefused
-from realtime_drf.server.outbox import Message, Send
-from realtime_drf.server.reports import Reporter, make_event
-from realtime_drf.server.store import Outcome, Slice, View
+from realtime_drf.server.outbox import Send
+from realtime_drf.server.reports import Reporter
+from realtime_drf.server.roster import Roster, log_store, make_event
 
 if TYPE_CHECKING:
     from realtime_drf.transports.channels import ChannelsTransport
@@ -47,12 +48,16 @@ class Node:
         self.options = transport.server_options
         self.clock = clock
         self.connections: dict[str, Connection] = {}
-        self.channels: dict[str, LocalChannel] = {}
         self._backplane: Backplane = transport.backplane
         self._reporter = Reporter(transport)
-        self._dirty: dict[str, list[asyncio.Future[None]]] = {}
-        self._unsynced: set[str] = set()
-        self._syncing: asyncio.Task[None] | None = None
+        self.roster = Roster(
+            self.name,
+            self._backplane,
+            report=self._reporter.report,
+            drop=self.disconnect,
+            clock=clock,
+            counts=self.options.subscription_counting,
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = asyncio.Event()
 
@@ -84,18 +89,15 @@ class Node:
         self._ready.set()
 
     def on_gap(self, lost: int) -> None:
-        """Look anew at who is present, since nobody may have told us."""
+        """Look anew at who is where, since nobody may have told us."""
         if lost:
             logger.warning("%d hand-over(s) were lost on their way through the layer.", lost)
-        for name in self.channels:
-            self._mark(name)
+        self.roster.mark_all()
 
     async def tick(self) -> None:
         """Do what is due: look after silent connections, and say that we are alive."""
         self._look_after_silent()
-        for name in self._unsynced:
-            self._mark(name)
-        self._take_in(await self._backplane.store.beat(self.name))
+        await self.roster.tick()
 
     async def _tick_forever(self) -> None:
         while True:
@@ -103,7 +105,7 @@ class Node:
             try:
                 await self.tick()
             except Exception as exc:  # noqa: BLE001  any store, any error: the next one may work
-                _log_store(exc)
+                log_store(exc)
 
     # Connections
 
@@ -122,6 +124,8 @@ class Node:
         self.connections.pop(connection.socket_id, None)
         for name in list(connection.channels):
             self.leave(connection, name)
+        if connection.user_id:
+            self._sign_out(connection)
 
     def _look_after_silent(self) -> None:
         now = self.clock()
@@ -135,7 +139,9 @@ class Node:
 
     # Channels
 
-    async def join(self, connection: Connection, name: str, user_id: str, info: str) -> None:
+    async def join(
+        self, connection: Connection, name: str, user_id: str = "", info: str = ""
+    ) -> None:
         """Put a connection on a channel, and tell it so.
 
         Raises:
@@ -143,33 +149,46 @@ class Node:
         """
         if user_id:
             await self._check_room(name, user_id)
-        channel = self.channels.setdefault(name, LocalChannel(name))
-        channel.hold(connection, user_id, info)
+        if connection.socket_id not in self.connections:
+            return  # it is gone
+        channel = self.roster.open(name)
         connection.channels[name] = user_id
-        settled = self._mark(name)
-        if channel.version is None or (user_id and user_id not in channel.known):
-            await settled
+        if not channel.is_user:
+            channel.hold(connection, user_id, info)
+            settled = self.roster.mark(name)
+            if channel.version is None or (user_id and user_id not in channel.known):
+                await settled
+        arrived, cached = channel.arrived, None
+        if channel.is_cache:
+            cached = await self._recall(channel)
         if name not in connection.channels:
             return  # it is gone
         connection.tell(frames.subscribed(name, channel.known if channel.is_presence else None))
+        if channel.is_cache:
+            self._tell_cached(channel, connection, cached, arrived)
         channel.subscribers[connection] = None
+        if channel.told_count:
+            connection.tell(frames.count(name, channel.told_count))
 
     def leave(self, connection: Connection, name: str) -> None:
         """Take a connection off a channel."""
         del connection.channels[name]
-        channel = self.channels[name]
-        channel.release(connection)
-        self._mark(name)
+        channel = self.roster.channels[name]
+        if channel.is_user:  # which the user holds by having signed in
+            channel.subscribers.pop(connection, None)
+        else:
+            channel.release(connection)
+            self.roster.mark(name)
 
     async def _check_room(self, name: str, user_id: str) -> None:
         """Refuse one user more than may be on a presence channel."""
-        channel = self.channels.get(name)
+        channel = self.roster.channels.get(name)
         members: Collection[str] = channel.known if channel is not None else ()
         if channel is None or channel.version is None:
             try:
                 members = (await self._backplane.store.read([name]))[0].members
             except Exception as exc:  # noqa: BLE001  any store, any error: suppose there is room
-                _log_store(exc)
+                log_store(exc)
         if len(members) >= self.options.max_presence_members and user_id not in members:
             raise SubscriptionRefused(
                 f"{self.options.max_presence_members} users are here already.",
@@ -177,141 +196,120 @@ class Node:
                 status=4004,
             )
 
-    # What the nodes have in common
+    # Cache channels
 
-    def _mark(self, name: str) -> asyncio.Future[None]:
-        """Have the store told of our part of a channel; the future is done once it has answered."""
-        future = asyncio.get_running_loop().create_future()
-        self._dirty.setdefault(name, []).append(future)
-        if self._syncing is None:
-            self._syncing = asyncio.create_task(self._sync())
-        return future
-
-    async def _sync(self) -> None:
-        """Tell the store what has changed, all that has gathered at once, until nothing is left."""
+    async def _recall(self, channel: LocalChannel) -> str | None:
+        """Return what the store keeps of a cache channel: text, nothing, or None if it fails."""
         try:
-            while self._dirty:
-                dirty, self._dirty = self._dirty, {}
-                try:
-                    await self._sync_once([self._slice(name) for name in dirty])
-                finally:
-                    for futures in dirty.values():
-                        for future in futures:
-                            if not future.done():
-                                future.set_result(None)
-        finally:
-            self._syncing = None
+            return await self._backplane.store.recall(channel.name) or ""
+        except Exception as exc:  # noqa: BLE001  any store, any error: nobody knows
+            log_store(exc)
+            return None
 
-    async def _sync_once(self, slices: Sequence[Slice]) -> None:
-        try:
-            outcome = await self._backplane.store.sync(self.name, slices)
-        except Exception as exc:  # noqa: BLE001  any store, any error: go on with what is known here
-            _log_store(exc)
-            self._unsynced.update(each.channel for each in slices)
-            for each in slices:
-                self._suppose(each)
-        else:
-            self._unsynced.difference_update(each.channel for each in slices)
-            self._take_in(outcome)
-
-    def _suppose(self, part: Slice) -> None:
-        """Go on, without the store, with those who are on this node."""
-        channel = self.channels.get(part.channel)
-        if channel is not None:
-            members = {**channel.known, **part.members}
-            self._apply(View(part.channel, channel.version or 0, part.subscriptions, members))
-
-    def _slice(self, name: str) -> Slice:
-        channel = self.channels.get(name)
-        return Slice(name, 0, {}) if channel is None else channel.slice()
-
-    def _take_in(self, outcome: Outcome) -> None:
-        """Tell subscribers here and the other nodes what the store has found."""
-        items = []
-        for view in outcome.views:
-            self._apply(view)
-            if view.came or view.left:
-                came = [(user_id, view.members[user_id]) for user_id in view.came]
-                items.append(
-                    wire.MembersItem(view.channel, view.previous, view.version, came, view.left)
-                )
-        if items:
-            self._backplane.post(items)
-        self._reporter.report([make_event(report) for report in outcome.reports])
-
-    def _apply(self, view: View) -> None:
-        channel = self.channels.get(view.channel)
-        if channel is None:
-            return
-        if not channel.holders and view.channel not in self._dirty:
-            del self.channels[view.channel]
-            return
-        came, left = channel.learn(view)
-        self._tell_members(channel, came.items(), left)
-
-    def _tell_members(
-        self, channel: LocalChannel, came: Iterable[Sequence[str]], left: Iterable[str]
+    def _tell_cached(
+        self, channel: LocalChannel, connection: Connection, cached: str | None, arrived: int
     ) -> None:
-        for user_id in left:
-            self._broadcast(channel, frames.member_removed(channel.name, user_id))
-        for user_id, info in came:
-            self._broadcast(channel, frames.member_added(channel.name, user_id, info))
+        """Write the last event; an event that has come since we asked is later than the answer."""
+        if channel.arrived != arrived:
+            connection.tell(channel.last_event)
+        elif cached:
+            item = load_event(cached, channel.name)
+            connection.tell(frames.event_frame(item.name, channel.name, frames.dump(item.body)))
+            channel.recalled[connection] = item.id
+        elif cached is not None:
+            connection.tell(frames.cache_miss(channel.name))
+            self._reporter.report([make_event("cache_miss", channel.name)])
+
+    # Users
+
+    async def sign_in(self, connection: Connection, user_id: str, watchlist: Sequence[str]) -> None:
+        """Take note of a connection's user, and tell it who of those it watches is online."""
+        own = _user_channel(user_id)
+        self.roster.open(own).hold(connection)
+        self.roster.mark(own)
+        watched = [self.roster.open(_user_channel(each)) for each in watchlist]
+        connection.watched = tuple(channel.name for channel in watched)
+        for channel in watched:
+            channel.watchers[connection] = False
+        if settled := [self.roster.mark(channel.name) for channel in watched]:
+            await asyncio.wait(settled)
+        if connection.user_id is None:
+            return  # it is gone
+        online = [channel.user_id for channel in watched if channel.is_online]
+        for channel in watched:
+            channel.watchers[connection] = True
+        if online:
+            connection.tell(frames.watchlist_event(True, online))
+
+    def _sign_out(self, connection: Connection) -> None:
+        own = _user_channel(connection.user_id or "")
+        connection.user_id = None
+        self.roster.channels[own].release(connection)
+        for name in connection.watched:
+            if channel := self.roster.channels.get(name):
+                channel.watchers.pop(connection, None)
+        for name in (own, *connection.watched):
+            self.roster.mark(name)
+
+    def _end_connections(self, user_id: str) -> None:
+        channel = self.roster.channels.get(_user_channel(user_id))
+        for connection in list(channel.holders) if channel is not None else ():
+            connection.close(frames.UNAUTHORIZED, "The user's connections were ended")
 
     # What arrives
 
     def deliver(self, items: Sequence[wire.Item]) -> None:
         """Bring the items of a hand-over to those whom they concern."""
         for item in items:
-            if isinstance(item, wire.EventItem):
-                self._deliver_event(item)
-            elif isinstance(item, wire.MembersItem):
-                self._deliver_members(item)
+            match item:
+                case wire.EventItem():
+                    self._deliver_event(item)
+                case wire.MembersItem():
+                    self.roster.take_members(item)
+                case wire.OnlineItem():
+                    self.roster.take_online(item)
+                case wire.CountItem():
+                    self.roster.take_count(item)
+                case wire.DisconnectItem():
+                    self._end_connections(item.user_id)
 
     def send_client_event(
         self, connection: Connection, event: str, channel: str, body: str
     ) -> None:
         """Send what a client sends to all others on a channel."""
+        socket_id, user_id = connection.socket_id, connection.channels[channel]
         self._backplane.post(
-            [
-                wire.EventItem(
-                    event,
-                    [channel],
-                    body,
-                    socket_id=connection.socket_id,
-                    user_id=connection.channels[channel],
-                )
-            ]
+            [wire.EventItem(event, [channel], body, socket_id=socket_id, user_id=user_id)]
         )
+        details = {"event": event, "data": body, "socket_id": socket_id}
+        if user_id:
+            details["user_id"] = user_id
+        self._reporter.report([make_event("client_event", channel, **details)])
 
     def _deliver_event(self, item: wire.EventItem) -> None:
         data_text = ""
         for name in item.channels:
-            channel = self.channels.get(name)
-            if channel is not None and channel.subscribers:
-                data_text = data_text or frames.dump(item.body)
-                frame = frames.event_frame(item.name, name, data_text, item.user_id)
-                self._broadcast(channel, frame, item.socket_id)
+            channel = self.roster.channels.get(name)
+            if channel is None:
+                continue
+            data_text = data_text or frames.dump(item.body)
+            frame = frames.event_frame(item.name, name, data_text, item.user_id)
+            if channel.is_cache and not item.name.startswith(CLIENT_PREFIX):
+                self._deliver_cached(channel, item, frame)
+            else:
+                self.roster.broadcast(channel, frame, item.socket_id)
 
-    def _deliver_members(self, item: wire.MembersItem) -> None:
-        """Believe another node if it goes on from what we know; ask the store if it does not."""
-        channel = self.channels.get(item.channel)
-        if channel is None or channel.version is None or item.version <= channel.version:
-            return
-        if item.previous != channel.version:
-            self._mark(channel.name)
-            return
-        members = {
-            user_id: info for user_id, info in channel.known.items() if user_id not in item.left
-        }
-        members.update((user_id, info) for user_id, info in item.came)
-        self._apply(View(channel.name, item.version, 0, members))
-
-    def _broadcast(self, channel: LocalChannel, frame: str, but: str = "") -> None:
-        message: Message = {"type": "websocket.send", "text": frame}
-        for connection in list(channel.broadcast(message, but)):
-            self.disconnect(connection)
+    def _deliver_cached(self, channel: LocalChannel, item: wire.EventItem, frame: str) -> None:
+        """Deliver to all but those to whom the cache has just given this very event."""
+        channel.arrived += 1
+        channel.last_event = frame
+        recalled, channel.recalled = channel.recalled, {}
+        have_it = [connection for connection, id_ in recalled.items() if id_ == item.id]
+        for connection in have_it:
+            channel.subscribers.pop(connection, None)
+        self.roster.broadcast(channel, frame, item.socket_id)
+        channel.subscribers.update(dict.fromkeys(have_it))
 
 
-def _log_store(exc: Exception) -> None:
-    # Not its text, in which an address with a password may stand.
-    logger.error("The store of the server failed: %s", type(exc).__name__)
+def _user_channel(user_id: str) -> str:
+    return build_channel_name(ChannelKind.USER, user_id)

@@ -9,6 +9,9 @@ from typing import Final
 MAX_PRESENCE_MEMBERS: Final = 100
 """https://pusher.com/docs/channels/using_channels/presence-channels/"""
 
+MAX_WATCHLIST: Final = 100
+"""https://pusher.com/docs/channels/using_channels/watchlist-events/"""
+
 CLIENT_EVENTS_PER_SECOND: Final = 10
 """https://pusher.com/docs/channels/using_channels/events/#rate-limit-your-events"""
 
@@ -17,6 +20,8 @@ CLIENT_EVENTS_PER_SECOND: Final = 10
 class ServerOptions:
     """Hold the options of `ChannelsTransport` that concern the server."""
 
+    subscription_counting: bool = False
+    """Subscribers are told how many subscriptions their channel has."""
     client_events: bool = False
     """Clients may send events to private and presence channels."""
     allowed_origins: Collection[str] | None = None
@@ -32,6 +37,7 @@ class ServerOptions:
     max_frame_bytes: int = 65_536
     """Bytes of a frame that a client sends."""
     max_presence_members: int = MAX_PRESENCE_MEMBERS
+    max_watchlist: int = MAX_WATCHLIST
     client_events_per_second: int = CLIENT_EVENTS_PER_SECOND
     payload_limit: int | None = 10_240
     """Bytes of a client event's data."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from django.db import close_old_connections
 
 from realtime_drf.protocols import WebhookEvent
-from realtime_drf.server.store import Report
 from realtime_drf.webhooks import tell
 
 if TYPE_CHECKING:
@@ -41,11 +40,3 @@ class Reporter:
             logger.exception("%d report(s) of the server were lost.", len(events))
         finally:
             close_old_connections()
-
-
-def make_event(report: Report) -> WebhookEvent:
-    """Make of a store's report what receivers are told."""
-    details = {"user_id": report.user_id} if report.user_id else {}
-    return WebhookEvent(
-        kind=report.kind, channel=report.channel, time_ms=report.time_ms, details=details
-    )

@@ -45,11 +45,22 @@ class MembersItem(NamedTuple):
     left: Sequence[str]
 
 
+class OnlineItem(NamedTuple):
+    """Say that a user is online, or is not any more, between two versions of the user's channel."""
+
+    channel: str
+    previous: int
+    version: int
+    is_online: int
+
+
 class CountItem(NamedTuple):
     """Say how many subscriptions a channel has."""
 
     channel: str
     subscriptions: int
+    node: str
+    """Who says so, and has told its own subscribers."""
 
 
 class DisconnectItem(NamedTuple):
@@ -58,11 +69,12 @@ class DisconnectItem(NamedTuple):
     user_id: str
 
 
-Item: TypeAlias = EventItem | MembersItem | CountItem | DisconnectItem
+Item: TypeAlias = EventItem | MembersItem | OnlineItem | CountItem | DisconnectItem
 
 _KINDS: Final[dict[str, type[Any]]] = {
     "event": EventItem,
     "members": MembersItem,
+    "online": OnlineItem,
     "count": CountItem,
     "disconnect": DisconnectItem,
 }

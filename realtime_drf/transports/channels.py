@@ -49,6 +49,7 @@ class ChannelsTransport(SigningTransport):
         encryption_master_key_base64: 32 bytes, in base64, for channels of the kind encrypted.
         payload_limit: bytes of an event's data, those of clients included; None is no limit.
         client_events: clients may send events to private and presence channels.
+        subscription_counting: subscribers are told how many subscriptions their channel has.
         allowed_origins: values of the header Origin with which browsers may connect; any if not
             given.
         activity_timeout, pong_timeout: seconds of silence after which a connection is asked whether
@@ -75,6 +76,7 @@ class ChannelsTransport(SigningTransport):
         encryption_master_key_base64: str | None = None,
         payload_limit: int | None = 10_240,
         client_events: bool = False,
+        subscription_counting: bool = False,
         allowed_origins: Collection[str] | None = None,
         activity_timeout: int = 120,
         pong_timeout: float = 30,
@@ -98,6 +100,7 @@ class ChannelsTransport(SigningTransport):
         self.limits = Limits(payload_bytes=payload_limit)
         self.server_options = ServerOptions(
             client_events=client_events,
+            subscription_counting=subscription_counting,
             allowed_origins=None if allowed_origins is None else frozenset(allowed_origins),
             activity_timeout=activity_timeout,
             pong_timeout=pong_timeout,
