@@ -19,6 +19,8 @@ from tests.services import soketi
 
 DESCRIPTION = __doc__
 
+Starter = Callable[..., AbstractContextManager[Running]]
+
 
 @dataclass(frozen=True)
 class Size:
@@ -31,6 +33,13 @@ class Size:
 
 FULL = Size(Load(browsers=500, events=100), rounds=5, idle=2_000)
 QUICK = Size(Load(browsers=20, events=10), rounds=1, idle=50)
+
+WHAT = {
+    "ours": "our server",
+    "plain": "a Channels consumer a connection",
+    "bare": "a loop that sends a ready message",
+    "soketi": "soketi",
+}
 
 
 def measure(*, quick: bool, redis: bool = False) -> list[Figure]:
@@ -48,7 +57,7 @@ def measure(*, quick: bool, redis: bool = False) -> list[Figure]:
 
 def compare_servers(client: LoadClient, size: Size) -> Iterator[Figure]:
     """Let all send the same events to the same browsers, uncompressed."""
-    starters = [running.ours, running.plain, running.bare]
+    starters: list[Starter] = [running.ours, running.plain, running.bare]
     if soketi.unavailable() is None:
         starters.append(running.soketi)
     ours, *others = results = play_all(starters, client, size)
@@ -79,16 +88,6 @@ def compare_memory(client: LoadClient, size: Size) -> Iterator[Figure]:
     yield Figure("memory_ratio", ours / plain, 1.0, meaning)
     for name, value in (("ours", ours), ("plain", plain), ("bare", bare)):
         yield Figure(f"{name}_memory_kb", value / 1e3, None, "kilobytes an idle connection")
-
-
-WHAT = {
-    "ours": "our server",
-    "plain": "a Channels consumer a connection",
-    "bare": "a loop that sends a ready message",
-    "soketi": "soketi",
-}
-
-Starter = Callable[..., AbstractContextManager[Running]]
 
 
 def play_all(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import redis
 
@@ -33,10 +33,10 @@ def compare_servers(
     service: Redis, client: LoadClient, load: Load, rounds: int
 ) -> Iterator[Figure]:
     """Let both send the same events, each from two processes with half of the browsers."""
-    options = {"processes": _PROCESSES, "redis": service.url}
+    options: dict[str, Any] = {"processes": _PROCESSES, "redis": service.url}
     with running.ours(**options) as ours, running.plain(**options) as plain:
         played = play([(ours, load), (plain, load)], client, rounds=rounds)
-    ratio = median_ratio(*played, lambda each: each.rate)
+    ratio = median_ratio(played[0], played[1], lambda each: each.rate)
     meaning = "messages a second, of a Channels consumer a connection"
     yield Figure("plain_ratio", ratio, 4.0, meaning, at_least=True)
     for name, each in zip(("ours", "plain"), played, strict=True):
@@ -44,7 +44,7 @@ def compare_servers(
 
 
 def _tell(name: str, rounds: Sequence[Round]) -> Iterator[Figure]:
-    values = {
+    values: dict[str, tuple[Callable[[Round], float], str]] = {
         "rate": (lambda each: each.rate, "messages a second from both processes"),
         "cpu_us": (lambda each: each.server_cost, "microseconds of processor a message, both"),
         "client_cpu_us": (lambda each: each.client_cost, "the same, of the load client"),
@@ -67,16 +67,15 @@ def count_commands(service: Redis, client: LoadClient, load: Load) -> Iterator[F
 def _count(service: Redis, server: Running, client: LoadClient, load: Load) -> float:
     client.open(connections=load.browsers, **server.listening)
     client.run(events=UNDER_WAY, under_way=1, **server.publishing)
-    with ExitStack() as stack:
-        connection = stack.enter_context(redis.Redis.from_url(service.url))
+    with redis.Redis.from_url(service.url) as connection:
         connection.config_resetstat()
         # One at a time, so that each is a hand-over of its own.
         client.run(events=load.events, under_way=1, **server.publishing)
         stats = connection.info("commandstats")
     client.close()
-    ours = sum(each["calls"] for name, each in stats.items() if name not in _OF_THE_COUNT)
-    return ours / load.events
+    calls: int = sum(each["calls"] for name, each in stats.items() if name not in _OWN)
+    return calls / load.events
 
 
 # What this benchmark asks itself.
-_OF_THE_COUNT = {"cmdstat_config|resetstat", "cmdstat_info"}
+_OWN = {"cmdstat_config|resetstat", "cmdstat_info"}

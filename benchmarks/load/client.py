@@ -11,7 +11,7 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import uvloop
@@ -131,7 +131,11 @@ class Load:
 async def serve() -> None:
     """Do what stdin says until it ends."""
     load = Load()
-    commands = {"open": load.open, "run": load.run, "close": load.close}
+    commands: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
+        "open": load.open,
+        "run": load.run,
+        "close": load.close,
+    }
     while line := await asyncio.to_thread(sys.stdin.readline):
         given = json.loads(line)
         try:

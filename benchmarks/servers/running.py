@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,6 @@ def _under_uvicorn(
                 *(f"--host={LOCALHOST}", f"--port={port}", f"--app-dir={_ROOT}", *_UVICORN),
                 f"--ws-per-message-deflate={deflate}",
             ]
-            server.start(command, env=env, ready=lambda port=port: accepts_connections(port))
+            server.start(command, env=env, ready=partial(accepts_connections, port))
             ports.append(port)
         yield ports
