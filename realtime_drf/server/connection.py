@@ -17,6 +17,7 @@ from realtime_drf.rendering import read
 from realtime_drf.server import frames
 from realtime_drf.server.frames import Frame, ProtocolError, SubscriptionRefused
 from realtime_drf.server.outbox import Outbox, Send
+from realtime_drf.server.shortcut import TextMessage
 
 if TYPE_CHECKING:
     from realtime_drf.server.node import Node
@@ -63,7 +64,7 @@ class Connection:
         self.user_info = ""
         self.watched: tuple[str, ...] = ()
         """Names of the channels of those whom the user watches."""
-        self._outbox = Outbox(send)
+        self._outbox = Outbox(send, node.turn)
         self._allowance = float(node.options.client_events_per_second)
         self._allowed_at = self.seen_at
 
@@ -78,7 +79,7 @@ class Connection:
 
     def tell(self, frame: str) -> None:
         """Write a frame."""
-        self._outbox.write({"type": "websocket.send", "text": frame})
+        self._outbox.write(TextMessage(frame))
 
     def close(self, code: int, reason: str = "") -> None:
         """End the connection, with a code of the protocol; more than once is no error."""

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
 from typing import Any, Final
 
+from realtime_drf.server.shortcut import Turn, find_shortcut
+
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 
@@ -20,12 +22,17 @@ class Outbox:
 
     Most writes are over at once, and then cost no task: the coroutine of `send` is stepped here,
     and only one that waits for the client is given to a task. Whatever follows queues up behind it.
+
+    Args:
+        send: of the ASGI server, for a connection that is accepted.
+        turn: gathers what can go past `send`.
     """
 
-    __slots__ = ("_backlog", "_backlog_bytes", "_send", "failed", "task")
+    __slots__ = ("_backlog", "_backlog_bytes", "_send", "_shortcut", "failed", "task")
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, turn: Turn) -> None:
         self._send = send
+        self._shortcut = find_shortcut(send, turn)
         self._backlog: deque[Message] | None = None
         self._backlog_bytes = 0
         self.task: asyncio.Task[None] | None = None
@@ -39,6 +46,8 @@ class Outbox:
             return self._queue(message)
         if self.failed:
             return False
+        if self._shortcut is not None and self._shortcut.write(message):
+            return True
         try:
             coroutine: Any = self._send(message)
             waits_for = coroutine.send(None)
