@@ -50,6 +50,8 @@ class Outbox:
             return True
         try:
             coroutine: Any = self._send(message)
+            if not hasattr(coroutine, "send"):  # some servers return another kind of awaitable
+                coroutine = _wait_for(coroutine)
             waits_for = coroutine.send(None)
         except StopIteration:
             return True
@@ -96,6 +98,10 @@ class Outbox:
             self._backlog = None
             self._backlog_bytes = 0
             self.task = None
+
+
+async def _wait_for(awaitable: Awaitable[None]) -> None:
+    await awaitable
 
 
 class _Rest:
