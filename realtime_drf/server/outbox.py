@@ -25,14 +25,14 @@ class Outbox:
 
     Args:
         send: of the ASGI server, for a connection that is accepted.
-        turn: gathers what can go past `send`.
+        turn: gathers what can go past `send`; without it nothing does.
     """
 
     __slots__ = ("_backlog", "_backlog_bytes", "_send", "_shortcut", "failed", "task")
 
-    def __init__(self, send: Send, turn: Turn) -> None:
+    def __init__(self, send: Send, turn: Turn | None = None) -> None:
         self._send = send
-        self._shortcut = find_shortcut(send, turn)
+        self._shortcut = None if turn is None else find_shortcut(send, turn)
         self._backlog: deque[Message] | None = None
         self._backlog_bytes = 0
         self.task: asyncio.Task[None] | None = None
