@@ -154,6 +154,27 @@ def test_writing_to_a_client_that_is_gone_fails() -> None:
     assert results == [False]
 
 
+def test_nothing_is_written_after_the_server_has_begun_to_close() -> None:
+    writes: list[bytes] = []
+
+    async def act(outbox: Outbox) -> None:
+        shortcut: Any = outbox._shortcut
+        outbox.write(TextMessage("too late"))
+        shortcut._protocol.shutdown()
+        shortcut._protocol.transport = Spy(shortcut._protocol.transport, writes)
+        await asyncio.sleep(0)
+
+    app = App(act)
+    with (
+        serve(app, ws_per_message_deflate=False) as address,
+        client.connect(address, proxy=None) as connection,
+        pytest.raises(exceptions.ConnectionClosed) as closed,
+    ):
+        connection.recv(timeout=5)
+    assert closed.value.rcvd.code == 1012
+    assert (app.failure, writes) == (None, [])
+
+
 def test_there_is_none_past_a_send_that_somebody_has_wrapped() -> None:
     async def send(message: Any) -> None:
         """Be what a middleware puts before the server's own."""
