@@ -77,7 +77,7 @@ def compare_stalled(client: LoadClient, size: Size) -> Iterator[Figure]:
     with running.ours() as server:
         usual = _peak(server, client, size.alert)
         held = max(0, _peak(server, client, size.stalled) - usual)
-    meaning = "megabytes at most for one that does not read"
+    meaning = "megabytes at most for each that does not read"
     yield Figure("stalled_memory_mb", held / size.stalled.stalled / 1e6, 2.0, meaning)
 
 

@@ -60,12 +60,13 @@ def serve(app: Any, **options: Any) -> Iterator[str]:
 
 
 async def send_all(outbox: Outbox) -> None:
-    """Write texts in one turn of the loop and in several, and then the end."""
+    """Write texts in one turn of the loop and in several, and at once the last and the close."""
     for text in TEXTS:
         assert outbox.write(TextMessage(text))
     for text in TEXTS:
         assert outbox.write(TextMessage(text))
         await asyncio.sleep(0)
+    outbox.write(TextMessage("last"))
     outbox.write({"type": "websocket.close", "code": 4200, "reason": "again"})
 
 
@@ -83,7 +84,7 @@ def test_a_client_gets_all_in_order_and_then_the_close(loop: str, deflate: bool)
             while True:
                 received.append(connection.recv(timeout=5))
     assert app.failure is None
-    assert received == TEXTS + TEXTS
+    assert received == [*TEXTS, *TEXTS, "last"]
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4200, "again")
     # Each connection compresses by itself, so there is no frame for all.
     assert app.has_shortcut is not deflate
