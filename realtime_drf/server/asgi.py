@@ -15,6 +15,7 @@ from realtime_drf.conf import configs
 from realtime_drf.server import frames
 from realtime_drf.server.connection import Connection
 from realtime_drf.server.node import Node
+from realtime_drf.server.stopping import stop_gracefully
 from realtime_drf.transports import transports
 from realtime_drf.transports.channels import ChannelsTransport
 
@@ -76,6 +77,8 @@ class RealtimeServer:
             }
             for node in nodes.values():
                 node.start()
+            if nodes:
+                stop_gracefully(loop, nodes.values())
         return nodes
 
 
@@ -124,17 +127,10 @@ async def _serve(node: Node | None, scope: Scope, receive: Receive, send: Send) 
         await send({"type": "websocket.send", "text": frames.error(reason, exc.code)})
         await send({"type": "websocket.close", "code": exc.code, "reason": reason})
         return
-    node = connection.node
-    try:
-        connection.tell(frames.established(connection.socket_id, node.options.activity_timeout))
-        while True:
-            message = await receive()
-            if message["type"] == "websocket.disconnect":
-                return
-            await connection.handle(message.get("text"))
-            await connection.flushed()
-    finally:
-        node.disconnect(connection)
+    connection.tell(
+        frames.established(connection.socket_id, connection.node.options.activity_timeout)
+    )
+    await connection.serve(receive)
 
 
 async def _admit(node: Node | None, scope: Scope, send: Send) -> Connection:
@@ -145,6 +141,8 @@ async def _admit(node: Node | None, scope: Scope, send: Send) -> Connection:
     if not _is_allowed_origin(node, scope):
         raise TurnedAway(frames.UNAUTHORIZED, "The origin is not allowed")
     await node.ready()
+    if node.is_stopping:
+        raise TurnedAway(frames.RECONNECT, "The server is restarting")
     connection = node.connect(send)
     if connection is None:
         raise TurnedAway(frames.OVER_CAPACITY, "As many connections as may be are there already")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from realtime_drf.exceptions import InvalidEvent
@@ -16,13 +17,16 @@ from realtime_drf.names import (
 from realtime_drf.rendering import read
 from realtime_drf.server import frames
 from realtime_drf.server.frames import Frame, ProtocolError, SubscriptionRefused
-from realtime_drf.server.outbox import Outbox, Send
+from realtime_drf.server.outbox import Message, Outbox, Send
 from realtime_drf.server.shortcut import TextMessage
 
 if TYPE_CHECKING:
     from realtime_drf.server.node import Node
 
-logger = logging.getLogger("realtime_drf")
+Receive = Callable[[], Awaitable[Message]]
+
+CLOSE_TIMEOUT: Final = 10.0
+"""Seconds that a client has to take the close of its connection."""
 
 _PRIVATE_KINDS: Final = (ChannelKind.PRIVATE, ChannelKind.PRESENCE)
 
@@ -39,7 +43,10 @@ class Connection:
     __slots__ = (
         "_allowance",
         "_allowed_at",
+        "_is_given_up",
         "_outbox",
+        "_task",
+        "_timer",
         "channels",
         "close_code",
         "node",
@@ -65,6 +72,9 @@ class Connection:
         self.watched: tuple[str, ...] = ()
         """Names of the channels of those whom the user watches."""
         self._outbox = Outbox(send, node.turn)
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_given_up = False
         self._allowance = float(node.options.client_events_per_second)
         self._allowed_at = self.seen_at
 
@@ -82,11 +92,48 @@ class Connection:
         self._outbox.write(TextMessage(frame))
 
     def close(self, code: int, reason: str = "") -> None:
-        """End the connection, with a code of the protocol; more than once is no error."""
+        """End the connection, with a code of the protocol; more than once is no error.
+
+        It is on no channel any more, whether or not the client takes the close; if it does not
+        within `CLOSE_TIMEOUT`, the connection is left to the ASGI server.
+        """
         if self.close_code is None:
             self.close_code = code
             self.node.disconnect(self)
-            self._outbox.write({"type": "websocket.close", "code": code, "reason": reason})
+            self._outbox.finish({"type": "websocket.close", "code": code, "reason": reason})
+            self._timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._give_up)
+
+    async def serve(self, receive: Receive) -> None:
+        """Answer the client until it is gone, or given up."""
+        self._task = asyncio.current_task()
+        try:
+            while True:
+                message = await receive()
+                if message["type"] == "websocket.disconnect":
+                    return
+                if self.close_code is None:
+                    await self.handle(message.get("text"))
+                    await self.flushed()
+        except asyncio.CancelledError:
+            if not self._is_given_up or self._task is None:
+                raise
+            self._task.uncancel()
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            self.node.disconnect(self)
+            self._outbox.abandon()
+            self._task = None
+
+    def _give_up(self) -> None:
+        if self._task is not None:
+            self._is_given_up = True
+            self._task.cancel()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the server has said that the client is gone."""
+        return self._outbox.is_gone
 
     async def flushed(self) -> None:
         """Wait until the client has been written all there is."""

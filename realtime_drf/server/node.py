@@ -50,13 +50,19 @@ class Node:
         self.clock = clock
         self.turn = Turn()
         self.connections: dict[str, Connection] = {}
+        self.is_stopping = False
+        """The process is told to end: clients go elsewhere."""
+        self.lost = 0
+        """Hand-overs that were lost on their way through the layer."""
+        self.dropped = 0
+        """Clients that were parted with, since they did not read."""
         self._backplane: Backplane = transport.backplane
         self._reporter = Reporter(transport)
         self.roster = Roster(
             self.name,
             self._backplane,
             report=self._reporter.report,
-            drop=self.disconnect,
+            drop=self._drop,
             clock=clock,
             counts=self.options.subscription_counting,
         )
@@ -92,6 +98,7 @@ class Node:
 
     def on_gap(self, lost: int) -> None:
         """Look anew at who is where, since nobody may have told us."""
+        self.lost += lost
         if lost:
             logger.warning("%d hand-over(s) were lost on their way through the layer.", lost)
         self.roster.mark_all()
@@ -128,6 +135,24 @@ class Node:
             self.leave(connection, name)
         if connection.user_id:
             self._sign_out(connection)
+
+    def _drop(self, connection: Connection) -> None:
+        """Part with a client that takes no more, so that it holds up nobody."""
+        if connection.is_gone:
+            self.disconnect(connection)
+            return
+        if connection.close_code is None:
+            self.dropped += 1
+            logger.warning("%r does not read what it is sent, and is closed.", connection)
+        connection.close(frames.OVER_CAPACITY, "The client does not read")
+
+    async def send_away(self) -> None:
+        """Have all clients reconnect at once, elsewhere; return once they have been told."""
+        self.is_stopping = True
+        connections = list(self.connections.values())
+        for connection in connections:
+            connection.close(frames.RECONNECT, "The server is restarting")
+        await asyncio.gather(*(connection.flushed() for connection in connections))
 
     def _look_after_silent(self) -> None:
         now = self.clock()

@@ -28,7 +28,7 @@ class Outbox:
         turn: gathers what can go past `send`; without it nothing does.
     """
 
-    __slots__ = ("_backlog", "_backlog_bytes", "_send", "_shortcut", "failed", "task")
+    __slots__ = ("_backlog", "_backlog_bytes", "_send", "_shortcut", "failed", "is_gone", "task")
 
     def __init__(self, send: Send, turn: Turn | None = None) -> None:
         self._send = send
@@ -38,7 +38,9 @@ class Outbox:
         self.task: asyncio.Task[None] | None = None
         """Writes what has to wait; None while nothing does."""
         self.failed = False
-        """The connection is gone, or its client has not read for too long."""
+        """It takes no more: the client is gone, has not read for too long, or is being closed."""
+        self.is_gone = False
+        """The server has said that the client is gone."""
 
     def write(self, message: Message) -> bool:
         """Write a message, or queue it; return whether the outbox is still good for more."""
@@ -56,28 +58,41 @@ class Outbox:
         except StopIteration:
             return True
         except Exception:  # noqa: BLE001  whatever a server says of a client that is gone
-            self.failed = True
+            self.failed = self.is_gone = True
             return False
         self.task = asyncio.ensure_future(self._go_on(coroutine, waits_for))
         return True
 
-    def discard(self) -> None:
-        """Forget what waits, and take no more."""
+    def finish(self, message: Message) -> None:
+        """Write a last message, before whatever else waits, and take no more."""
+        if not self.failed and self.task is None:
+            self.write(message)
         self.failed = True
-        self._backlog = None
+        self._backlog = None if self.task is None else deque([message])
         self._backlog_bytes = 0
+
+    def abandon(self) -> None:
+        """Forget what waits, and take no more."""
+        self._discard()
+        if self.task is not None:
+            self.task.cancel()
 
     async def flushed(self) -> None:
         """Wait until nothing waits."""
         while self.task is not None:
             await asyncio.wait([self.task])
 
+    def _discard(self) -> None:
+        self.failed = True
+        self._backlog = None
+        self._backlog_bytes = 0
+
     def _queue(self, message: Message) -> bool:
         if self.failed:
             return False
         size = len(message.get("text") or "") + 64
         if self._backlog_bytes + size > MAX_BACKLOG_BYTES:
-            self.discard()
+            self._discard()
             return False
         if self._backlog is None:
             self._backlog = deque()
@@ -93,7 +108,8 @@ class Outbox:
                 self._backlog_bytes -= len(message.get("text") or "") + 64
                 await self._send(message)
         except Exception:  # noqa: BLE001  whatever a server says of a client that is gone
-            self.discard()
+            self.is_gone = True
+            self._discard()
         finally:
             self._backlog = None
             self._backlog_bytes = 0
