@@ -32,7 +32,7 @@ FULL = Size(
     many=Load(browsers=5_000, events=20),
     alert=Load(browsers=500, events=600, size=8_000),
     stalled=Load(browsers=500, events=600, size=8_000, stalled=20),
-    rounds=5,
+    rounds=3,
 )
 QUICK = Size(
     few=Load(browsers=10, events=20),
