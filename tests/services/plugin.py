@@ -15,6 +15,7 @@ import pytest
 
 from tests.services import postgres, redis, soketi
 from tests.services import pusher_js as pusher_js_service
+from tests.services.asgi_server import AsgiServer
 from tests.services.laravel_echo import LaravelEcho
 from tests.services.policy import REQUIRE_VARIABLE, require, services_are_required
 from tests.services.process import ServiceError
@@ -101,6 +102,18 @@ def redis_fixture() -> Iterator[redis.Redis]:
     require("Redis", redis.unavailable())
     with redis.Redis() as server:
         yield server
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., AsgiServer]]:
+    """Return a function that serves the project `tests.served`, ended after the test."""
+    pytest.importorskip("channels")
+    with ExitStack() as servers:
+
+        def start(*args: Any, **options: Any) -> AsgiServer:
+            return servers.enter_context(AsgiServer(*args, **options))
+
+        yield start
 
 
 @pytest.fixture

@@ -105,6 +105,13 @@ class ServerProcess:
             if time.monotonic() > deadline:
                 raise self._failure(f"was not ready within {timeout:g} s")
 
+    @property
+    def supervisor_pid(self) -> int:
+        """The process that the server is a child of."""
+        if self._supervisor is None:
+            raise ServiceError(f"{self.name} is not running.")
+        return self._supervisor.pid
+
     def stop(self) -> None:
         """End the server and all it started, and remove the folder; harmless when repeated."""
         if self._supervisor is not None:

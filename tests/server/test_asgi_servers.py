@@ -1,0 +1,72 @@
+"""Unchanged pusher-js with each ASGI server, and what becomes of it when that one ends."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.server.tokens import channel_tokens, user_tokens
+from tests.services.asgi_server import COMMANDS, AsgiServer
+from tests.services.pusher_js import PusherJS
+
+Serve = Callable[..., AsgiServer]
+OpenBrowser = Callable[..., PusherJS]
+
+SERVERS = sorted(COMMANDS)
+
+
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest, serve: Serve) -> AsgiServer:
+    for module in {"runserver": ["daphne"]}.get(request.param, [request.param]):
+        pytest.importorskip(module)
+    settings = "tests.served.daphne" if request.param == "runserver" else "tests.served.settings"
+    return serve(request.param, settings=settings, client_events=True)
+
+
+def test_pusher_js_works(server: AsgiServer, pusher_js: OpenBrowser) -> None:
+    def browser(user: str) -> PusherJS:
+        return pusher_js(
+            port=server.port,
+            key=server.key,
+            auth=channel_tokens(server, user, {"name": user}),
+            user_auth=user_tokens(server, user),
+        )
+
+    ann, bob = browser("ann"), browser("bob")
+    for client in (ann, bob):
+        client.subscribe("news")
+        client.subscribe("presence-room")
+    ann.signin()
+    event = {"name": "told", "channels": ["news"], "data": {"text": "Käse 🧀"}}
+    server.publish({**event, "socket_id": bob.socket_id}, {**event, "name": "last"})
+    assert ann.expect("told") == {"text": "Käse 🧀"}
+    assert bob.expect("last") == {"text": "Käse 🧀"}
+    assert [seen.name for seen in bob.events if seen.channel == "news"] == ["last"]
+    bob.trigger("presence-room", "client-typing", {"text": "…"})
+    assert ann.expect("client-typing") == {"text": "…"}
+    server.publish({"name": "badge", "channels": ["#server-to-user-ann"]}, path="apublish")
+    assert ann.expect_for_user("badge") is None
+    bob.close()
+    assert ann.expect("pusher:member_removed") == {"id": "bob", "info": {"name": "bob"}}
+
+
+def test_clients_are_sent_away_before_the_server_ends(
+    server: AsgiServer, pusher_js: OpenBrowser
+) -> None:
+    if server.name == "runserver":
+        pytest.skip("runserver is ended by Ctrl-C, before which nothing can be put")
+    clients = [pusher_js(port=server.port, key=server.key, frames=True) for _ in range(3)]
+    server.signal(signal.SIGTERM)
+
+    def is_told(report: dict[str, Any]) -> bool:
+        return bool(report["type"] == "error" and "4200" in str(report["error"]))
+
+    for client in clients:
+        # At once, where a connection that just ends would have pusher-js wait for a second.
+        client.wait_for(
+            lambda report: report["type"] == "state" and report["previous"] == "connected"
+        )
+        client.wait_for(is_told)

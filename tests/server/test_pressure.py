@@ -1,0 +1,59 @@
+"""A client that does not read harms nobody."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.services.asgi_server import AsgiServer
+from tests.services.process import wait_until
+from tests.services.pusher_js import PusherJS
+from tests.services.silent_client import SilentClient
+
+ROUND = 50
+EVENT = {"name": "filler", "channels": ["news"], "data": "x" * 10_000}
+DROPPED = "does not read what it is sent"
+
+
+def resident_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
+
+
+@pytest.mark.parametrize("name", ["uvicorn", "hypercorn"])
+def test_a_client_that_does_not_read_is_parted_with(
+    name: str, serve: Callable[..., AsgiServer], pusher_js: Callable[..., PusherJS]
+) -> None:
+    pytest.importorskip(name)
+    server = serve(name)
+    reader = pusher_js(port=server.port, key=server.key)
+    reader.subscribe("news")
+    before = resident_bytes(server.pid)
+    with SilentClient(port=server.port, key=server.key, channel="news") as silent:
+        sent = 0
+        while DROPPED not in server.log:
+            assert sent < 40 * ROUND, "the server has taken 20 MB for a client that reads nothing"
+            server.publish(*[EVENT] * ROUND)
+            sent += ROUND
+        assert resident_bytes(server.pid) - before < 40_000_000
+        server.publish({"name": "last", "channels": ["news"]})
+        reader.expect("last")
+        assert len(reader.events) == sent + 1, "the others have received each event once"
+        # What it reads at last ends with the reason, where its server has room for it still.
+        assert b"does not read" in silent.read_to_end()
+
+
+def test_a_stuck_client_does_not_hold_up_the_end(
+    serve: Callable[..., AsgiServer], pusher_js: Callable[..., PusherJS]
+) -> None:
+    server = serve("uvicorn")
+    reader = pusher_js(port=server.port, key=server.key)
+    with SilentClient(port=server.port, key=server.key, channel="news"):
+        while DROPPED not in server.log:
+            server.publish(*[EVENT] * ROUND)
+        pid = server.pid
+        server.signal(signal.SIGTERM)
+        reader.wait_for(lambda report: report["type"] == "error" and "4200" in str(report["error"]))
+        wait_until(lambda: not Path(f"/proc/{pid}").exists(), 15)

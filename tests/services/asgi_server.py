@@ -1,0 +1,162 @@
+"""Serve the project `tests.served`, and browsers, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import urllib.request
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tests.pages import ROOT
+from tests.services.process import LOCALHOST, RetriedService, ServerProcess, free_port
+
+APPLICATION = "tests.served.asgi:application"
+
+COMMANDS: Mapping[str, Sequence[str]] = {
+    "uvicorn": [
+        "-m",
+        "uvicorn",
+        "--host",
+        "{host}",
+        "--port",
+        "{port}",
+        "--ws-per-message-deflate",
+        "false",
+        "--log-level",
+        "warning",
+        "--timeout-graceful-shutdown",
+        "3",
+        "{application}",
+    ],
+    "daphne": ["-m", "daphne", "-b", "{host}", "-p", "{port}", "-v", "0", "{application}"],
+    "hypercorn": ["-m", "hypercorn", "--workers", "0", "--bind", "{host}:{port}", "{application}"],
+    "granian": [
+        "-m",
+        "granian",
+        "--interface",
+        "asgi",
+        "--host",
+        "{host}",
+        "--port",
+        "{port}",
+        "{application}",
+    ],
+    "runserver": ["-m", "django", "runserver", "--noreload", "--verbosity", "0", "{host}:{port}"],
+}
+"""What follows the interpreter."""
+
+
+class AsgiServer(RetriedService):
+    """Run one server for as long as the `with` block lasts.
+
+    Args:
+        name: of the ASGI server, one of `COMMANDS`.
+        layers: CHANNEL_LAYERS.
+        options: of the transport, besides the credentials.
+        settings: the module of the project's settings.
+    """
+
+    host = LOCALHOST
+
+    def __init__(
+        self,
+        name: str = "uvicorn",
+        *,
+        layers: Mapping[str, Any] | None = None,
+        settings: str = "tests.served.settings",
+        **options: Any,
+    ) -> None:
+        self.name = name
+        self.app_id = "4242"
+        self.key = "served-key"
+        self.secret = "served-secret"
+        self.port = 0
+        self._layers = dict(layers or {})
+        self._settings = settings
+        self.options = {
+            "app_id": self.app_id,
+            "key": self.key,
+            "secret": self.secret,
+            **options,
+        }
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What another process of the same project has in its environment."""
+        return {
+            "DJANGO_SETTINGS_MODULE": self._settings,
+            "SERVED_LAYERS": json.dumps(self._layers),
+            "SERVED_OPTIONS": json.dumps(self.options),
+            "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    @property
+    def pid(self) -> int:
+        """The process that serves: of several, the last that was started."""
+        return _youngest_descendant(self._running.supervisor_pid)
+
+    @property
+    def log(self) -> str:
+        """What the server has printed."""
+        return self._running.log.read_text(errors="replace")
+
+    def start(self) -> None:
+        """Start the server; raise ServiceError when that fails."""
+        self._retry(self._start_once)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process that serves."""
+        os.kill(self.pid, number)
+
+    def publish(self, *events: Mapping[str, Any], path: str = "publish") -> None:
+        """Publish events from a view of the served project."""
+        request = urllib.request.Request(
+            f"http://{self.host}:{self.port}/{path}/", data=json.dumps(events).encode()
+        )
+        urllib.request.urlopen(request, timeout=20).close()
+
+    @property
+    def _running(self) -> ServerProcess:
+        if self._server is None:
+            raise RuntimeError("The server is not running.")
+        return self._server
+
+    def _start_once(self) -> None:
+        server = ServerProcess(self.name, grace=5.0)
+        port = self.port or free_port()
+        places = {"host": self.host, "port": port, "application": APPLICATION}
+        arguments = [part.format(**places) for part in COMMANDS[self.name]]
+        try:
+            server.start(
+                [sys.executable, *arguments],
+                ready=lambda: _answers(port),
+                timeout=40,
+                env=self.env,
+            )
+        except BaseException:
+            server.stop()
+            raise
+        self.port = port
+        self._server = server
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{LOCALHOST}:{port}/alive/", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _youngest_descendant(pid: int) -> int:
+    """Follow the children of a process to the last one."""
+    while True:
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            children = [int(child) for child in file.read().split()]
+        if not children:
+            return pid
+        pid = max(children)
