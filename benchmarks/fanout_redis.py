@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import redis
@@ -55,22 +56,24 @@ def _tell(name: str, rounds: Sequence[Round]) -> Iterator[Figure]:
 
 
 def count_commands(service: Redis, client: LoadClient, load: Load) -> Iterator[Figure]:
-    """Count what Redis is asked for each hand-over, with few browsers and with many."""
+    """Count what Redis is asked for each hand-over, with few and many browsers and channels."""
     few = Load(browsers=_PROCESSES, events=load.events)
+    spread = replace(load, channels=load.browsers // 10)
     with running.ours(processes=_PROCESSES, redis=service.url) as server:
-        fewest, most = (_count(service, server, client, each) for each in (few, load))
-    meaning = f"Redis commands a hand-over: {load.browsers} browsers to {few.browsers}"
-    yield Figure("commands_ratio", most / fewest, 1.0, meaning)
-    yield Figure("commands_a_handover", most, None, "Redis commands")
+        counts = [_count(service, server, client, each) for each in (few, load, spread)]
+    numbers = f"{few.browsers} to {load.browsers} browsers, 1 to {spread.channels} channels"
+    yield Figure("commands_ratio", max(counts) / min(counts), 1.0, f"most to fewest: {numbers}")
+    yield Figure("commands_a_handover", max(counts), None, "Redis commands")
 
 
 def _count(service: Redis, server: Running, client: LoadClient, load: Load) -> float:
-    client.open(connections=load.browsers, **server.listening)
-    client.run(events=UNDER_WAY, under_way=1, **server.publishing)
+    run = {"under_way": 1, "channels": load.channels, **server.publishing}
+    client.open(connections=load.browsers, channels=load.channels, **server.listening)
+    client.run(events=UNDER_WAY, **run)
     with redis.Redis.from_url(service.url) as connection:
         connection.config_resetstat()
         # One at a time, so that each is a hand-over of its own.
-        client.run(events=load.events, under_way=1, **server.publishing)
+        client.run(events=load.events, **run)
         stats = connection.info("commandstats")
     client.close()
     calls: int = sum(each["calls"] for name, each in stats.items() if name not in _OWN)

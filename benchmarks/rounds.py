@@ -50,6 +50,8 @@ class Load:
     events: int
     #: Bytes of an event's data.
     size: int = SIZE
+    #: Channels of an event, among which the browsers are spread.
+    channels: int = 1
     #: Browsers besides, which read nothing.
     stalled: int = 0
     all_arrive: bool = True
@@ -57,9 +59,18 @@ class Load:
 
 def play_round(server: Running, client: LoadClient, load: Load) -> Round:
     """Connect the browsers anew, warm up, and measure."""
-    connections = load.browsers + load.stalled
-    run = {"size": load.size, "under_way": UNDER_WAY, **server.publishing}
-    client.open(connections=connections, stalled=load.stalled, **server.listening)
+    client.open(
+        connections=load.browsers + load.stalled,
+        stalled=load.stalled,
+        channels=load.channels,
+        **server.listening,
+    )
+    run = {
+        "size": load.size,
+        "channels": load.channels,
+        "under_way": UNDER_WAY,
+        **server.publishing,
+    }
     try:
         client.run(events=UNDER_WAY, **run)
         before = server.cpu_seconds()

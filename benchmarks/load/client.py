@@ -17,7 +17,7 @@ from typing import Any
 import uvloop
 
 from benchmarks.load.browser import Browser, LoadError, Tally
-from benchmarks.load.events import CHANNEL, NAME, SIZE, event_data
+from benchmarks.load.events import NAME, SIZE, channel_names, event_data
 from benchmarks.load.publisher import publish, trigger
 
 HOST = "127.0.0.1"
@@ -49,14 +49,21 @@ class Load:
         return {"seconds": time.perf_counter() - start}
 
     async def _connect(
-        self, *, ports: Sequence[int], path: str, subscribe: bool, connections: int, deflate: bool
+        self,
+        *,
+        ports: Sequence[int],
+        path: str,
+        subscribe: bool,
+        connections: int,
+        deflate: bool,
+        channels: int = 1,
     ) -> list[Browser]:
-        """Make connections to all ports in turns, and return when all are subscribed."""
+        """Make connections to all ports and channels in turns; return when all are subscribed."""
         loop = asyncio.get_running_loop()
-        channel = CHANNEL if subscribe else None
+        names = channel_names(channels) if subscribe else [None]
         gate = asyncio.Semaphore(_AT_ONCE)
 
-        async def connect(port: int) -> Browser:
+        async def connect(port: int, channel: str | None) -> Browser:
             def browser() -> Browser:
                 return Browser(
                     self.tally, host=f"{HOST}:{port}", path=path, channel=channel, deflate=deflate
@@ -68,7 +75,10 @@ class Load:
                 return connected
 
         return await asyncio.gather(
-            *(connect(ports[number % len(ports)]) for number in range(connections))
+            *(
+                connect(ports[number % len(ports)], names[number % len(names)])
+                for number in range(connections)
+            )
         )
 
     async def run(
@@ -79,10 +89,19 @@ class Load:
         events: int,
         under_way: int,
         size: int = SIZE,
+        channels: int = 1,
     ) -> dict[str, Any]:
-        """Trigger events, and return what has arrived by the time that nothing more does."""
-        event = {"name": NAME, "channel": CHANNEL, "data": event_data(size)}
-        turns = {port: trigger(host=f"{HOST}:{port}", **event, **app) for port in ports}
+        """Trigger events, each on all channels; return what came until nothing more did."""
+        turns = {
+            port: trigger(
+                host=f"{HOST}:{port}",
+                name=NAME,
+                channels=channel_names(channels),
+                data=event_data(size),
+                **app,
+            )
+            for port in ports
+        }
         requests = list(itertools.islice(itertools.cycle(turns.items()), events))
         tally = self.tally
         tally.messages = tally.size = 0

@@ -12,6 +12,11 @@ CHANNEL = "news"
 SIZE = 250
 
 
+def channel_names(number: int = 1) -> list[str]:
+    """Return the names of so many channels; the first is CHANNEL."""
+    return [CHANNEL, *(f"{CHANNEL}-{each}" for each in range(1, number))]
+
+
 def event_data(size: int = SIZE) -> str:
     """Return JSON of so many bytes, which compresses as text does and not better."""
     empty = json.dumps({"text": ""})

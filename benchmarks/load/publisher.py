@@ -14,13 +14,13 @@ from benchmarks.load.browser import LoadError
 
 
 def trigger(
-    *, host: str, app_id: str, key: str, secret: str, name: str, channel: str, data: str
+    *, host: str, app_id: str, key: str, secret: str, name: str, channels: Sequence[str], data: str
 ) -> bytes:
     """Return the request that triggers an event, signed.
 
     Source: https://pusher.com/docs/channels/library_auth_reference/rest-api/.
     """
-    body = json.dumps({"name": name, "channels": [channel], "data": data}).encode()
+    body = json.dumps({"name": name, "channels": channels, "data": data}).encode()
     path = f"/apps/{app_id}/events"
     query = (
         f"auth_key={key}&auth_timestamp={int(time.time())}&auth_version=1.0"
