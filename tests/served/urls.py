@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
 from realtime_drf import Event, apublish, publish
+from realtime_drf.authorization import disconnect_user
 
 
 def _events(request: HttpRequest) -> list[Event]:
@@ -26,6 +27,11 @@ async def apublish_view(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
+def disconnect_view(request: HttpRequest) -> HttpResponse:
+    disconnect_user(request.body.decode())
+    return HttpResponse()
+
+
 def alive_view(request: HttpRequest) -> HttpResponse:
     return HttpResponse("alive")
 
@@ -33,5 +39,6 @@ def alive_view(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path("publish/", publish_view),
     path("apublish/", apublish_view),
+    path("disconnect/", disconnect_view),
     path("alive/", alive_view),
 ]

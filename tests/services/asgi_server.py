@@ -114,10 +114,15 @@ class AsgiServer(RetriedService):
 
     def publish(self, *events: Mapping[str, Any], path: str = "publish") -> None:
         """Publish events from a view of the served project."""
-        request = urllib.request.Request(
-            f"http://{self.host}:{self.port}/{path}/", data=json.dumps(events).encode()
-        )
-        urllib.request.urlopen(request, timeout=20).close()
+        self._post(path, json.dumps(events))
+
+    def disconnect_user(self, user_id: str) -> None:
+        """End a user's connections from a view of the served project."""
+        self._post("disconnect", user_id)
+
+    def _post(self, path: str, body: str) -> None:
+        url = f"http://{self.host}:{self.port}/{path}/"
+        urllib.request.urlopen(url, data=body.encode(), timeout=20).close()
 
     @property
     def _running(self) -> ServerProcess:
