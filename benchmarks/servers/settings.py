@@ -24,7 +24,12 @@ CHANNEL_LAYERS: dict[str, Any] = {
 REALTIME_TRANSPORTS = {
     "default": {
         "TRANSPORT": "realtime_drf.transports.channels.ChannelsTransport",
-        "OPTIONS": {"app_id": "ours", "key": "benchmark-key", "secret": "benchmark-secret"},
+        "OPTIONS": {
+            "app_id": "ours",
+            "key": "benchmark-key",
+            "secret": "benchmark-secret",
+            "http_api": True,
+        },
         "ON_ERROR": "raise",
     },
 }
