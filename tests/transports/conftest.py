@@ -2,14 +2,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.services.ably_http import AblyService
 from tests.services.pusher_http import PusherService
 from tests.services.pusher_sdk import PusherApp
+from tests.transports import ably_setup
 
 if TYPE_CHECKING:
+    from realtime_drf.transports.ably import AblyTransport
     from realtime_drf.transports.pusher import PusherTransport
 
 MakePusher = Callable[..., "PusherTransport"]
@@ -50,4 +54,43 @@ def options_for(service: PusherApp) -> dict[str, Any]:
 def module_service() -> Iterator[PusherService]:
     """One stand-in for Hypothesis, whose examples share their fixtures: `reset()` it in each."""
     with PusherService() as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def make_ably() -> Iterator[ably_setup.MakeAbly]:
+    """Return a function that makes a transport to a stand-in for Ably, closed after the tests."""
+    pytest.importorskip("ably")
+    from realtime_drf.transports.ably import AblyTransport
+
+    with ExitStack() as stack:
+
+        def make(service: AblyService, **options: Any) -> AblyTransport:
+            transport = AblyTransport(**{**ably_setup.options_for(service), **options})
+            stack.callback(transport.close)
+            return transport
+
+        yield make
+
+
+@pytest.fixture
+def ably_service() -> Iterator[AblyService]:
+    """Run a stand-in for Ably's REST API, new for each test."""
+    with AblyService() as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def module_ably() -> Iterator[AblyService]:
+    """One stand-in for Hypothesis, whose examples share their fixtures: `reset()` it in each."""
+    with AblyService() as service:
+        yield service
+
+
+@pytest.fixture
+def ably_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AblyService]:
+    """Run one over TLS, which takes the key itself, with a certificate that this process trusts."""
+    context, bundle = ably_setup.make_certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    with AblyService(context=context) as service:
         yield service

@@ -1,0 +1,40 @@
+"""Transports to the stand-in for Ably's REST API."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.services.ably_http import AblyService
+
+if TYPE_CHECKING:
+    from realtime_drf.transports.ably import AblyTransport
+
+MakeAbly = Callable[..., "AblyTransport"]
+
+
+def options_for(service: AblyService) -> dict[str, Any]:
+    """Return the OPTIONS with which a transport reaches a service: the key goes over TLS only."""
+    if service.context is not None:
+        return {"key": service.key, "endpoint": "localhost", "tls_port": service.port}
+    return {
+        "key": service.key,
+        "use_token_auth": True,
+        "endpoint": service.host,
+        "port": service.port,
+        "tls": False,
+    }
+
+
+def make_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """Return a context for localhost, and the file of the authority that vouches for it."""
+    import trustme
+
+    authority = trustme.CA()
+    bundle = folder / "authorities.pem"
+    authority.cert_pem.write_to_path(bundle)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
+    return context, bundle
