@@ -63,6 +63,7 @@ class AblyTransport(TokenTransport):
 
     supports_exclusion = True
     supports_user_events = True
+    supports_presence = True
 
     def __init__(
         self,

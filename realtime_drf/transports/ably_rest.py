@@ -229,7 +229,7 @@ class RestClient:
             return self._redactor.exception(ValueError(type(exc).__name__))
 
     def _can_renew(self) -> bool:
-        return bool(self._options.get("use_token_auth"))
+        return bool(self._options.get("use_token_auth") and self._options.get("key"))
 
     def _rest(self, retry_after: str) -> float | None:
         """Leave the service alone for as long as it asks."""

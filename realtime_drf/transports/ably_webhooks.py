@@ -241,7 +241,8 @@ def _time(data: Mapping[str, Any], default: int | None = None) -> int:
     """Return a time in milliseconds; an envelope without one is as old as its newest message."""
     value = data.get("timestamp", default)
     if value is None:
-        inner = [*(data.get("messages") or ()), *(data.get("presence") or ())]
+        lists = [data.get(name) for name in ("messages", "presence")]
+        inner = [each for found in lists if isinstance(found, list) for each in found]
         times = [each.get("timestamp") for each in inner if isinstance(each, dict)]
         value = max((time for time in times if type(time) is int), default=None)
     if type(value) is not int:
