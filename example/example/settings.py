@@ -1,7 +1,8 @@
 """Settings of the example: one todo list, open to everyone, and two users with channels of theirs.
 
-``REALTIME`` says what carries the events: "console" (the default), "pusher" or "memory".
-With "pusher", either ``PUSHER_URL`` or the variables of `PUSHER_VARIABLES` name the app.
+``REALTIME`` says what carries the events: "console" (the default), "pusher", "ably" or "memory".
+With "pusher", either ``PUSHER_URL`` or the variables of `PUSHER_VARIABLES` name the app; with
+"ably", ``ABLY_API_KEY`` or the variables of `ABLY_VARIABLES`.
 """
 
 from __future__ import annotations
@@ -75,16 +76,25 @@ PUSHER_VARIABLES = {
 }
 """What may be set in the environment, and the option of the transport that it becomes."""
 
+ABLY_VARIABLES = {
+    "ABLY_API_KEY": "key",
+    "ABLY_ENDPOINT": "endpoint",
+    "ABLY_PORT": "port",
+    "ABLY_TLS": "tls",
+    "ABLY_USE_TOKEN_AUTH": "use_token_auth",
+    "ABLY_ENCRYPTION_MASTER_KEY_BASE64": "encryption_master_key_base64",
+}
 
-def get_pusher_options() -> dict[str, Any]:
-    """Return the transport's options; with none of them it reads ``PUSHER_URL`` itself."""
+
+def get_options(variables: dict[str, str]) -> dict[str, Any]:
+    """Return the transport's options; with none of them it looks for its own variable itself."""
     options: dict[str, Any] = {
-        option: os.environ[name] for name, option in PUSHER_VARIABLES.items() if name in os.environ
+        option: os.environ[name] for name, option in variables.items() if name in os.environ
     }
     if "port" in options:
         options["port"] = int(options["port"])
-    if "ssl" in options:
-        options["ssl"] = options["ssl"].lower() in ("1", "true", "yes", "on")
+    for flag in {"ssl", "tls", "use_token_auth"} & set(options):
+        options[flag] = options[flag].lower() in ("1", "true", "yes", "on")
     return options
 
 
@@ -98,9 +108,16 @@ def get_transport() -> dict[str, Any]:
     if name == "pusher":
         return {
             "TRANSPORT": "realtime_drf.transports.pusher.PusherTransport",
-            "OPTIONS": get_pusher_options(),
+            "OPTIONS": get_options(PUSHER_VARIABLES),
         }
-    raise ImproperlyConfigured(f"REALTIME is 'console', 'pusher' or 'memory', not {name!r}.")
+    if name == "ably":
+        return {
+            "TRANSPORT": "realtime_drf.transports.ably.AblyTransport",
+            "OPTIONS": get_options(ABLY_VARIABLES),
+        }
+    raise ImproperlyConfigured(
+        f"REALTIME is 'console', 'pusher', 'ably' or 'memory', not {name!r}."
+    )
 
 
 REALTIME_TRANSPORTS = {"default": get_transport()}
