@@ -28,11 +28,15 @@ class AblyService(HttpService):
     """
 
     def __init__(
-        self, *, context: ssl.SSLContext | None = None, clock: Callable[[], float] = time.time
+        self,
+        *,
+        secret: str = "test-secret",
+        context: ssl.SSLContext | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
         self.context = context
-        self.app = App(clock=clock)
+        self.app = App(secret=secret, clock=clock)
         self.batch_shape = "spec"
         self.refused: dict[str, Refusal] = {}
 
