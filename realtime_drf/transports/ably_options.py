@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from realtime_drf.exceptions import InvalidTransport
+from realtime_drf.exceptions import InvalidEvent, InvalidTransport
+from realtime_drf.rendering import render
 
 VARIABLE = "ABLY_API_KEY"
 
@@ -118,6 +119,10 @@ def check_options(
         refuse("fallback_hosts", "a list of names of machines")
     if extras is not None and not isinstance(extras, Mapping):
         refuse("extras", f"a dict, not {type(extras).__name__}")
+    try:
+        render(extras)
+    except InvalidEvent as exc:
+        refuse("extras", f"JSON ({exc})")
     keys = {} if webhook_keys is None else webhook_keys
     if not isinstance(keys, Mapping) or not _is_list_of_texts([*keys, *keys.values()]):
         refuse("webhook_keys", "a dict of keys (appId.keyId) and their secrets")
