@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from realtime_drf import checks, conf, exceptions
+from realtime_drf import checks, conf, exceptions, setup_checks
 from realtime_drf.backends import RealtimeBackend
 from realtime_drf.transports.ably import AblyTransport
 from realtime_drf.transports.base import BaseTransport
@@ -267,7 +267,9 @@ def test_checks_are_all_documented() -> None:
     page = (DOCS / "settings.md").read_text()
     ids = set(re.findall(r"^([EW]\d{3}) ", checks.__doc__ or "", re.MULTILINE))
     assert ids == set(re.findall(r"realtime_drf\.([EW]\d{3})", page))
-    assert ids == set(re.findall(r"\{TAG\}\.([EW]\d{3})", source_of(checks)))
+    assert ids == set(
+        re.findall(r"\{TAG\}\.([EW]\d{3})", source_of(checks) + source_of(setup_checks))
+    )
 
 
 @pytest.mark.parametrize(

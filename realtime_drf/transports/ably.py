@@ -62,6 +62,7 @@ class AblyTransport(TokenTransport):
     """
 
     supports_exclusion = True
+    supports_idempotency = True
     supports_user_events = True
     supports_presence = True
 

@@ -71,6 +71,9 @@ class BaseTransport(ABC):
     supports_exclusion = False
     """`send_batch` leaves out the connection that an event's ``socket_id`` names."""
 
+    supports_idempotency = False
+    """The service knows events by their ids: a hand-over that is sent again arrives once."""
+
     supports_encryption = False
     """`send_batch` encrypts what goes to channels of the kind encrypted."""
 

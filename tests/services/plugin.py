@@ -9,17 +9,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.services import postgres, soketi
+from tests.services import postgres, redis, soketi
 from tests.services import pusher_js as pusher_js_service
+from tests.services.ably_http import AblyService
+from tests.services.certificate import make_certificate
 from tests.services.laravel_echo import LaravelEcho
 from tests.services.policy import REQUIRE_VARIABLE, require, services_are_required
 from tests.services.process import ServiceError
 from tests.services.pusher_http import PusherService
 from tests.services.pusher_js import PusherJS
+
+# For the tests of our own plugin. Only here, and in the uppermost conftest, may it be asked for.
+pytest_plugins = ["pytester"]
 
 #: The port of PostgreSQL on 127.0.0.1, for tests/settings.py; absent where there is none.
 POSTGRES_PORT_VARIABLE = "REALTIME_TEST_POSTGRES_PORT"
@@ -95,6 +101,14 @@ def soketi_fixture() -> Iterator[soketi.Soketi]:
         yield server
 
 
+@pytest.fixture(scope="session", name="redis")
+def redis_fixture() -> Iterator[redis.Redis]:
+    """Run Redis, one for all the tests of this process: none of them has it to itself."""
+    require("Redis", redis.unavailable())
+    with redis.Redis() as server:
+        yield server
+
+
 @pytest.fixture
 def pusher_service() -> Iterator[PusherService]:
     """Run a stand-in for Pusher's HTTP API, new for each test."""
@@ -129,3 +143,19 @@ def laravel_echo() -> Iterator[Callable[..., LaravelEcho]]:
             return clients.enter_context(LaravelEcho(**arguments))
 
         yield start
+
+
+@pytest.fixture
+def ably_service() -> Iterator[AblyService]:
+    """Run a stand-in for Ably's REST API, new for each test."""
+    with AblyService() as service:
+        yield service
+
+
+@pytest.fixture
+def ably_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AblyService]:
+    """Run one over TLS, which takes the key itself, with a certificate that this process trusts."""
+    context, bundle = make_certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    with AblyService(context=context) as service:
+        yield service

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.services.ably_http import AblyService
@@ -26,15 +24,3 @@ def options_for(service: AblyService) -> dict[str, Any]:
         "port": service.port,
         "tls": False,
     }
-
-
-def make_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """Return a context for localhost, and the file of the authority that vouches for it."""
-    import trustme
-
-    authority = trustme.CA()
-    bundle = folder / "authorities.pem"
-    authority.cert_pem.write_to_path(bundle)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
-    return context, bundle

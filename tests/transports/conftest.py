@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -73,24 +72,8 @@ def make_ably() -> Iterator[ably_setup.MakeAbly]:
         yield make
 
 
-@pytest.fixture
-def ably_service() -> Iterator[AblyService]:
-    """Run a stand-in for Ably's REST API, new for each test."""
-    with AblyService() as service:
-        yield service
-
-
 @pytest.fixture(scope="module")
 def module_ably() -> Iterator[AblyService]:
     """One stand-in for Hypothesis, whose examples share their fixtures: `reset()` it in each."""
     with AblyService() as service:
-        yield service
-
-
-@pytest.fixture
-def ably_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AblyService]:
-    """Run one over TLS, which takes the key itself, with a certificate that this process trusts."""
-    context, bundle = ably_setup.make_certificate(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
-    with AblyService(context=context) as service:
         yield service
