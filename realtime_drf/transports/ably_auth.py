@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 import json
 import logging
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,6 +22,7 @@ from realtime_drf.rendering import render
 from realtime_drf.transports.ably_names import Names, user_channel
 from realtime_drf.transports.ably_options import Credentials
 from realtime_drf.transports.ably_rest import RestClient
+from realtime_drf.transports.ably_tokens import Signer, read_channels
 from realtime_drf.transports.base import BaseTransport
 
 logger = logging.getLogger("realtime_drf")
@@ -49,46 +48,6 @@ class TokenRequest(AuthorizationRequest):
 
     format: str
     decisive: str | None = None
-
-
-class Signer:
-    """Sign tokens with one key."""
-
-    def __init__(self, credentials: Credentials, ttl: int, clock: Callable[[], float]) -> None:
-        self._name = credentials.name
-        self._secret = credentials.secret.encode()
-        self._ttl = ttl
-        self._clock = clock
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}>"
-
-    def token_request(self, capability: str, client_id: str | None) -> dict[str, Any]:
-        """Return a signed request: https://ably.com/docs/api/token-request-spec#hmac."""
-        fields = {
-            "keyName": self._name,
-            "ttl": self._ttl * 1000,
-            "capability": capability,
-            "clientId": client_id,
-            "timestamp": int(self._clock() * 1000),
-            "nonce": secrets.token_hex(16),
-        }
-        text = "".join(f"{'' if value is None else value}\n" for value in fields.values())
-        mac = base64.b64encode(self._sign(text)).decode()
-        return {k: v for k, v in {**fields, "mac": mac}.items() if v is not None}
-
-    def jwt(self, capability: str, client_id: str | None) -> str:
-        """Return a JSON Web Token: https://ably.com/docs/auth/token#jwt."""
-        now = int(self._clock())
-        claims = {"iat": now, "exp": now + self._ttl, "x-ably-capability": capability}
-        if client_id is not None:
-            claims["x-ably-clientId"] = client_id
-        head = {"typ": "JWT", "alg": "HS256", "kid": self._name}
-        text = f"{_encode(render(head).encode())}.{_encode(render(claims).encode())}"
-        return f"{text}.{_encode(self._sign(text))}"
-
-    def _sign(self, text: str) -> bytes:
-        return hmac.new(self._secret, text.encode(), hashlib.sha256).digest()
 
 
 class TokenTransport(BaseTransport):
@@ -122,7 +81,7 @@ class TokenTransport(BaseTransport):
         if len(single) > 1:
             raise InvalidRequest("channel_name is one; several are channel_names.")
         many = _strings(data, "channel_names") or _strings(data, "channel_names[]")
-        held = _channels_of(data.get("token"))
+        held = read_channels(data.get("token"))
         (form,) = _strings(data, "format")[:1] or ["object" if "token" in data else "request"]
         if form not in FORMATS:
             raise InvalidRequest(f"format is one of {', '.join(FORMATS)}.")
@@ -273,18 +232,6 @@ def _is_public(channel: str) -> bool:
         return False
 
 
-def _channels_of(token: Any) -> list[str]:
-    """Return the names in a token's capability: a wish, which the policies decide on anew."""
-    if token is None or token == "":
-        return []
-    try:
-        claims = json.loads(_decode(token.split(".")[1]))
-        capability = json.loads(claims["x-ably-capability"])
-        return [name for name in capability if isinstance(name, str) and "*" not in name]
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError):
-        raise InvalidRequest("token is not one of ours.") from None
-
-
 def _strings(data: Mapping[str, Any], name: str) -> list[str]:
     """Return the values of a field, be it of a query, a form or JSON."""
     values = data.getlist(name) if hasattr(data, "getlist") else data.get(name)
@@ -318,11 +265,3 @@ def _flatten(names: list[str]) -> list[str]:
 def _results_in(result: Any) -> list[Any]:
     inner = result.get("results") if isinstance(result, dict) else None
     return inner if isinstance(inner, list) else []
-
-
-def _encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _decode(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
