@@ -316,6 +316,7 @@ def test_events_that_leave_out_others_do_not_share_a_publish(
         theirs.id,
         None,
     ]
+    assert len(paths(ably_service)) == 3
 
 
 @pytest.mark.parametrize(

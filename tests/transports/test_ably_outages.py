@@ -153,6 +153,15 @@ def test_a_peer_that_reads_nothing_holds_nobody_up(make_ably: MakeAbly) -> None:
     assert error.unsent == tuple(events)
 
 
+def test_no_wait_is_without_a_bound(ably_service: AblyService, make_ably: MakeAbly) -> None:
+    transport = make_ably(ably_service, **with_token(ably_service), timeout=TIMEOUT)
+    seen: list[dict[str, Any]] = []
+    http = transport.rest.client.http._HttpSync__client
+    http.event_hooks["request"].append(lambda each: seen.append(each.extensions["timeout"]))
+    transport.send([Event("a", "x")])
+    assert seen == [dict.fromkeys(("connect", "read", "write", "pool"), TIMEOUT)]
+
+
 def test_a_fallback_takes_over_within_the_time(
     ably_service: AblyService, make_ably: MakeAbly
 ) -> None:
