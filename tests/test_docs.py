@@ -19,6 +19,7 @@ from realtime_drf import checks, conf, exceptions, setup_checks
 from realtime_drf.backends import RealtimeBackend
 from realtime_drf.testing import Outbox, RealtimeClient
 from realtime_drf.testing.contract.harness import Harness
+from realtime_drf.transports.ably import AblyTransport
 from realtime_drf.transports.base import BaseTransport
 from realtime_drf.transports.console import ConsoleTransport
 from realtime_drf.transports.memory import MemoryTransport
@@ -138,6 +139,9 @@ def test_readme_and_quickstart_show_the_same_settings() -> None:
 def test_python_of_page_runs(page: Path, project: Path) -> None:
     if "PusherTransport" in page.read_text():
         pytest.importorskip("pusher")
+    if "AblyTransport" in page.read_text():
+        pytest.importorskip("ably")
+        pytest.importorskip("Crypto")
     write_files(page, project)
     run("-m", "tests.run_page", str(page), cwd=project)
 
@@ -250,7 +254,7 @@ def test_every_page_is_in_the_table_of_contents() -> None:
 def test_installed_extras_exist() -> None:
     extras = (ROOT / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[2]
     for page in PAGES:
-        for extra in re.findall(r"realtime-drf\[(\w+)\]", page.read_text()):
+        for extra in re.findall(r"realtime-drf\[([\w-]+)\]", page.read_text()):
             assert re.search(rf"^{extra} = ", extras, re.MULTILINE), extra
 
 
@@ -282,6 +286,7 @@ def test_checks_are_all_documented() -> None:
 @pytest.mark.parametrize(
     ("transport", "page"),
     [
+        (AblyTransport, "ably.md"),
         (PusherTransport, "pusher.md"),
         (MemoryTransport, "memory-and-console.md"),
         (ConsoleTransport, "memory-and-console.md"),

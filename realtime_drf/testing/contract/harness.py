@@ -73,6 +73,9 @@ class Harness:
     Without any, ``test_no_secret_is_shown`` is skipped.
     """
 
+    needs_channels = True
+    """A request for an authorization that names no channel is malformed."""
+
     channel_kinds: Iterable[ChannelKind] | None = None
     """Kinds of channels that `received` sees; by default all that the transport carries."""
 
