@@ -44,7 +44,7 @@ WITH_TESTS = [
 LANGUAGES = {"console", "ini", "js", "nginx", "python", "text"}
 HELPERS_OF_CLAUSES = {
     *("miss", "skip", "require", "transport", "try_examples", "channel", "kinds"),
-    *("arrivals", "send_all"),
+    *("arrivals", "send_all", "wait_for"),
 }
 DIRECTIVES = {"{eval-rst}", "{toctree}", "{include} ../CHANGELOG.md"}
 

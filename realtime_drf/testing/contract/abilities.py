@@ -88,7 +88,7 @@ class Claims(Harness):
             self.require(transport, "supports_disconnecting_users")
             before = len(self.disconnected_users())
             transport.disconnect_user("7")
-            found = list(self.disconnected_users())[before:]
+            found = self.wait_for(lambda: list(self.disconnected_users())[before:])
             if found != ["7"]:
                 fail(f"User 7 was to be disconnected, and {found} were.")
 

@@ -146,7 +146,7 @@ class Harness:
         self.miss("occupy")
 
     def disconnected_users(self) -> Sequence[str]:
-        """Return the ids of the users whose connections the service was asked to end.
+        """Return the ids of the users whose connections the service was asked to end so far.
 
         Used where ``supports_disconnecting_users`` is set.
         """
@@ -253,6 +253,13 @@ class Harness:
                 arrived.end(new, marker, missing=True)
             sleep(0.001 + waited / 2)  # to look at all that arrived takes time, too
         arrived.end(new, marker)
+
+    def wait_for(self, read: Callable[[], Sequence[T]]) -> Sequence[T]:
+        """Return what is read, as soon as it is anything; nothing only after `patience` seconds."""
+        start = monotonic()
+        while not (found := read()) and monotonic() - start < self.patience:
+            sleep(0.005)
+        return found
 
     def send_all(self, transport: BaseTransport, events: Sequence[Event]) -> None:
         """Send events, none of which may be refused, and check that just these arrive."""
