@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.services import faults
+from tests.services import faults, redis
 from tests.services.policy import REQUIRE_VARIABLE, require
 from tests.services.process import ServerProcess, ServiceError, wait_until
 from tests.services.pusher_http import PusherService
@@ -114,6 +114,18 @@ class TestProcesses:
         dsn = f"postgresql://postgres@127.0.0.1:{postgres_port}/postgres"
         with psycopg.connect(dsn) as connection:
             assert connection.execute("SHOW fsync").fetchone() == ("off",)
+
+    def test_redis_answers_and_is_empty_when_it_starts_again(self) -> None:
+        client_library = pytest.importorskip("redis")
+        require("Redis", redis.unavailable())
+        with redis.Redis() as server, client_library.Redis.from_url(server.url) as client:
+            client.set("key", "value")
+            port = server.port
+            server.stop()
+            with pytest.raises(client_library.ConnectionError):
+                client.get("key")
+            server.start(port)
+            assert client.get("key") is None
 
     def test_a_failed_start_quotes_the_server(self) -> None:
         server = ServerProcess("demo")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.services import postgres, soketi
+from tests.services import postgres, redis, soketi
 from tests.services import pusher_js as pusher_js_service
 from tests.services.asgi_server import AsgiServer
 from tests.services.laravel_echo import LaravelEcho
@@ -93,6 +93,14 @@ def soketi_fixture() -> Iterator[soketi.Soketi]:
     """Run soketi, one for all the tests of this process."""
     require("soketi", soketi.unavailable())
     with soketi.Soketi() as server:
+        yield server
+
+
+@pytest.fixture(scope="session", name="redis")
+def redis_fixture() -> Iterator[redis.Redis]:
+    """Run Redis, one for all the tests of this process: none of them has it to itself."""
+    require("Redis", redis.unavailable())
+    with redis.Redis() as server:
         yield server
 
 

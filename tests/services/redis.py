@@ -1,0 +1,67 @@
+"""Start a throw-away Redis server: own data folder, own port, nothing written to disk."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import socket
+
+from tests.services.process import LOCALHOST, RetriedService, ServerProcess, ServiceError, free_port
+
+_SETTINGS = {"bind": LOCALHOST, "save": "", "appendonly": "no", "protected-mode": "yes"}
+
+
+def unavailable() -> str | None:
+    """Return why Redis cannot be used here, or None."""
+    if shutil.which("redis-server") is None:
+        return "redis-server is not on PATH"
+    if importlib.util.find_spec("redis") is None:
+        return "the Python package redis is not installed"
+    return None
+
+
+class Redis(RetriedService):
+    """Run Redis on a port of 127.0.0.1, empty, for as long as the `with` block lasts.
+
+    After `stop()`, `start(port)` starts an empty one where the last one was: so a test restarts it.
+    """
+
+    host = LOCALHOST
+
+    def __init__(self) -> None:
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """Return the address, as clients take it."""
+        return f"redis://{self.host}:{self.port}/0"
+
+    def start(self, port: int = 0) -> None:
+        """Start the server, on a given port or any; raise ServiceError when that fails."""
+        if (reason := unavailable()) is not None:
+            raise ServiceError(f"Redis cannot start: {reason}")
+        self._retry(lambda: self._start_once(port or free_port()))
+
+    def _start_once(self, port: int) -> None:
+        server = ServerProcess("Redis")
+        options = [part for key, value in _SETTINGS.items() for part in (f"--{key}", value)]
+        try:
+            server.start(
+                ["redis-server", "--port", str(port), "--dir", server.folder, *options],
+                ready=lambda: _answers(port),
+            )
+        except BaseException:
+            server.stop()
+            raise
+        self.port = port
+        self._server = server
+
+
+def _answers(port: int) -> bool:
+    # Asked by hand: the client is slow to import, and is not needed for it.
+    try:
+        with socket.create_connection((LOCALHOST, port), timeout=1) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")
+    except OSError:
+        return False
