@@ -19,6 +19,8 @@ urlpatterns = [
     path("auth/<str:alias>/", channels.as_view(schema=None), name="auth"),
     path("user-auth/", users.as_view(), name="user-auth"),
     path("user-auth/<str:alias>/", users.as_view(schema=None), name="user-auth"),
+    path("health/", views.HealthView.as_view(), name="health"),
+    path("health/<str:alias>/", views.HealthView.as_view(), name="health"),
     path("webhooks/", views.WebhookView.as_view(), name="webhooks"),
     path("webhooks/<str:alias>/", views.WebhookView.as_view(), name="webhooks"),
 ]

@@ -128,6 +128,28 @@ class WebhookView(JSONView):
         return Response(outcome._asdict())
 
 
+class HealthView(JSONView):
+    """Tell a load balancer whether this process may be sent browsers.
+
+    Answers 200, or 503 while the process does not hear what others publish, or is ending. Staff is
+    also told, in ``nodes``, how many connections and channels there are, and what got lost.
+    """
+
+    permission_classes = (AllowAny,)
+    throttle_classes = ()
+    schema = None  # it is no part of the project's API
+
+    def get(self, request: Request, alias: str = DEFAULT_ALIAS) -> Response:
+        if alias not in transports:
+            raise Http404(f"There is no transport {alias!r}.")
+        nodes = list(getattr(transports[alias], "nodes", ()))
+        is_healthy = all(node.is_ready for node in nodes)
+        body: dict[str, Any] = {"status": "ok" if is_healthy else "unavailable"}
+        if getattr(request.user, "is_staff", False):
+            body["nodes"] = [node.figures() for node in nodes]
+        return Response(body, status=200 if is_healthy else 503)
+
+
 def get_transport(alias: str, ability: str) -> Any:
     """Return the transport of a URL's alias; one that is not there, or not able, is not found."""
     if alias not in transports:

@@ -37,7 +37,7 @@ WITH_TESTS = [
     for page in STORIES
     if any(Path(block.file or "").name.startswith("test_") for block in read_blocks(page))
 ]
-LANGUAGES = {"console", "js", "python", "text"}
+LANGUAGES = {"console", "ini", "js", "nginx", "python", "text"}
 DIRECTIVES = {"{eval-rst}", "{toctree}", "{include} ../CHANGELOG.md"}
 
 

@@ -77,6 +77,7 @@ class RealtimeServer:
             }
             for node in nodes.values():
                 node.start()
+                node.transport.nodes.add(node)
             if nodes:
                 stop_gracefully(loop, nodes.values())
         return nodes

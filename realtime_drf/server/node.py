@@ -44,6 +44,7 @@ class Node:
         self, transport: ChannelsTransport, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.name = secrets.token_hex(8)
+        self.transport = transport
         self.signer = transport.signer
         self.options = transport.server_options
         self.clock = clock
@@ -85,6 +86,11 @@ class Node:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether what is published arrives here, and clients may come."""
+        return self._ready.is_set() and not self.is_stopping
+
     async def ready(self) -> None:
         """Wait until what is published from now on arrives here; not for longer than a while."""
         if not self._ready.is_set():
@@ -113,6 +119,15 @@ class Node:
                 await self.tick()
             except Exception as exc:  # noqa: BLE001  any store, any error: the next one may work
                 log_store(exc)
+
+    def figures(self) -> dict[str, int]:
+        """Return what is worth watching."""
+        return {
+            "connections": len(self.connections),
+            "channels": len(self.roster.channels),
+            "lost_handovers": self.lost,
+            "dropped_clients": self.dropped,
+        }
 
     # Connections
 

@@ -11,7 +11,8 @@ import json
 import logging
 import secrets
 from collections.abc import Collection, Coroutine, Iterator, Sequence
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from weakref import WeakSet
 
 from django.core import checks
 
@@ -25,6 +26,9 @@ from realtime_drf.server.options import ServerOptions
 from realtime_drf.server.store import MemoryStore, Store, View
 from realtime_drf.transports.base import ChannelInfo, Limits
 from realtime_drf.transports.signatures import Signer, SigningTransport
+
+if TYPE_CHECKING:
+    from realtime_drf.server.node import Node
 
 logger = logging.getLogger("realtime_drf")
 
@@ -49,6 +53,7 @@ class ChannelsTransport(SigningTransport):
         encryption_master_key_base64: 32 bytes, in base64, for channels of the kind encrypted.
         payload_limit: bytes of an event's data, those of clients included; None is no limit.
         client_events: clients may send events to private and presence channels.
+        client_events_per_second: how many of them a connection may send.
         subscription_counting: subscribers are told how many subscriptions their channel has.
         allowed_origins: values of the header Origin with which browsers may connect; any if not
             given.
@@ -56,6 +61,7 @@ class ChannelsTransport(SigningTransport):
             it is there, and seconds that it has to answer.
         max_connections: connections of one process; as many as the system allows if not given.
         max_channels: channels that one connection may be on.
+        max_presence_members: users that a presence channel may have.
         max_frame_bytes: length of what a client may send at once.
         vacated_delay: seconds after which an empty channel, and a member's leaving, is reported.
     """
@@ -76,12 +82,14 @@ class ChannelsTransport(SigningTransport):
         encryption_master_key_base64: str | None = None,
         payload_limit: int | None = 10_240,
         client_events: bool = False,
+        client_events_per_second: int = 10,
         subscription_counting: bool = False,
         allowed_origins: Collection[str] | None = None,
         activity_timeout: int = 120,
         pong_timeout: float = 30,
         max_connections: int | None = None,
         max_channels: int = 500,
+        max_presence_members: int = 100,
         max_frame_bytes: int = 65_536,
         vacated_delay: float = 3,
         **kwargs: Any,
@@ -100,15 +108,19 @@ class ChannelsTransport(SigningTransport):
         self.limits = Limits(payload_bytes=payload_limit)
         self.server_options = ServerOptions(
             client_events=client_events,
+            client_events_per_second=client_events_per_second,
             subscription_counting=subscription_counting,
             allowed_origins=None if allowed_origins is None else frozenset(allowed_origins),
             activity_timeout=activity_timeout,
             pong_timeout=pong_timeout,
             max_connections=max_connections,
             max_channels=max_channels,
+            max_presence_members=max_presence_members,
             max_frame_bytes=max_frame_bytes,
             payload_limit=payload_limit,
         )
+        self.nodes: WeakSet[Node] = WeakSet()
+        """The nodes of this process, once it serves browsers."""
         self._has_warned = False
         self.backplane = self._make_backplane()
 
