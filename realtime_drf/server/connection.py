@@ -12,6 +12,7 @@ from realtime_drf.names import (
     ChannelKind,
     ParsedName,
     build_channel_name,
+    is_unicode,
     parse_channel_name,
 )
 from realtime_drf.rendering import read
@@ -147,7 +148,7 @@ class Connection:
         try:
             if text is None:
                 raise ProtocolError("A frame is text, not binary.")
-            if len(text) > self.node.options.max_frame_bytes:
+            if frames.is_longer(text, self.node.options.max_frame_bytes):
                 raise ProtocolError(
                     f"A frame has {self.node.options.max_frame_bytes} bytes at most."
                 )
@@ -306,7 +307,10 @@ def _read_member(channel_data: str | None) -> tuple[str, str]:
     if not isinstance(user_id, str) or not user_id:
         raise SubscriptionRefused("A presence channel needs channel_data with a user_id.")
     info = data.get("user_info")
-    return user_id, "" if info is None else frames.dump(info)
+    text = "" if info is None else frames.dump(info)
+    if not is_unicode(user_id + text):
+        raise SubscriptionRefused("channel_data holds a lone surrogate, which is no text.")
+    return user_id, text
 
 
 def _read_user(user_data: str) -> tuple[str, str, list[str]]:
@@ -327,7 +331,10 @@ def _read_user(user_data: str) -> tuple[str, str, list[str]]:
             build_channel_name(ChannelKind.USER, each)
         except InvalidEvent:
             raise ValueError("A user's id is not a legal one.") from None
-    return user_id, "" if info is None else frames.dump(info), list(dict.fromkeys(watchlist))
+    text = "" if info is None else frames.dump(info)
+    if not is_unicode(text):
+        raise ValueError("user_info holds a lone surrogate, which is no text.")
+    return user_id, text, list(dict.fromkeys(watchlist))
 
 
 def _refusal(message: str) -> ProtocolError:

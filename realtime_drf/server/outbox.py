@@ -56,10 +56,11 @@ class Outbox:
 
     def finish(self, message: Message) -> None:
         """Write a last message, before whatever else waits, and take no more."""
-        if not self.failed and self.task is None:
+        if self.task is not None:
+            self._backlog = deque([message])
+        elif not self.failed:
             self.write(message)
         self.failed = True
-        self._backlog = None if self.task is None else deque([message])
         self._backlog_bytes = 0
 
     def abandon(self) -> None:
