@@ -78,6 +78,8 @@ class MemoryStore:
         self._nodes: dict[str, _Node] = {}
         self._channels: dict[str, _Channel] = {}
         self._changed: dict[str, int] = {}
+        self._forgotten = 0
+        """The last number of changes that are known no more."""
         self._pending: dict[tuple[str, str], int] = {}
         self._cached: dict[str, tuple[float, str]] = {}
 
@@ -94,7 +96,7 @@ class MemoryStore:
             now = self._begin()
             known = self._renew(node, now)
             since = max(since, known.known_since)
-            if since < now - int(CHANGES_KEPT_FOR * SECOND):
+            if since < self._forgotten:
                 since = known.known_since = self._number
             self._sweep(now)
             changed = {name: version for name, version in self._changed.items() if version > since}
@@ -220,7 +222,7 @@ class MemoryStore:
         horizon = now - int(CHANGES_KEPT_FOR * SECOND)
         for name, version in list(self._changed.items()):
             if version < horizon:
-                del self._changed[name]
+                self._forgotten = max(self._forgotten, self._changed.pop(name))
         for channel, (kept_until, _) in list(self._cached.items()):
             if kept_until <= self._clock():
                 del self._cached[channel]

@@ -14,6 +14,7 @@
 -- infos:<channel>       user id -> what is told of the user (hash)
 -- nodes:<channel>       user id -> on how many nodes (hash)
 -- changed               channel -> the number of the last change, vacant ones too (sorted set)
+-- forgotten             the last number of those that are in `changed` no more
 -- pending               channel, line feed, user id or nothing -> since when gone (sorted set)
 -- cache:<channel>       the last event (string)
 
@@ -246,6 +247,15 @@ local function find_changed(since)
   return changed
 end
 
+local function forget_changes(horizon)
+  local latest = call(
+    'ZREVRANGEBYSCORE', key('changed'), '(' .. text(horizon), '-inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  if #latest > 0 then
+    call('SET', key('forgotten'), latest[2])
+    call('ZREMRANGEBYSCORE', key('changed'), '-inf', '(' .. text(horizon))
+  end
+end
+
 local function pop_due(delay)
   local due = {}
   local until_ = text(milliseconds() - delay)
@@ -262,13 +272,13 @@ local function beat(node, lease, since, kept_for, delay)
   begin()
   local known_since = renew(node, lease)
   since = math.max(since, known_since)
-  if since < now - kept_for then
+  if since < (tonumber(call('GET', key('forgotten'))) or 0) then
     since, known_since = number, number
     call('HSET', key('since'), node, text(number))
   end
   sweep()
   local changed = find_changed(since)
-  call('ZREMRANGEBYSCORE', key('changed'), '-inf', '(' .. text(now - kept_for))
+  forget_changes(now - kept_for)
   return {changed, pop_due(delay), number, known_since}
 end
 

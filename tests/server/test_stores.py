@@ -20,6 +20,7 @@ pytest.importorskip("redis")
 NODES = ("node-1", "node-2", "node-3")
 CHANNELS = ("presence-a", "presence-b", "news", "#server-to-user-7")
 USERS = ("1", "2", "line\nfeed", "nul\0 and half a pair \ud83d", "Käse 🧀: {}")
+INFOS = ("", '{"name": "é"}', "\0")
 DELAY = 3.0
 
 slices = st.lists(
@@ -27,7 +28,7 @@ slices = st.lists(
         Slice,
         channel=st.sampled_from(CHANNELS),
         subscriptions=st.integers(0, 3),
-        members=st.dictionaries(st.sampled_from(USERS), st.sampled_from(["", '{"name": "é"}', "\0"])),
+        members=st.dictionaries(st.sampled_from(USERS), st.sampled_from(INFOS)),
     ),
     min_size=1,
     max_size=4,
