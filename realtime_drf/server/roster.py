@@ -28,8 +28,8 @@ COUNT_PAUSE: Final = 5.0
 MOST_AT_ONCE: Final = 500
 """Slices that one call of the store holds, which others have to wait for."""
 
-NOBODY_KNOWS: Final = -1
-"""In place of the version before a change."""
+UNKNOWN: Final = -1
+"""The version before a change, where nobody knows it."""
 
 
 class Roster:
@@ -170,7 +170,7 @@ class Roster:
             items += _items(view)
         for name, version in outcome.changed.items():
             if channel := self.channels.get(name):
-                self._goes_on(channel, NOBODY_KNOWS, version)
+                self._goes_on(channel, UNKNOWN, version)
         if items:
             self._backplane.post(items)
         # That a user is online is known by the same means, and is no channel's business.
