@@ -170,7 +170,7 @@ class MemoryStore:
         *,
         always: bool = False,
     ) -> View:
-        """Replace slices of a channel; it has changed if one comes or leaves, or always."""
+        """Replace slices of a channel; whether it has changed is seen from them, if not always."""
         channel = self._channels.setdefault(name, _Channel(name))
         before = channel.count()
         for node, part in parts.items():
@@ -178,7 +178,8 @@ class MemoryStore:
         came, left = _update_members(channel, parts.values())
         count, previous = channel.count(), channel.version
         turned = bool(count) if bool(count) != bool(before) else None
-        if always or came or left or turned is not None:
+        is_counted = any(part.is_counted for part in parts.values())
+        if always or came or left or turned is not None or (is_counted and count != before):
             channel.version = self._changed[name] = self._number
         if not count:
             del self._channels[name]

@@ -109,9 +109,8 @@ class Node:
         self._ready.set()
 
     def on_gap(self, lost: int) -> None:
-        """Look anew at who is where, since nobody may have told us."""
+        """Count what was lost; who is where, the next beat finds out."""
         self.lost += lost
-        self.roster.on_gap()
 
     async def tick(self) -> None:
         """Do what is due: look after silent connections, and say that we are alive."""

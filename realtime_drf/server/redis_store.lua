@@ -128,8 +128,8 @@ local function put_members(change, node, infos)
   end
 end
 
--- 1 if the channel has become occupied, 0 if vacant, -1 if neither.
-local function finish_change(change, always)
+-- `turned` is 1 if the channel has become occupied, 0 if vacant, -1 if neither.
+local function finish_change(change, is_counted, is_swept)
   local channel = change.channel
   local count = count(channel)
   change.turned = -1
@@ -141,7 +141,8 @@ local function finish_change(change, always)
     call('ZREM', key('names'), channel)
     call('HDEL', key('versions'), channel)
   end
-  if always or change.turned >= 0 or #change.came > 0 or #change.left > 0 then
+  if is_swept or change.turned >= 0 or #change.came > 0 or #change.left > 0
+    or is_counted and count ~= change.count then
     call('ZADD', key('changed'), text(number), channel)
     if count > 0 then
       call('HSET', key('versions'), channel, text(number))
@@ -204,16 +205,16 @@ local function sync(node, lease)
   local since = renew(node, lease)
   local views, reports = {}, {}
   while cursor < #ARGV do
-    local channel, count, length = argument(), number_argument(), number_argument()
+    local channel, count, is_counted = argument(), number_argument(), argument() == '1'
     local infos = {}
-    for _ = 1, length do
+    for _ = 1, number_argument() do
       local user = argument()
       infos[user] = argument()
     end
     local change = begin_change(channel)
     put_count(channel, node, count)
     put_members(change, node, infos)
-    finish_change(change)
+    finish_change(change, is_counted)
     report(change, reports)
     table.insert(views, view(channel, change))
   end
@@ -232,7 +233,7 @@ local function sweep()
     call('HDEL', key('since'), node)
   end
   for _, change in pairs(changes) do
-    finish_change(change, true)
+    finish_change(change, false, true)
     report(change, {})
   end
 end

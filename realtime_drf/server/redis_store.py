@@ -163,9 +163,9 @@ def _pairs(flat: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
 
 
 def _flatten_slice(each: Slice) -> Iterable[str | int]:
-    """Return channel, subscriptions, the number of members, and these."""
+    """Return what `sync` of the script reads of a slice."""
     members = each.members if each.subscriptions else {}
-    yield from (each.channel, each.subscriptions, len(members))
+    yield from (each.channel, each.subscriptions, int(each.is_counted), len(members))
     for user_id, info in members.items():
         yield from (user_id, info)
 

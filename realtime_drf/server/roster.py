@@ -72,7 +72,6 @@ class Roster:
         self._syncing: asyncio.Task[None] | None = None
         self._beaten_at = 0
         self._known_since = 0
-        self._may_miscount = False
 
     def open(self, name: str) -> LocalChannel:
         """Return a channel, which is new if nobody here is on it."""
@@ -89,19 +88,12 @@ class Roster:
             self._syncing = asyncio.create_task(self._sync())
         return future
 
-    def on_gap(self) -> None:
-        """Know that what others told was lost; who is where, the next beat finds out."""
-        self._may_miscount = self._counts
-
     async def tick(self) -> None:
         """Do what is due: tell what the store has missed, ask it, tell larger numbers."""
         for name in self._unsynced:
             self.mark(name)
         for channel in list(self.channels.values()):
-            if self._may_miscount and channel.is_counted:
-                self.mark(channel.name)
             self._tell_count(channel)
-        self._may_miscount = False
         outcome = await self._backplane.store.beat(self._node, self._beaten_at)
         self._beaten_at = outcome.number
         self._take_in(outcome)
@@ -148,8 +140,8 @@ class Roster:
             self._take_in(outcome)
 
     def _slice(self, name: str) -> Slice:
-        channel = self.channels.get(name)
-        return Slice(name, 0, {}) if channel is None else channel.slice()
+        channel = self.channels.get(name) or LocalChannel(name)
+        return channel.slice()._replace(is_counted=self._counts and channel.is_counted)
 
     def _suppose(self, part: Slice) -> None:
         """Go on, without the store, with those who are on this node."""
@@ -240,6 +232,8 @@ class Roster:
         channel = self.channels.get(item.channel)
         if channel is not None and item.number > channel.counted_at:
             channel.counted_at = item.number
+            if channel.version is not None:
+                channel.version = max(item.number, channel.version)
             channel.subscriptions = channel.told_count = item.subscriptions
             self.broadcast(channel, frames.count(channel.name, item.subscriptions))
 

@@ -47,6 +47,8 @@ class Slice(NamedTuple):
 
     What is told of a user does not change until the user has left all nodes.
     """
+    is_counted: bool = False
+    """The number of subscriptions is told too: the channel has changed if that has."""
 
 
 class Report(NamedTuple):
@@ -63,7 +65,7 @@ class View(NamedTuple):
 
     channel: str
     version: int = 0
-    """The number of the call that last changed who is there; where nobody is, of this call."""
+    """The number of the call that last changed what is told; where nobody is, of this call."""
     subscriptions: int = 0
     members: Mapping[str, str] = {}
     previous: int = 0

@@ -29,6 +29,7 @@ slices = st.lists(
         channel=st.sampled_from(CHANNELS),
         subscriptions=st.integers(0, 3),
         members=st.dictionaries(st.sampled_from(USERS), st.sampled_from(INFOS)),
+        is_counted=st.booleans(),
     ),
     min_size=1,
     max_size=4,
