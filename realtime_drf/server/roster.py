@@ -28,6 +28,9 @@ COUNT_PAUSE: Final = 5.0
 MOST_AT_ONCE: Final = 500
 """Slices that one call of the store holds, which others have to wait for."""
 
+SETTLING: Final = 3.0
+"""Seconds that other nodes have to tell a store everything that has lost its memory."""
+
 UNKNOWN: Final = -1
 """The version before a change, where nobody knows it."""
 
@@ -72,6 +75,8 @@ class Roster:
         self._syncing: asyncio.Task[None] | None = None
         self._beaten_at = 0
         self._known_since = 0
+        self._settles_at: float | None = None
+        """Until when those whom the store does not name are not believed to be gone."""
 
     def open(self, name: str) -> LocalChannel:
         """Return a channel, which is new if nobody here is on it."""
@@ -92,7 +97,11 @@ class Roster:
         """Do what is due: tell what the store has missed, ask it, tell larger numbers."""
         for name in self._unsynced:
             self.mark(name)
-        for channel in list(self.channels.values()):
+        if self._settles_at is not None and self._clock() >= self._settles_at:
+            self._settles_at = None
+            for name in self.channels:
+                self.mark(name)
+        for channel in self.channels.values():
             self._tell_count(channel)
         outcome = await self._backplane.store.beat(self._node, self._beaten_at)
         self._beaten_at = outcome.number
@@ -147,7 +156,7 @@ class Roster:
         """Go on, without the store, with those who are on this node."""
         channel = self._find_needed(part.channel)
         if channel is not None:
-            self._learn(channel, channel.version or 0, {**channel.known, **part.members})
+            self._learn(channel, channel.version or 0, channel.known)
             self._tell_online(channel, bool(channel.is_online or part.subscriptions))
 
     def _take_in(self, outcome: Outcome) -> None:
@@ -173,6 +182,7 @@ class Roster:
     def _begin_anew(self) -> None:
         """Tell the store everything: it has lost its memory, or has taken us for dead."""
         logger.warning("The store had forgotten this process, and is told everything again.")
+        self._settles_at = self._clock() + SETTLING
         for channel in self.channels.values():
             channel.version = None
             self.mark(channel.name)
@@ -185,7 +195,7 @@ class Roster:
         if channel.version is None or view.version >= channel.version:
             self._learn(channel, view.version, view.members)
             self._tell_online(channel, view.subscriptions > 0)
-        if number > channel.counted_at:
+        if number > channel.counted_at and self._settles_at is None:
             channel.subscriptions, channel.counted_at = view.subscriptions, number
             self._tell_count(channel)
         if channel.heard_of > view.version:
@@ -201,7 +211,12 @@ class Roster:
         return channel
 
     def _learn(self, channel: LocalChannel, version: int, members: Mapping[str, str]) -> None:
-        """Tell the subscribers here how those who are present differ from what they know."""
+        """Tell the subscribers here how those who are present differ from what they know.
+
+        Whoever is here is present, whatever others say.
+        """
+        kept = {**channel.slice().members, **(channel.known if self._settles_at else {})}
+        members = {**members, **{user: kept[user] for user in kept if user not in members}}
         came, left = channel.learn(version, members)
         for user_id in left:
             self.broadcast(channel, frames.member_removed(channel.name, user_id))
@@ -215,8 +230,7 @@ class Roster:
         channel = self.channels.get(item.channel)
         if channel is None or not self._goes_on(channel, item.previous, item.version):
             return
-        known = channel.known if item.previous else {}
-        members = {user: info for user, info in known.items() if user not in item.left}
+        members = {user: info for user, info in channel.known.items() if user not in item.left}
         members.update((user_id, info) for user_id, info in item.came)
         self._learn(channel, item.version, members)
 
@@ -230,7 +244,9 @@ class Roster:
     def take_count(self, item: wire.CountItem) -> None:
         """Hear of another node how many subscriptions a channel has."""
         channel = self.channels.get(item.channel)
-        if channel is not None and item.number > channel.counted_at:
+        if channel is None or self._settles_at is not None:
+            return
+        if item.number > channel.counted_at:
             channel.counted_at = item.number
             if channel.version is not None:
                 channel.version = max(item.number, channel.version)
@@ -238,21 +254,23 @@ class Roster:
             self.broadcast(channel, frames.count(channel.name, item.subscriptions))
 
     def _goes_on(self, channel: LocalChannel, previous: int, version: int) -> bool:
-        """Tell whether news go on from what we know, or from where nobody was; else ask."""
+        """Tell whether news go on from what we know; else ask."""
         if channel.version is None or channel.name in self._unsynced:
             # The store is being asked, and may have answered before this.
             channel.heard_of = max(channel.heard_of, version)
             return False
         if version <= channel.version:
             return False
-        if previous not in (0, channel.version):
-            self.mark(channel.name)
-            return False
-        return True
+        is_empty = not channel.known and not channel.is_online
+        if previous == channel.version or (previous == 0 and is_empty):
+            return True
+        self.mark(channel.name)
+        return False
 
     # Telling
 
     def _tell_online(self, channel: LocalChannel, is_online: bool) -> None:
+        is_online = is_online or bool(channel.is_online and self._settles_at)
         was_online, channel.is_online = channel.is_online, is_online
         if was_online is not None and was_online != is_online:
             frame = frames.watchlist_event(is_online, [channel.user_id])
