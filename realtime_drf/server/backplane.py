@@ -25,8 +25,8 @@ logger = logging.getLogger("realtime_drf")
 
 T = TypeVar("T")
 
-GROUP_RENEWAL: Final = 300.0
-"""Seconds after which a node joins its group again, which Channels would let expire in a day."""
+GROUP_RENEWAL: Final = 10.0
+"""Seconds after which a node joins its group again, which an emptied Redis has forgotten."""
 
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 10.0
@@ -212,7 +212,7 @@ class LayerBackplane(Backplane):
             renewal.cancel()
 
     def close(self) -> None:
-        self._thread.stop()
+        self._thread.stop(self.store.close)
 
     async def _persist(
         self,
@@ -234,7 +234,7 @@ class LayerBackplane(Backplane):
             pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _stay_in_group(self, name: str, node: Attendant) -> None:
-        """Join the group, and again from time to time: Channels lets a membership expire."""
+        """Join the group, and again and again: the layer may forget us, and would not say so."""
         while True:
             await self._persist(lambda: self._layer.group_add(self._group, name))
             node.on_ready()

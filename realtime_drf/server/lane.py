@@ -102,7 +102,7 @@ class LoopThread:
             if self._loop is None or self._pid != os.getpid():
                 self._loop = asyncio.new_event_loop()
                 self._pid = os.getpid()
-                thread = threading.Thread(target=self._loop.run_forever, name=self._name)
+                thread = threading.Thread(target=_run, args=[self._loop], name=self._name)
                 thread.daemon = True
                 thread.start()
             return self._loop
@@ -113,12 +113,32 @@ class LoopThread:
             asyncio.wait_for(coroutine, timeout), self.loop
         ).result()
 
-    def stop(self) -> None:
-        """End the loop and its thread; the next use starts others."""
+    def stop(self, last: Callable[[], Awaitable[None]]) -> None:
+        """End the loop and its thread, after something last; the next use starts others."""
+
+        async def end() -> None:
+            try:
+                await last()
+            finally:
+                asyncio.get_running_loop().stop()
+
         with self._lock:
             loop, self._loop = self._loop, None
         if loop is not None and self._pid == os.getpid():
-            loop.call_soon_threadsafe(loop.stop)
+            asyncio.run_coroutine_threadsafe(end(), loop)
 
     def _renew_lock(self) -> None:
         self._lock = threading.Lock()  # the parent's may be held by a thread that is not here
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """Run an event loop until it is stopped, and let go of all that is on it."""
+    try:
+        loop.run_forever()
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            loop.run_until_complete(asyncio.wait(tasks))
+    finally:
+        loop.close()

@@ -60,6 +60,7 @@ class Node:
         """The process is told to end: clients go elsewhere."""
         self.lost = 0
         """Hand-overs that were lost on their way through the layer."""
+        self._logged_lost = 0
         self.dropped = 0
         """Clients that were parted with, since they did not read."""
         self._backplane: Backplane = transport.backplane
@@ -93,6 +94,7 @@ class Node:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._backplane.store.close()
 
     @property
     def is_ready(self) -> bool:
@@ -109,14 +111,12 @@ class Node:
         self._ready.set()
 
     def on_gap(self, lost: int) -> None:
-        """Look anew at who is where, since nobody may have told us."""
+        """Count what was lost; who is where, the next beat finds out."""
         self.lost += lost
-        if lost:
-            logger.warning("%d hand-over(s) were lost on their way through the layer.", lost)
-        self.roster.mark_all()
 
     async def tick(self) -> None:
         """Do what is due: look after silent connections, and say that we are alive."""
+        self._log_lost()
         self._look_after_silent()
         await self.roster.tick()
 
@@ -127,6 +127,13 @@ class Node:
                 await self.tick()
             except Exception as exc:  # noqa: BLE001  any store, any error: the next one may work
                 log_store(exc)
+
+    def _log_lost(self) -> None:
+        """Log what was lost, once a while however much that is."""
+        lost = self.lost - self._logged_lost
+        self._logged_lost = self.lost
+        if lost:
+            logger.warning("%d hand-over(s) were lost on their way through the layer.", lost)
 
     def figures(self) -> dict[str, int]:
         """Return what is worth watching."""
@@ -174,6 +181,7 @@ class Node:
         for connection in connections:
             connection.close(frames.RECONNECT, "The server is restarting")
         await asyncio.gather(*(connection.flushed() for connection in connections))
+        await self.roster.settled()
 
     def _look_after_silent(self) -> None:
         now = self.clock()

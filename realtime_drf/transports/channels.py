@@ -22,8 +22,10 @@ from realtime_drf.exceptions import InvalidTransport, TransportUnavailable
 from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_name
 from realtime_drf.server import wire
 from realtime_drf.server.backplane import Backplane, LayerBackplane, LocalBackplane
+from realtime_drf.server.memory_store import MemoryStore
 from realtime_drf.server.options import ServerOptions
-from realtime_drf.server.store import MemoryStore, Store, View
+from realtime_drf.server.redis_store import RedisStore
+from realtime_drf.server.store import Store, View
 from realtime_drf.transports.base import ChannelInfo, Limits
 from realtime_drf.transports.signatures import Signer, SigningTransport
 
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("realtime_drf")
 
 T = TypeVar("T")
+
+MEMORY: Final = "memory"
 
 MASTER_KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 24
@@ -47,6 +51,8 @@ class ChannelsTransport(SigningTransport):
         app_id, key, secret: name and sign for the app, as with Pusher; the key is what clients
             connect with. The secret is derived from SECRET_KEY if it is not given.
         layer: alias of the channel layer in CHANNEL_LAYERS.
+        store: where it is kept who is on which channel, if the layer reaches other processes: the
+            URL of a Redis, or "memory" if no more than one process serves browsers.
         timeout: seconds to wait for the layer.
         consumer_groups: events are also sent to a group for each channel, for consumers of one's
             own; see `realtime_drf.server.consumer_group`.
@@ -78,6 +84,7 @@ class ChannelsTransport(SigningTransport):
         key: str = "app-key",
         secret: str | None = None,
         layer: str = DEFAULT_ALIAS,
+        store: str | None = None,
         timeout: float = 5,
         consumer_groups: bool = False,
         encryption_master_key_base64: str | None = None,
@@ -125,7 +132,7 @@ class ChannelsTransport(SigningTransport):
         self.nodes: WeakSet[Node] = WeakSet()
         """The nodes of this process, once it serves browsers."""
         self._has_warned = False
-        self.backplane = self._make_backplane()
+        self.backplane = self._make_backplane(store)
 
     @property
     def is_local(self) -> bool:
@@ -237,18 +244,49 @@ class ChannelsTransport(SigningTransport):
             ) from None
         return key
 
-    def _make_backplane(self) -> Backplane:
-        store: Store = MemoryStore(vacated_delay=self._vacated_delay)
+    def _make_backplane(self, store: str | None) -> Backplane:
         layer = self._find_layer()
         if layer is None or isinstance(layer, self._layers.InMemoryChannelLayer):
-            return LocalBackplane(store, layer, consumer_groups=self._consumer_groups)
+            return LocalBackplane(
+                self._make_store(store or MEMORY, shared=False),
+                layer,
+                consumer_groups=self._consumer_groups,
+            )
+        if store is None:
+            raise InvalidTransport(
+                f"the channel layer {self._layer_alias!r} reaches other processes, and 'store' is "
+                f"missing, where they keep who is on which channel: give the URL of a Redis, such "
+                f"as 'redis://localhost:6379/1', or {MEMORY!r} if one process alone serves "
+                f"browsers.",
+                alias=self.alias,
+            )
         return LayerBackplane(
-            store,
+            self._make_store(store, shared=True),
             layer,
             app_id=self.app_id,
             send_timeout=self.timeout,
             consumer_groups=self._consumer_groups,
         )
+
+    def _make_store(self, store: str, *, shared: bool) -> Store:
+        if store == MEMORY:
+            return MemoryStore(vacated_delay=self._vacated_delay)
+        if not shared:
+            raise InvalidTransport(
+                "'store' is for a channel layer that reaches other processes, and this one is in "
+                "memory. Use channels_redis, or leave 'store' out.",
+                alias=self.alias,
+            )
+        self.require("redis.asyncio", extra="redis")
+        try:
+            return RedisStore(store, app_id=self.app_id, vacated_delay=self._vacated_delay)
+        except (ValueError, TypeError, AttributeError):
+            # Without its cause, which could quote a password.
+            raise InvalidTransport(
+                f"'store' must be {MEMORY!r} or the URL of a Redis, such as "
+                f"'redis://localhost:6379/1'.",
+                alias=self.alias,
+            ) from None
 
     def _find_layer(self) -> Any:
         """Return the channel layer; None if the project has none, which is one in memory."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-EXTRAS = ["", "pusher", "ably", "ably-crypto", "channels", "tasks", "testing", "all"]
+EXTRAS = ["", "pusher", "ably", "ably-crypto", "channels", "redis", "tasks", "testing", "all"]
 
 USE = """
 import importlib.metadata

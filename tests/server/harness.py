@@ -21,8 +21,9 @@ from realtime_drf.events import Event
 from realtime_drf.protocols import Grant, Identity, WebhookEvent
 from realtime_drf.server.asgi import RealtimeServer
 from realtime_drf.server.backplane import LocalBackplane
+from realtime_drf.server.memory_store import MemoryStore
 from realtime_drf.server.node import Node
-from realtime_drf.server.store import MemoryStore, Store
+from realtime_drf.server.store import Store
 from realtime_drf.transports import transports
 from realtime_drf.transports.channels import ChannelsTransport
 
@@ -237,7 +238,7 @@ class Site:
                 backplane.store = self._store
             elif isinstance(backplane, LocalBackplane):
                 backplane.store = MemoryStore(
-                    vacated_delay=transport._vacated_delay, clock=self.clock
+                    vacated_delay=transport._vacated_delay, lease=NEVER, clock=self.clock
                 )
 
     async def _idle(self) -> None:

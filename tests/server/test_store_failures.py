@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from realtime_drf.exceptions import TransportUnavailable
-from realtime_drf.server.store import MemoryStore, Outcome, Slice, View
+from realtime_drf.server.memory_store import MemoryStore
+from realtime_drf.server.store import Outcome, Slice, View
 from tests.server.harness import Clock, Site
 
 ROOM = "presence-room"
@@ -38,8 +39,8 @@ class FailingStore(MemoryStore):
         outcome: Outcome = await self._guard(super().sync(node, slices))
         return outcome
 
-    async def beat(self, node: str) -> Outcome:
-        outcome: Outcome = await self._guard(super().beat(node))
+    async def beat(self, node: str, since: int) -> Outcome:
+        outcome: Outcome = await self._guard(super().beat(node, since))
         return outcome
 
     async def read(self, channels: Sequence[str]) -> list[View]:
