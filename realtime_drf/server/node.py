@@ -16,6 +16,7 @@ from realtime_drf.server.backplane import Backplane, load_event
 from realtime_drf.server.channels import LocalChannel
 from realtime_drf.server.connection import Connection
 from realtime_drf.server.frames import SubscriptionRefused
+from realtime_drf.server.lane import raise_if_cancelled
 from realtime_drf.server.outbox import Send
 from realtime_drf.server.reports import Reporter
 from realtime_drf.server.roster import Roster, log_store, make_event
@@ -126,6 +127,7 @@ class Node:
             try:
                 await self.tick()
             except Exception as exc:  # noqa: BLE001  any store, any error: the next one may work
+                raise_if_cancelled()
                 log_store(exc)
 
     def _log_lost(self) -> None:

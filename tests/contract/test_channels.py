@@ -97,9 +97,10 @@ class Listener:
 class ChannelsContract(TransportContract):
     __test__ = False
     secrets = (SECRET, OPTIONS["encryption_master_key_base64"])
+    own: dict[str, Any] = {}  # noqa: RUF012  never changed in place
 
     def create_transport(self, **options: Any) -> ChannelsTransport:
-        return self._share(ChannelsTransport(**{**OPTIONS, **options}))
+        return self._share(ChannelsTransport(**{**OPTIONS, **self.own, **options}))
 
     def received(self) -> Sequence[Received]:
         return self.listener.received()
@@ -123,7 +124,7 @@ class ChannelsContract(TransportContract):
 
     @pytest.fixture(autouse=True)
     def _listen(self, _layer: None) -> Iterator[None]:
-        self.shared = ChannelsTransport(**OPTIONS)
+        self.shared = ChannelsTransport(**{**OPTIONS, **self.own})
         self.listener = Listener(self.shared)
         yield
         self.listener.close()
@@ -155,10 +156,8 @@ class ChannelsOnRedisContract(ChannelsContract):
         pytest.importorskip("channels_redis")
         self.settings = settings
         self.url = redis.url
+        self.own = {"store": redis.url}
         self._use(redis.url)
-
-    def create_transport(self, **options: Any) -> ChannelsTransport:
-        return super().create_transport(store=self.url, **options)
 
     def create_unreachable_transport(self) -> ChannelsTransport:
         with closed_port() as port:
