@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from realtime_drf.names import ChannelKind, parse_channel_name
@@ -119,6 +119,7 @@ class Roster:
 
     async def _sync_once(self, slices: Sequence[Slice]) -> None:
         names = [each.channel for each in slices]
+        asked = {name: channel.version for name in names if (channel := self.channels.get(name))}
         try:
             outcome = await self._backplane.store.sync(self._node, slices)
         except Exception as exc:  # noqa: BLE001  any store, any error: go on with what is known here
@@ -129,7 +130,7 @@ class Roster:
         else:
             missed = self._unsynced.intersection(names)
             self._unsynced -= missed
-            self._take_in(outcome)
+            self._take_in(outcome, asked)
             # A call that failed may have done its work, of which nobody was told.
             if items := [
                 item for view in outcome.views if view.channel in missed for item in _hints(view)
@@ -147,11 +148,14 @@ class Roster:
             members = {**channel.known, **part.members}
             self._apply(View(part.channel, channel.version or 0, part.subscriptions, members))
 
-    def _take_in(self, outcome: Outcome) -> None:
+    def _take_in(self, outcome: Outcome, asked: Mapping[str, int | None] | None = None) -> None:
         """Tell what the store has found: here, and of what changed, the other nodes."""
         items: list[wire.Item] = []
         for view in outcome.views:
-            self._apply(view)
+            if self._is_overtaken(view, asked or {}):
+                self.mark(view.channel)
+            else:
+                self._apply(view)
             items += _items(view)
         if items:
             self._backplane.post(items)
@@ -159,6 +163,16 @@ class Roster:
         reports = [each for each in outcome.reports if not each.channel.startswith("#")]
         if reports:
             self._report([_make_event(each) for each in reports])
+
+    def _is_overtaken(self, view: View, asked: Mapping[str, int | None]) -> bool:
+        """Tell whether we have heard of a later state while the store's answer was on its way.
+
+        A version that is lower than it was when we asked is no older: the store has begun anew.
+        """
+        channel = self.channels.get(view.channel)
+        if channel is None or channel.version is None or view.version >= channel.version:
+            return False
+        return asked.get(view.channel) != channel.version
 
     def _apply(self, view: View) -> None:
         channel = self.channels.get(view.channel)
@@ -202,9 +216,9 @@ class Roster:
             self.broadcast(channel, frames.count(channel.name, item.subscriptions))
 
     def _goes_on(self, channel: LocalChannel, previous: int, version: int) -> bool:
-        if channel.version is None or version <= channel.version:
+        if channel.version is not None and version <= channel.version:
             return False
-        if previous != channel.version:
+        if previous != channel.version:  # or the store's answer, which may be older, is on its way
             self.mark(channel.name)
             return False
         return True
