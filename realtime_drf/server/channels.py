@@ -27,7 +27,6 @@ class LocalChannel:
         "_users",
         "arrived",
         "counted_at",
-        "heard_of",
         "holders",
         "is_online",
         "known",
@@ -55,8 +54,6 @@ class LocalChannel:
         """Who is here on any node, as the subscribers have been told: user id to info."""
         self.version: int | None = None
         """Of the state that is known; None before the store has answered."""
-        self.heard_of = 0
-        """The latest version that others told of while the store was being asked."""
         self.is_online: bool | None = None
         self.subscriptions = 0
         """How many there are on all nodes, when that was last heard."""

@@ -19,6 +19,7 @@ from realtime_drf.rendering import read
 from realtime_drf.server import frames
 from realtime_drf.server.frames import Frame, ProtocolError, SubscriptionRefused
 from realtime_drf.server.outbox import Message, Outbox, Send
+from realtime_drf.server.shortcut import TextMessage
 
 if TYPE_CHECKING:
     from realtime_drf.server.node import Node
@@ -71,7 +72,7 @@ class Connection:
         self.user_info = ""
         self.watched: tuple[str, ...] = ()
         """Names of the channels of those whom the user watches."""
-        self._outbox = Outbox(send)
+        self._outbox = Outbox(send, node.turn)
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_given_up = False
@@ -89,7 +90,7 @@ class Connection:
 
     def tell(self, frame: str) -> None:
         """Write a frame."""
-        self._outbox.write({"type": "websocket.send", "text": frame})
+        self._outbox.write(TextMessage(frame))
 
     def close(self, code: int, reason: str = "") -> None:
         """End the connection, with a code of the protocol; more than once is no error.

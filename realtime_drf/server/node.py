@@ -19,6 +19,7 @@ from realtime_drf.server.frames import SubscriptionRefused
 from realtime_drf.server.outbox import Send
 from realtime_drf.server.reports import Reporter
 from realtime_drf.server.roster import Roster, log_store, make_event
+from realtime_drf.server.shortcut import Turn
 
 if TYPE_CHECKING:
     from realtime_drf.transports.channels import ChannelsTransport
@@ -53,6 +54,7 @@ class Node:
         self.signer = transport.signer
         self.options = transport.server_options
         self.clock = clock
+        self.turn = Turn()
         self.connections: dict[str, Connection] = {}
         self.is_stopping = False
         """The process is told to end: clients go elsewhere."""

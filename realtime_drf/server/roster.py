@@ -198,9 +198,6 @@ class Roster:
         if number > channel.counted_at and self._settles_at is None:
             channel.subscriptions, channel.counted_at = view.subscriptions, number
             self._tell_count(channel)
-        if channel.heard_of > view.version:
-            self.mark(channel.name)
-        channel.heard_of = 0
 
     def _find_needed(self, name: str) -> LocalChannel | None:
         """Return a channel; forget it if nobody here has to do with it any more."""
@@ -255,14 +252,12 @@ class Roster:
 
     def _goes_on(self, channel: LocalChannel, previous: int, version: int) -> bool:
         """Tell whether news go on from what we know; else ask."""
-        if channel.version is None or channel.name in self._unsynced:
-            # The store is being asked, and may have answered before this.
-            channel.heard_of = max(channel.heard_of, version)
-            return False
-        if version <= channel.version:
+        if channel.version is not None and version <= channel.version:
             return False
         is_empty = not channel.known and not channel.is_online
-        if previous == channel.version or (previous == 0 and is_empty):
+        # Where the store has yet to answer, that answer may be older than the news.
+        is_known = channel.version is not None and channel.name not in self._unsynced
+        if is_known and (previous == channel.version or (previous == 0 and is_empty)):
             return True
         self.mark(channel.name)
         return False

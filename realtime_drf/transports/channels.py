@@ -23,7 +23,12 @@ from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_na
 from realtime_drf.server import wire
 from realtime_drf.server.backplane import Backplane, LayerBackplane, LocalBackplane
 from realtime_drf.server.memory_store import MemoryStore
-from realtime_drf.server.options import ServerOptions
+from realtime_drf.server.options import (
+    ServerOptions,
+    check_credentials,
+    check_number,
+    check_switch,
+)
 from realtime_drf.server.redis_store import RedisStore
 from realtime_drf.server.store import Store, View
 from realtime_drf.transports.base import ChannelInfo, Limits
@@ -58,6 +63,7 @@ class ChannelsTransport(SigningTransport):
             own; see `realtime_drf.server.consumer_group`.
         encryption_master_key_base64: 32 bytes, in base64, for channels of the kind encrypted.
         payload_limit: bytes of an event's data, those of clients included; None is no limit.
+        http_api: Pusher's HTTP API is served, for whoever has the secret.
         client_events: clients may send events to private and presence channels.
         client_events_per_second: how many of them a connection may send.
         subscription_counting: subscribers are told how many subscriptions their channel has.
@@ -88,6 +94,7 @@ class ChannelsTransport(SigningTransport):
         consumer_groups: bool = False,
         encryption_master_key_base64: str | None = None,
         payload_limit: int | None = 10_240,
+        http_api: bool = False,
         client_events: bool = False,
         client_events_per_second: int = 10,
         subscription_counting: bool = False,
@@ -103,9 +110,31 @@ class ChannelsTransport(SigningTransport):
     ) -> None:
         super().__init__(**kwargs)
         self.app_id = str(app_id)
+        try:
+            check_credentials(app_id=str(app_id), key=key, secret=secret)
+            check_number("timeout", timeout)
+            check_number("vacated_delay", vacated_delay, may_be_0=True)
+            check_switch("consumer_groups", consumer_groups)
+            check_switch("http_api", http_api)
+            self.server_options = ServerOptions(
+                client_events=client_events,
+                client_events_per_second=client_events_per_second,
+                subscription_counting=subscription_counting,
+                allowed_origins=allowed_origins,
+                activity_timeout=activity_timeout,
+                pong_timeout=pong_timeout,
+                max_connections=max_connections,
+                max_channels=max_channels,
+                max_presence_members=max_presence_members,
+                max_frame_bytes=max_frame_bytes,
+                payload_limit=payload_limit,
+            )
+        except ValueError as exc:
+            raise InvalidTransport(str(exc), alias=self.alias) from None
         self._layers = self.require("channels.layers", extra="channels")
         self._layer_alias = layer
-        self._timeout = timeout
+        self.timeout = timeout
+        self.serves_http_api = http_api
         self._consumer_groups = consumer_groups
         self._vacated_delay = vacated_delay
         master_key = self._read_master_key(encryption_master_key_base64)
@@ -113,19 +142,6 @@ class ChannelsTransport(SigningTransport):
         self._nacl: Any = self.require("nacl.secret", extra="channels") if master_key else None
         self.signer = Signer(key, secret or derive_secret(f"{self.alias}:{app_id}"), master_key)
         self.limits = Limits(payload_bytes=payload_limit)
-        self.server_options = ServerOptions(
-            client_events=client_events,
-            client_events_per_second=client_events_per_second,
-            subscription_counting=subscription_counting,
-            allowed_origins=None if allowed_origins is None else frozenset(allowed_origins),
-            activity_timeout=activity_timeout,
-            pong_timeout=pong_timeout,
-            max_connections=max_connections,
-            max_channels=max_channels,
-            max_presence_members=max_presence_members,
-            max_frame_bytes=max_frame_bytes,
-            payload_limit=payload_limit,
-        )
         self.nodes: WeakSet[Node] = WeakSet()
         """The nodes of this process, once it serves browsers."""
         self._has_warned = False
@@ -179,7 +195,7 @@ class ChannelsTransport(SigningTransport):
             self._warn_of_no_node()
             return
         try:
-            self.backplane.publish(items, self._timeout)
+            self.backplane.publish(items, self.timeout)
         except Exception as exc:  # any layer, any error
             raise TransportUnavailable(
                 f"The channel layer {self._layer_alias!r} failed: {type(exc).__name__}."
@@ -187,7 +203,7 @@ class ChannelsTransport(SigningTransport):
 
     def _ask(self, coroutine: Coroutine[Any, Any, T]) -> T:
         try:
-            return self.backplane.ask(coroutine, self._timeout)
+            return self.backplane.ask(coroutine, self.timeout)
         except Exception as exc:  # any store, any error
             raise TransportUnavailable(
                 f"The store of the server failed: {type(exc).__name__}."
@@ -261,7 +277,7 @@ class ChannelsTransport(SigningTransport):
             self._make_store(store, shared=True),
             layer,
             app_id=self.app_id,
-            send_timeout=self._timeout,
+            send_timeout=self.timeout,
             consumer_groups=self._consumer_groups,
         )
 

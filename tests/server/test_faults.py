@@ -40,10 +40,10 @@ class FaultyStore:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.mode = "works"
+        self.modes: dict[str, str] = {}
+        """How it behaves towards a node."""
         self.answers: list[asyncio.Future[None]] = []
         """Those that are held back."""
-        self.dead: set[str] = set()
         self.forget()
 
     def forget(self) -> None:
@@ -74,13 +74,14 @@ class FaultyStore:
         pass
 
     async def _answer(self, node: str, call: Coroutine[Any, Any, Any]) -> Any:
-        if self.mode == "refuses" or node in self.dead:
+        mode = self.modes.get(node, "works")
+        if mode == "refuses":
             call.close()
             raise ConnectionError
         answer = finish(call)
-        if self.mode == "is silent":
+        if mode == "is silent":
             raise TimeoutError
-        if self.mode == "is slow":
+        if mode == "is slow":
             self.answers.append(asyncio.get_running_loop().create_future())
             await self.answers[-1]
         return answer
@@ -96,6 +97,9 @@ class FaultyBackplane(Backplane):
     reaches_nodes = True
 
     def publish(self, items: Sequence[wire.Item], timeout: float) -> None:
+        self.post(items)
+
+    async def apublish(self, items: Sequence[wire.Item], timeout: float) -> None:
         self.post(items)
 
     def post(self, items: Sequence[wire.Item]) -> None:
@@ -231,14 +235,17 @@ class Nodes(RuleBasedStateMachine):
 
     # What goes wrong
 
-    @rule(mode=st.sampled_from(["works", "refuses", "is silent", "is slow"]))
-    def store_changes(self, mode: str) -> None:
-        self.store.mode = mode
+    @rule(
+        number=st.integers(0, NODES - 1),
+        mode=st.sampled_from(["works", "refuses", "is silent", "is slow", "is slow"]),
+    )
+    def store_changes(self, number: int, mode: str) -> None:
+        self.store.modes[self.site.nodes[number].name] = mode
 
     @precondition(lambda self: self.store.answers)
-    @rule()
-    def store_answers(self) -> None:
-        self.release()
+    @rule(which=st.sampled_from([0, -1]))
+    def store_answers(self, which: int) -> None:
+        self.answer(which)
 
     @rule()
     def store_forgets(self) -> None:
@@ -255,7 +262,7 @@ class Nodes(RuleBasedStateMachine):
     def node_dies(self, number: int) -> None:
         """Kill a process with all its connections; another takes its place."""
         node = self.site.nodes[number]
-        self.store.dead.add(node.name)
+        self.store.modes[node.name] = "refuses"
         del self.backplane.waiting[node]
         self.browsers[number] = []
         server = type(self.site.servers[0])(None, self.site.clock)
@@ -272,21 +279,18 @@ class Nodes(RuleBasedStateMachine):
             self.check()
             error = False
         finally:
-            self.store.mode = "works"
-            self.release()
+            self.mend()
             self.site.__exit__(AssertionError if error else None)
 
     def recover(self) -> None:
         """Let all work again, but bring nobody what others told before."""
-        self.store.mode = "works"
-        self.release()
+        self.mend()
         for waiting in self.backplane.waiting.values():
             waiting.clear()
         for _ in range(int((LEASE + 2 * TICK) / TICK)):
             self.site.clock.now += TICK
             for number in range(NODES):
                 self.tick(number)
-        self.release()
 
     def check(self) -> None:
         for channel in CHANNELS:
@@ -316,10 +320,15 @@ class Nodes(RuleBasedStateMachine):
         self.site.run(start())
         self.settle()
 
-    def release(self) -> None:
+    def mend(self) -> None:
+        for node in self.site.nodes:
+            self.store.modes[node.name] = "works"
         while self.store.answers:
-            self.site.loop.call_soon(self.store.answers.pop(0).set_result, None)
-            self.settle()
+            self.answer(0)
+
+    def answer(self, which: int) -> None:
+        self.site.loop.call_soon(self.store.answers.pop(which).set_result, None)
+        self.settle()
 
     def settle(self) -> None:
         self.site.settle()

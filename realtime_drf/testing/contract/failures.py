@@ -76,6 +76,8 @@ class Unsent(Harness):
                     interruption.over = True
                 arrived.check(_without(events, unsent), transport)
 
+        for failing in (1, 2, 3):
+            check(([channels, channels[:1]] * 12, failing))
         self.try_examples(drawn, check)
 
     def test_a_refused_event_costs_no_other(self) -> None:
