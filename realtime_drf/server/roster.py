@@ -251,14 +251,13 @@ class Roster:
             self.broadcast(channel, frames.count(channel.name, item.subscriptions))
 
     def _goes_on(self, channel: LocalChannel, previous: int, version: int) -> bool:
-        """Tell whether news go on from what we know; else ask."""
-        if channel.version is not None and version <= channel.version:
-            return False
-        is_empty = not channel.known and not channel.is_online
+        """Tell whether news go on from what we know, or from where nobody was; else ask."""
+        if channel.version is not None:
+            if version <= channel.version:
+                return False
+            if previous in (0, channel.version):
+                return True
         # Where the store has yet to answer, that answer may be older than the news.
-        is_known = channel.version is not None and channel.name not in self._unsynced
-        if is_known and (previous == channel.version or (previous == 0 and is_empty)):
-            return True
         self.mark(channel.name)
         return False
 

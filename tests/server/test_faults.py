@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from realtime_drf.server import wire
 from realtime_drf.server.backplane import Attendant, Backplane
 from realtime_drf.server.memory_store import MemoryStore
+from realtime_drf.server.roster import SETTLING
 from realtime_drf.server.store import LEASE, Outcome, Slice, Store, View, finish
 from tests.server.harness import Client, Clock, Site
 
@@ -40,6 +41,7 @@ class FaultyStore:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.calls = 0
         self.modes: dict[str, str] = {}
         """How it behaves towards a node."""
         self.answers: list[asyncio.Future[None]] = []
@@ -74,6 +76,7 @@ class FaultyStore:
         pass
 
     async def _answer(self, node: str, call: Coroutine[Any, Any, Any]) -> Any:
+        self.calls += 1
         mode = self.modes.get(node, "works")
         if mode == "refuses":
             call.close()
@@ -183,14 +186,17 @@ class Nodes(RuleBasedStateMachine):
         user=st.sampled_from(USERS),
         channels=st.sets(st.sampled_from(CHANNELS)),
     )
-    def come(self, number: int, user: str, channels: Sequence[str]) -> None:
-        if len(self.all) == MOST_BROWSERS:
-            return
+    def comes(self, number: int, user: str, channels: Sequence[str]) -> None:
+        if len(self.all) < MOST_BROWSERS:
+            self.come(number, user, channels)
+
+    def come(self, number: int, user: str, channels: Sequence[str]) -> Browser:
         browser = Browser(self.site.connect(number), user)
         self.browsers[number].append(browser)
         browser.client.sign_in(user, watchlist=USERS)
         for channel in sorted(channels):
             self.turn(browser, channel)
+        return browser
 
     @precondition(lambda self: self.all)
     @rule(who=st.integers(0, MOST_BROWSERS - 1), channel=st.sampled_from(CHANNELS))
@@ -232,6 +238,11 @@ class Nodes(RuleBasedStateMachine):
             if fate != "is lost":
                 self.site.loop.call_soon(node.deliver, items)
             self.settle()
+
+    def hand_all_over(self) -> None:
+        for number in range(NODES):
+            while self.backplane.waiting[self.site.nodes[number]]:
+                self.hand_over(number, 0, "comes")
 
     # What goes wrong
 
@@ -336,7 +347,55 @@ class Nodes(RuleBasedStateMachine):
             browser.read()
 
 
-@pytest.mark.filterwarnings("ignore:coroutine")
+@pytest.fixture
+def nodes() -> Iterator[Nodes]:
+    """Run what the machine runs, by hand: ann on one node, bob on the other, all told."""
+    machine = Nodes()
+    machine.hand_all_over()
+    yield machine
+    machine.teardown()
+
+
+@pytest.mark.parametrize("channel", [ROOM, NEWS])
+def test_a_late_answer_undoes_no_news(nodes: Nodes, channel: str) -> None:
+    def sees_eve() -> bool:
+        ann = nodes.all[0]
+        return "eve" in ann.members[ROOM] if channel == ROOM else ann.count == 4
+
+    another = nodes.come(0, "ann", [])
+    nodes.store_changes(0, "is slow")
+    nodes.turn(another, channel)
+    nodes.store_changes(0, "works")
+    nodes.come(1, "eve", [channel])
+    nodes.hand_all_over()
+    nodes.node_ticks(TICK, 0)
+    assert sees_eve()
+    nodes.answer(0)
+    assert sees_eve()
+
+
+@pytest.mark.parametrize("first", range(NODES))
+def test_nobody_seems_to_leave_when_a_store_has_lost_its_memory(nodes: Nodes, first: int) -> None:
+    before = [len(browser.client.frames) for browser in nodes.all]
+    nodes.store_forgets()
+    for number in (first, NODES - 1 - first) * int(SETTLING + 2 * TICK):
+        nodes.node_ticks(TICK / NODES, number)
+        nodes.hand_all_over()
+    nodes.check()
+    for browser, count in zip(nodes.all, before, strict=True):
+        assert browser.client.frames[count:] == []
+
+
+def test_what_a_node_knows_costs_no_call(nodes: Nodes) -> None:
+    calls = nodes.store.calls
+    for node in nodes.site.nodes:
+        for item in (wire.MembersItem(ROOM, 1, 2, [["eve", ""]], []), wire.CountItem(NEWS, 9, 1)):
+            nodes.site.loop.call_soon(node.deliver, [item])
+    nodes.settle()
+    assert nodes.store.calls == calls
+    nodes.check()
+
+
 def test_everybody_sees_who_is_there_once_all_works_again() -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         Nodes,
