@@ -18,6 +18,9 @@ T = TypeVar("T")
 MOST_AT_ONCE: Final = 64
 """What has gathered while the loop was busy is worked off together, so many at a time."""
 
+STOP_TIMEOUT: Final = 5.0
+"""Seconds that a loop has to let go of what it has open."""
+
 
 class Lane(Generic[T]):
     """Work off what comes from all threads, one lot after the other.
@@ -93,6 +96,7 @@ class LoopThread:
         self._lock = threading.Lock()
         self._pid = 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
         os.register_at_fork(after_in_child=self._renew_lock)
 
     @property
@@ -102,9 +106,10 @@ class LoopThread:
             if self._loop is None or self._pid != os.getpid():
                 self._loop = asyncio.new_event_loop()
                 self._pid = os.getpid()
-                thread = threading.Thread(target=self._loop.run_forever, name=self._name)
-                thread.daemon = True
-                thread.start()
+                self._thread = threading.Thread(
+                    target=_run, args=[self._loop], name=self._name, daemon=True
+                )
+                self._thread.start()
             return self._loop
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
@@ -114,11 +119,31 @@ class LoopThread:
         ).result()
 
     def stop(self) -> None:
-        """End the loop and its thread; the next use starts others."""
+        """End the loop and its thread, and what it has open; the next use starts others."""
         with self._lock:
             loop, self._loop = self._loop, None
-        if loop is not None and self._pid == os.getpid():
-            loop.call_soon_threadsafe(loop.stop)
+            thread, self._thread = self._thread, None
+        if loop is None or thread is None or self._pid != os.getpid():
+            return
+        loop.call_soon_threadsafe(loop.stop)
+        if thread is not threading.current_thread():
+            thread.join(STOP_TIMEOUT)
 
     def _renew_lock(self) -> None:
         self._lock = threading.Lock()  # the parent's may be held by a thread that is not here
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """Run a loop until it is stopped; closing it is what lets layers close their connections."""
+    try:
+        loop.run_forever()
+    finally:
+        loop.run_until_complete(_cancel_tasks())
+        loop.close()
+
+
+async def _cancel_tasks() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
