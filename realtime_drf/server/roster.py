@@ -91,6 +91,7 @@ class Roster:
         for name in self._unsynced:
             self.mark(name)
         for channel in list(self.channels.values()):
+            channel.recalled.clear()  # what was on its way by now has come, or got lost
             self._tell_count(channel)
         self._take_in(await self._backplane.store.beat(self._node))
 
