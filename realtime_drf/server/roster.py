@@ -101,7 +101,8 @@ class Roster:
             self._settles_at = None
             for name in self.channels:
                 self.mark(name)
-        for channel in self.channels.values():
+        for channel in list(self.channels.values()):
+            channel.recalled.clear()  # what was on its way by now has come, or got lost
             self._tell_count(channel)
         outcome = await self._backplane.store.beat(self._node, self._beaten_at)
         self._beaten_at = outcome.number

@@ -349,6 +349,29 @@ def test_consumers_of_ones_own_receive_the_same_events() -> None:
         assert [name for name, *_ in client.events()] == ["last"]
 
 
+def test_consumers_hear_once_however_many_loops_there_are() -> None:
+    with (
+        Site(settings={"CHANNEL_LAYERS": IN_MEMORY}, consumer_groups=True) as site,
+        Site(beside=site) as other,
+    ):
+        layer = get_channel_layer()
+
+        async def join() -> str:
+            name: str = await layer.new_channel()
+            await layer.group_add(consumer_group("news"), name)
+            return name
+
+        async def listen(name: str) -> list[Any]:
+            return [await asyncio.wait_for(layer.receive(name), 10) for _ in range(2)]
+
+        name = site.run(join())
+        for event in ("told", "last"):
+            site.transport.send([Event(event, "news")])
+            site.settle()
+            other.settle()
+        assert [each["name"] for each in site.run(listen(name))] == ["told", "last"]
+
+
 def test_by_default_there_are_no_such_groups() -> None:
     with Site(settings={"CHANNEL_LAYERS": IN_MEMORY}) as site:
         layer = get_channel_layer()
