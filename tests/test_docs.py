@@ -21,6 +21,7 @@ from realtime_drf.testing import Outbox, RealtimeClient
 from realtime_drf.testing.contract.harness import Harness
 from realtime_drf.transports.ably import AblyTransport
 from realtime_drf.transports.base import BaseTransport
+from realtime_drf.transports.channels import ChannelsTransport
 from realtime_drf.transports.console import ConsoleTransport
 from realtime_drf.transports.memory import MemoryTransport
 from realtime_drf.transports.pusher import PusherTransport
@@ -137,11 +138,14 @@ def test_readme_and_quickstart_show_the_same_settings() -> None:
 
 @pytest.mark.parametrize("page", [*WITH_PYTHON, ROOT / "README.md"], ids=by_name)
 def test_python_of_page_runs(page: Path, project: Path) -> None:
-    if "PusherTransport" in page.read_text():
-        pytest.importorskip("pusher")
-    if "AblyTransport" in page.read_text():
-        pytest.importorskip("ably")
-        pytest.importorskip("Crypto")
+    for transport, modules in (
+        ("PusherTransport", ("pusher",)),
+        ("AblyTransport", ("ably", "Crypto")),
+        ("ChannelsTransport", ("channels", "nacl")),
+    ):
+        if transport in page.read_text():
+            for module in modules:
+                pytest.importorskip(module)
     write_files(page, project)
     run("-m", "tests.run_page", str(page), cwd=project)
 
@@ -278,9 +282,9 @@ def test_checks_are_all_documented() -> None:
     page = (DOCS / "settings.md").read_text()
     ids = set(re.findall(r"^([EW]\d{3}) ", checks.__doc__ or "", re.MULTILINE))
     assert ids == set(re.findall(r"realtime_drf\.([EW]\d{3})", page))
-    assert ids == set(
-        re.findall(r"\{TAG\}\.([EW]\d{3})", source_of(checks) + source_of(setup_checks))
-    )
+    sources = [checks, setup_checks, sys.modules[ChannelsTransport.__module__]]
+    text = "".join(inspect.getsource(source) for source in sources)
+    assert ids == set(re.findall(r"\bid=f?\"(?:\{TAG\}|realtime_drf)\.([EW]\d{3})", text))
 
 
 @pytest.mark.parametrize(
@@ -290,6 +294,7 @@ def test_checks_are_all_documented() -> None:
         (PusherTransport, "pusher.md"),
         (MemoryTransport, "memory-and-console.md"),
         (ConsoleTransport, "memory-and-console.md"),
+        (ChannelsTransport, "channels.md"),
     ],
 )
 def test_options_are_documented(transport: type[BaseTransport], page: str) -> None:

@@ -124,10 +124,10 @@ class LocalBackplane(Backplane):
                     loop.call_soon_threadsafe(node.deliver, items)
                 except RuntimeError:  # it is closed
                     self._forget(node)
-            if self._consumer_groups:
-                for lane in self._lanes.values():
-                    for message in consumer_messages(items):
-                        lane.put(message)
+            # On one loop alone, or consumers would hear it once for each.
+            for lane in list(self._lanes.values())[:1]:
+                for message in consumer_messages(items):
+                    lane.put(message)
 
     def ask(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
         answer: T = finish(coroutine)

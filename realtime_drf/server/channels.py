@@ -27,11 +27,11 @@ class LocalChannel:
         "_users",
         "arrived",
         "counted_at",
-        "heard_of",
         "holders",
         "is_online",
         "known",
         "last_event",
+        "last_id",
         "name",
         "recalled",
         "subscribers",
@@ -55,8 +55,6 @@ class LocalChannel:
         """Who is here on any node, as the subscribers have been told: user id to info."""
         self.version: int | None = None
         """Of the state that is known; None before the store has answered."""
-        self.heard_of = 0
-        """The latest version that others told of while the store was being asked."""
         self.is_online: bool | None = None
         self.subscriptions = 0
         """How many there are on all nodes, when that was last heard."""
@@ -68,8 +66,10 @@ class LocalChannel:
         """How many events have come, of a cache channel."""
         self.last_event = ""
         """The frame of the last of them."""
+        self.last_id = ""
+        """The id of the last of them; empty before the first."""
         self.recalled: dict[Connection, str] = {}
-        """Subscribers that were given an event of the cache and none since, with its id."""
+        """Subscribers that were given an event of the cache which may be on its way, by its id."""
 
     @property
     def is_presence(self) -> bool:

@@ -18,6 +18,9 @@ T = TypeVar("T")
 MOST_AT_ONCE: Final = 64
 """What has gathered while the loop was busy is worked off together, so many at a time."""
 
+STOP_TIMEOUT: Final = 5.0
+"""Seconds that a loop has to let go of what it has open."""
+
 
 class Lane(Generic[T]):
     """Work off what comes from all threads, one lot after the other.
@@ -104,6 +107,7 @@ class LoopThread:
         self._lock = threading.Lock()
         self._pid = 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
         os.register_at_fork(after_in_child=self._renew_lock)
 
     @property
@@ -113,9 +117,10 @@ class LoopThread:
             if self._loop is None or self._pid != os.getpid():
                 self._loop = asyncio.new_event_loop()
                 self._pid = os.getpid()
-                thread = threading.Thread(target=_run, args=[self._loop], name=self._name)
-                thread.daemon = True
-                thread.start()
+                self._thread = threading.Thread(
+                    target=_run, args=[self._loop], name=self._name, daemon=True
+                )
+                self._thread.start()
             return self._loop
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
@@ -125,7 +130,10 @@ class LoopThread:
         ).result()
 
     def stop(self, last: Callable[[], Awaitable[None]]) -> None:
-        """End the loop and its thread, after something last; the next use starts others."""
+        """End the loop and its thread, after something last, and what it has open.
+
+        The next use starts others.
+        """
 
         async def end() -> None:
             try:
@@ -135,21 +143,28 @@ class LoopThread:
 
         with self._lock:
             loop, self._loop = self._loop, None
-        if loop is not None and self._pid == os.getpid():
-            asyncio.run_coroutine_threadsafe(end(), loop)
+            thread, self._thread = self._thread, None
+        if loop is None or thread is None or self._pid != os.getpid():
+            return
+        asyncio.run_coroutine_threadsafe(end(), loop)
+        if thread is not threading.current_thread():
+            thread.join(STOP_TIMEOUT)
 
     def _renew_lock(self) -> None:
         self._lock = threading.Lock()  # the parent's may be held by a thread that is not here
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
-    """Run an event loop until it is stopped, and let go of all that is on it."""
+    """Run a loop until it is stopped; closing it is what lets layers close their connections."""
     try:
         loop.run_forever()
-        tasks = asyncio.all_tasks(loop)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            loop.run_until_complete(asyncio.wait(tasks))
     finally:
+        loop.run_until_complete(_cancel_tasks())
         loop.close()
+
+
+async def _cancel_tasks() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -275,7 +275,8 @@ class Node:
         elif cached:
             item = load_event(cached, channel.name)
             connection.tell(frames.event_frame(item.name, channel.name, frames.dump(item.body)))
-            channel.recalled[connection] = item.id
+            if item.id != channel.last_id:  # else it has been here before
+                channel.recalled[connection] = item.id
         elif cached is not None:
             connection.tell(frames.cache_miss(channel.name))
             self._reporter.report([make_event("cache_miss", channel.name)])
@@ -360,11 +361,24 @@ class Node:
                 self.roster.broadcast(channel, frame, item.socket_id)
 
     def _deliver_cached(self, channel: LocalChannel, item: wire.EventItem, frame: str) -> None:
-        """Deliver to all but those to whom the cache has just given this very event."""
+        """Deliver to all but those whom the cache has just given this very event or a later one.
+
+        Of a channel that had events here before, one that the cache gave and that has not been here
+        is on its way. Otherwise it was here before the channel was, or comes next.
+        """
+        is_awaited, channel.last_id = bool(channel.last_id), item.id
         channel.arrived += 1
         channel.last_event = frame
-        recalled, channel.recalled = channel.recalled, {}
-        have_it = [connection for connection, id_ in recalled.items() if id_ == item.id]
+        have_it = [
+            connection
+            for connection, id_ in channel.recalled.items()
+            if is_awaited or id_ == item.id
+        ]
+        channel.recalled = {
+            connection: id_
+            for connection, id_ in channel.recalled.items()
+            if is_awaited and id_ != item.id
+        }
         for connection in have_it:
             channel.subscribers.pop(connection, None)
         self.roster.broadcast(channel, frame, item.socket_id)

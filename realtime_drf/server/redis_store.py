@@ -51,7 +51,8 @@ class RedisStore:
 
     Raises:
         ImportError: redis-py is not installed.
-        ValueError: the URL is none. Its message may quote a part of the URL.
+        ValueError, TypeError, AttributeError: the URL is none, or has options that redis-py does
+            not know. The message may quote a part of it.
 
     All calls raise exceptions of redis-py, OSError or TimeoutError where Redis fails.
     """
@@ -68,7 +69,7 @@ class RedisStore:
     ) -> None:
         self._redis = importlib.import_module("redis.asyncio")
         self._url = url
-        self._make_pool()
+        self._make_pool().make_connection()  # which refuses what is no option, and opens nothing
         # In braces, so that a cluster keeps all of an app in one place.
         self._prefix = f"{{realtime_drf.{hashlib.sha256(app_id.encode()).hexdigest()[:16]}}}"
         self._delay = int(vacated_delay * 1000)

@@ -14,7 +14,7 @@ from realtime_drf.server import frames, wire
 from realtime_drf.server.backplane import Backplane
 from realtime_drf.server.channels import LocalChannel
 from realtime_drf.server.connection import Connection
-from realtime_drf.server.shortcut import TextMessage
+from realtime_drf.server.outbox import Message
 from realtime_drf.server.store import Outcome, Report, Slice, View
 
 logger = logging.getLogger("realtime_drf")
@@ -101,7 +101,8 @@ class Roster:
             self._settles_at = None
             for name in self.channels:
                 self.mark(name)
-        for channel in self.channels.values():
+        for channel in list(self.channels.values()):
+            channel.recalled.clear()  # what was on its way by now has come, or got lost
             self._tell_count(channel)
         outcome = await self._backplane.store.beat(self._node, self._beaten_at)
         self._beaten_at = outcome.number
@@ -114,7 +115,7 @@ class Roster:
 
     def broadcast(self, channel: LocalChannel, frame: str, but: str = "") -> None:
         """Write a frame to all subscribers but one."""
-        message = TextMessage(frame)
+        message: Message = {"type": "websocket.send", "text": frame}
         for connection in list(channel.broadcast(message, but)):
             self._drop(connection)
 
@@ -198,9 +199,6 @@ class Roster:
         if number > channel.counted_at and self._settles_at is None:
             channel.subscriptions, channel.counted_at = view.subscriptions, number
             self._tell_count(channel)
-        if channel.heard_of > view.version:
-            self.mark(channel.name)
-        channel.heard_of = 0
 
     def _find_needed(self, name: str) -> LocalChannel | None:
         """Return a channel; forget it if nobody here has to do with it any more."""
@@ -254,16 +252,13 @@ class Roster:
             self.broadcast(channel, frames.count(channel.name, item.subscriptions))
 
     def _goes_on(self, channel: LocalChannel, previous: int, version: int) -> bool:
-        """Tell whether news go on from what we know; else ask."""
-        if channel.version is None or channel.name in self._unsynced:
-            # The store is being asked, and may have answered before this.
-            channel.heard_of = max(channel.heard_of, version)
-            return False
-        if version <= channel.version:
-            return False
-        is_empty = not channel.known and not channel.is_online
-        if previous == channel.version or (previous == 0 and is_empty):
-            return True
+        """Tell whether news go on from what we know, or from where nobody was; else ask."""
+        if channel.version is not None:
+            if version <= channel.version:
+                return False
+            if previous in (0, channel.version):
+                return True
+        # Where the store has yet to answer, that answer may be older than the news.
         self.mark(channel.name)
         return False
 

@@ -23,7 +23,12 @@ from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_na
 from realtime_drf.server import wire
 from realtime_drf.server.backplane import Backplane, LayerBackplane, LocalBackplane
 from realtime_drf.server.memory_store import MemoryStore
-from realtime_drf.server.options import ServerOptions
+from realtime_drf.server.options import (
+    ServerOptions,
+    check_credentials,
+    check_number,
+    check_switch,
+)
 from realtime_drf.server.redis_store import RedisStore
 from realtime_drf.server.store import Store, View
 from realtime_drf.transports.base import ChannelInfo, Limits
@@ -105,6 +110,27 @@ class ChannelsTransport(SigningTransport):
     ) -> None:
         super().__init__(**kwargs)
         self.app_id = str(app_id)
+        try:
+            check_credentials(app_id=str(app_id), key=key, secret=secret)
+            check_number("timeout", timeout)
+            check_number("vacated_delay", vacated_delay, may_be_0=True)
+            check_switch("consumer_groups", consumer_groups)
+            check_switch("http_api", http_api)
+            self.server_options = ServerOptions(
+                client_events=client_events,
+                client_events_per_second=client_events_per_second,
+                subscription_counting=subscription_counting,
+                allowed_origins=allowed_origins,
+                activity_timeout=activity_timeout,
+                pong_timeout=pong_timeout,
+                max_connections=max_connections,
+                max_channels=max_channels,
+                max_presence_members=max_presence_members,
+                max_frame_bytes=max_frame_bytes,
+                payload_limit=payload_limit,
+            )
+        except ValueError as exc:
+            raise InvalidTransport(str(exc), alias=self.alias) from None
         self._layers = self.require("channels.layers", extra="channels")
         self._layer_alias = layer
         self.timeout = timeout
@@ -116,19 +142,6 @@ class ChannelsTransport(SigningTransport):
         self._nacl: Any = self.require("nacl.secret", extra="channels") if master_key else None
         self.signer = Signer(key, secret or derive_secret(f"{self.alias}:{app_id}"), master_key)
         self.limits = Limits(payload_bytes=payload_limit)
-        self.server_options = ServerOptions(
-            client_events=client_events,
-            client_events_per_second=client_events_per_second,
-            subscription_counting=subscription_counting,
-            allowed_origins=None if allowed_origins is None else frozenset(allowed_origins),
-            activity_timeout=activity_timeout,
-            pong_timeout=pong_timeout,
-            max_connections=max_connections,
-            max_channels=max_channels,
-            max_presence_members=max_presence_members,
-            max_frame_bytes=max_frame_bytes,
-            payload_limit=payload_limit,
-        )
         self.nodes: WeakSet[Node] = WeakSet()
         """The nodes of this process, once it serves browsers."""
         self._has_warned = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from realtime_drf.server import wire
 from realtime_drf.server.backplane import Attendant, Backplane
 from realtime_drf.server.memory_store import MemoryStore
+from realtime_drf.server.roster import SETTLING
 from realtime_drf.server.store import LEASE, Outcome, Slice, Store, View, finish
 from tests.server.harness import Client, Clock, Site
 
@@ -40,10 +41,11 @@ class FaultyStore:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.mode = "works"
+        self.calls = 0
+        self.modes: dict[str, str] = {}
+        """How it behaves towards a node."""
         self.answers: list[asyncio.Future[None]] = []
         """Those that are held back."""
-        self.dead: set[str] = set()
         self.forget()
 
     def forget(self) -> None:
@@ -74,13 +76,15 @@ class FaultyStore:
         pass
 
     async def _answer(self, node: str, call: Coroutine[Any, Any, Any]) -> Any:
-        if self.mode == "refuses" or node in self.dead:
+        self.calls += 1
+        mode = self.modes.get(node, "works")
+        if mode == "refuses":
             call.close()
             raise ConnectionError
         answer = finish(call)
-        if self.mode == "is silent":
+        if mode == "is silent":
             raise TimeoutError
-        if self.mode == "is slow":
+        if mode == "is slow":
             self.answers.append(asyncio.get_running_loop().create_future())
             await self.answers[-1]
         return answer
@@ -96,6 +100,9 @@ class FaultyBackplane(Backplane):
     reaches_nodes = True
 
     def publish(self, items: Sequence[wire.Item], timeout: float) -> None:
+        self.post(items)
+
+    async def apublish(self, items: Sequence[wire.Item], timeout: float) -> None:
         self.post(items)
 
     def post(self, items: Sequence[wire.Item]) -> None:
@@ -179,14 +186,17 @@ class Nodes(RuleBasedStateMachine):
         user=st.sampled_from(USERS),
         channels=st.sets(st.sampled_from(CHANNELS)),
     )
-    def come(self, number: int, user: str, channels: Sequence[str]) -> None:
-        if len(self.all) == MOST_BROWSERS:
-            return
+    def comes(self, number: int, user: str, channels: Sequence[str]) -> None:
+        if len(self.all) < MOST_BROWSERS:
+            self.come(number, user, channels)
+
+    def come(self, number: int, user: str, channels: Sequence[str]) -> Browser:
         browser = Browser(self.site.connect(number), user)
         self.browsers[number].append(browser)
         browser.client.sign_in(user, watchlist=USERS)
         for channel in sorted(channels):
             self.turn(browser, channel)
+        return browser
 
     @precondition(lambda self: self.all)
     @rule(who=st.integers(0, MOST_BROWSERS - 1), channel=st.sampled_from(CHANNELS))
@@ -229,16 +239,24 @@ class Nodes(RuleBasedStateMachine):
                 self.site.loop.call_soon(node.deliver, items)
             self.settle()
 
+    def hand_all_over(self) -> None:
+        for number in range(NODES):
+            while self.backplane.waiting[self.site.nodes[number]]:
+                self.hand_over(number, 0, "comes")
+
     # What goes wrong
 
-    @rule(mode=st.sampled_from(["works", "refuses", "is silent", "is slow"]))
-    def store_changes(self, mode: str) -> None:
-        self.store.mode = mode
+    @rule(
+        number=st.integers(0, NODES - 1),
+        mode=st.sampled_from(["works", "refuses", "is silent", "is slow", "is slow"]),
+    )
+    def store_changes(self, number: int, mode: str) -> None:
+        self.store.modes[self.site.nodes[number].name] = mode
 
     @precondition(lambda self: self.store.answers)
-    @rule()
-    def store_answers(self) -> None:
-        self.release()
+    @rule(which=st.sampled_from([0, -1]))
+    def store_answers(self, which: int) -> None:
+        self.answer(which)
 
     @rule()
     def store_forgets(self) -> None:
@@ -255,7 +273,7 @@ class Nodes(RuleBasedStateMachine):
     def node_dies(self, number: int) -> None:
         """Kill a process with all its connections; another takes its place."""
         node = self.site.nodes[number]
-        self.store.dead.add(node.name)
+        self.store.modes[node.name] = "refuses"
         del self.backplane.waiting[node]
         self.browsers[number] = []
         server = type(self.site.servers[0])(None, self.site.clock)
@@ -272,21 +290,18 @@ class Nodes(RuleBasedStateMachine):
             self.check()
             error = False
         finally:
-            self.store.mode = "works"
-            self.release()
+            self.mend()
             self.site.__exit__(AssertionError if error else None)
 
     def recover(self) -> None:
         """Let all work again, but bring nobody what others told before."""
-        self.store.mode = "works"
-        self.release()
+        self.mend()
         for waiting in self.backplane.waiting.values():
             waiting.clear()
         for _ in range(int((LEASE + 2 * TICK) / TICK)):
             self.site.clock.now += TICK
             for number in range(NODES):
                 self.tick(number)
-        self.release()
 
     def check(self) -> None:
         for channel in CHANNELS:
@@ -316,10 +331,15 @@ class Nodes(RuleBasedStateMachine):
         self.site.run(start())
         self.settle()
 
-    def release(self) -> None:
+    def mend(self) -> None:
+        for node in self.site.nodes:
+            self.store.modes[node.name] = "works"
         while self.store.answers:
-            self.site.loop.call_soon(self.store.answers.pop(0).set_result, None)
-            self.settle()
+            self.answer(0)
+
+    def answer(self, which: int) -> None:
+        self.site.loop.call_soon(self.store.answers.pop(which).set_result, None)
+        self.settle()
 
     def settle(self) -> None:
         self.site.settle()
@@ -327,7 +347,55 @@ class Nodes(RuleBasedStateMachine):
             browser.read()
 
 
-@pytest.mark.filterwarnings("ignore:coroutine")
+@pytest.fixture
+def nodes() -> Iterator[Nodes]:
+    """Run what the machine runs, by hand: ann on one node, bob on the other, all told."""
+    machine = Nodes()
+    machine.hand_all_over()
+    yield machine
+    machine.teardown()
+
+
+@pytest.mark.parametrize("channel", [ROOM, NEWS])
+def test_a_late_answer_undoes_no_news(nodes: Nodes, channel: str) -> None:
+    def sees_eve() -> bool:
+        ann = nodes.all[0]
+        return "eve" in ann.members[ROOM] if channel == ROOM else ann.count == 4
+
+    another = nodes.come(0, "ann", [])
+    nodes.store_changes(0, "is slow")
+    nodes.turn(another, channel)
+    nodes.store_changes(0, "works")
+    nodes.come(1, "eve", [channel])
+    nodes.hand_all_over()
+    nodes.node_ticks(TICK, 0)
+    assert sees_eve()
+    nodes.answer(0)
+    assert sees_eve()
+
+
+@pytest.mark.parametrize("first", range(NODES))
+def test_nobody_seems_to_leave_when_a_store_has_lost_its_memory(nodes: Nodes, first: int) -> None:
+    before = [len(browser.client.frames) for browser in nodes.all]
+    nodes.store_forgets()
+    for number in (first, NODES - 1 - first) * int(SETTLING + 2 * TICK):
+        nodes.node_ticks(TICK / NODES, number)
+        nodes.hand_all_over()
+    nodes.check()
+    for browser, count in zip(nodes.all, before, strict=True):
+        assert browser.client.frames[count:] == []
+
+
+def test_what_a_node_knows_costs_no_call(nodes: Nodes) -> None:
+    calls = nodes.store.calls
+    for node in nodes.site.nodes:
+        for item in (wire.MembersItem(ROOM, 1, 2, [["eve", ""]], []), wire.CountItem(NEWS, 9, 1)):
+            nodes.site.loop.call_soon(node.deliver, [item])
+    nodes.settle()
+    assert nodes.store.calls == calls
+    nodes.check()
+
+
 def test_everybody_sees_who_is_there_once_all_works_again() -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         Nodes,
