@@ -57,7 +57,7 @@ class RealtimeServer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _answer_lifespan(receive, send)
+            await self._answer_lifespan(receive, send)
             return
         nodes = self.get_nodes()
         if scope["type"] == "websocket" and nodes and (key := _read_key(scope)) is not None:
@@ -82,6 +82,14 @@ class RealtimeServer:
                 stop_gracefully(loop, nodes.values())
         return nodes
 
+    async def _answer_lifespan(self, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] != "lifespan.shutdown":
+            await send({"type": "lifespan.startup.complete"})
+        # Some servers end the process by a signal, so that nothing is called at its exit.
+        nodes = self._nodes.get(asyncio.get_running_loop(), {})
+        await asyncio.gather(*(node.send_webhooks() for node in nodes.values()))
+        await send({"type": "lifespan.shutdown.complete"})
+
 
 def _get_served() -> list[ChannelsTransport]:
     return [
@@ -100,14 +108,6 @@ def _read_key(scope: Scope) -> str | None:
     """Return the key in the path, or None if the path is not of the protocol."""
     path: str = scope["path"].removeprefix(scope.get("root_path", ""))
     return path.removeprefix(SOCKET_PATH) if path.startswith(SOCKET_PATH) else None
-
-
-async def _answer_lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
 
 
 async def _refuse(receive: Receive, send: Send) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-EXTRAS = ["", "pusher", "ably", "channels", "tasks", "testing", "all"]
+EXTRAS = ["", "pusher", "ably", "channels", "tasks", "testing", "webhooks", "all"]
 
 USE = """
 import importlib.metadata
