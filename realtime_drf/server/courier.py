@@ -181,16 +181,17 @@ class Courier:
         """Bring all that waits there; return once it has arrived, or is too old."""
         tenacity = self._tenacity
         closing = self._closing
-        try:
-            while self._waiting or self._under_way:
-                tenacity.Retrying(
-                    retry=tenacity.retry_if_exception_type(Undelivered),
-                    wait=tenacity.wait_exponential_jitter(max=LONGEST_PAUSE),
-                    stop=tenacity.stop_when_event_set(closing),
-                    sleep=self._pause or closing.wait,
-                )(self._try_once)
-        except tenacity.RetryError:
-            self._give_up()
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(Undelivered),
+            wait=tenacity.wait_exponential_jitter(max=LONGEST_PAUSE),
+            stop=tenacity.stop_when_event_set(closing),
+            sleep=self._pause or closing.wait,
+        )
+        while self._waiting or self._under_way:
+            try:
+                retrying(self._try_once)
+            except tenacity.RetryError:
+                self._give_up()
 
     def _try_once(self) -> None:
         """Send the request that is under way, or the next one."""
@@ -245,11 +246,11 @@ class Courier:
         return item
 
     def _give_up(self) -> None:
+        """Drop what was tried for the last time; where no time is left, all that waits too."""
+        items, self._under_way = self._under_way, []
         with self._changed:
-            items = [*self._under_way, *self._waiting]
-            self._under_way = []
-            self._waiting.clear()
-            self._waiting_bytes = 0
+            while self._waiting and self._clock() >= self._close_at:
+                items.append(self._take_first())
         self._drop(items, "did not arrive before the process ended")
 
     def _tell_overflow(self) -> None:
