@@ -12,7 +12,7 @@ MANAGE := cd example && ../$(BIN)/python manage.py
 .PHONY: help demo test lint types docs check release-check clean
 
 help:
-	@echo "make demo    serve the example at http://127.0.0.1:$(PORT)/ and print each event"
+	@echo "make demo    serve the example at http://127.0.0.1:$(PORT)/: a board that is live in every window"
 	@echo "make test    run the tests"
 	@echo "make lint    check style and import contracts"
 	@echo "make types   check types with mypy and pyright"
@@ -21,18 +21,13 @@ help:
 	@echo "make release-check   build what is published into dist, and check it"
 	@echo "make clean   remove what these commands made"
 
-demo: $(VENV)/.demo
+demo: $(VENV)/.demo example/node_modules/.demo
 	@$(MANAGE) migrate --verbosity 0
 	@$(MANAGE) seed
 	@echo
-	@echo "Open http://127.0.0.1:$(PORT)/api/todos/ and add a todo with the form,"
-	@echo "or run this in another terminal:"
+	@echo "Open http://127.0.0.1:$(PORT)/ in two windows. Ctrl-C stops the server."
 	@echo
-	@echo "  curl -d title='Feed the cat' http://127.0.0.1:$(PORT)/api/todos/"
-	@echo
-	@echo "Each change is printed below as the event that it broadcasts. Ctrl-C stops the server."
-	@echo
-	@$(MANAGE) runserver 127.0.0.1:$(PORT)
+	@$(BIN)/python -m uvicorn --app-dir example example.asgi:application --host 127.0.0.1 --ws-per-message-deflate false --timeout-graceful-shutdown 3 --log-level warning --port $(PORT)
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
@@ -58,7 +53,8 @@ release-check: $(VENV)/.release
 	$(BIN)/twine check --strict dist/*
 
 clean:
-	rm -rf $(VENV) docs/_build build dist example/db.sqlite3
+	rm -rf $(VENV) docs/_build build dist artifacts
+	rm -rf example/board.sqlite3 example/node_modules
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # A file in .venv stands for each set of packages. It is out of date once pyproject.toml is newer.
@@ -72,8 +68,19 @@ $(VENV)/.pip:
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/.pip
 	@echo "Installing what the example needs ..."
-	@$(PIP) install --editable ".[pusher]"
+	@$(PIP) install --editable ".[channels,pusher]" "uvicorn>=0.34" "websockets>=14"
 	@touch $@
+
+# Without npm the page asks for the same library where Pusher has it.
+example/node_modules/.demo: example/package.json
+	@mkdir -p example/node_modules
+	@if command -v npm >/dev/null; then \
+		echo "Installing pusher-js ..."; \
+		cd example && npm install --ignore-scripts --no-audit --no-fund --no-package-lock --silent \
+			&& touch node_modules/.demo || echo "npm could not: the page loads pusher-js from js.pusher.com."; \
+	else \
+		echo "There is no npm: the page loads pusher-js from js.pusher.com."; \
+	fi
 
 $(VENV)/.test $(VENV)/.lint $(VENV)/.typing $(VENV)/.docs $(VENV)/.release: $(VENV)/.%: pyproject.toml | $(VENV)/.pip
 	@echo "Installing what is needed for $* ..."

@@ -112,12 +112,12 @@ def test_users_see_each_other_come_and_go(
     ann, bob = browser(ANN), browser(BOB)
     assert ann.subscribe(channel) == {
         "count": 1,
-        "members": {ann_id: {"name": ANN}},
-        "me": {"id": ann_id, "info": {"name": ANN}},
+        "members": {ann_id: {"name": "Ann"}},
+        "me": {"id": ann_id, "info": {"name": "Ann"}},
     }
     members = bob.subscribe(channel)["members"]
-    assert members == {ann_id: {"name": ANN}, bob_id: {"name": BOB}}
-    came = {"id": bob_id, "info": {"name": BOB}}
+    assert members == {ann_id: {"name": "Ann"}, bob_id: {"name": "Bob"}}
+    came = {"id": bob_id, "info": {"name": "Bob"}}
     assert ann.expect("pusher:member_added", channel) == came
     bob.close()
     assert ann.expect("pusher:member_removed", channel) == came
@@ -161,11 +161,11 @@ def test_laravel_echo_works_unchanged(project: Project, echo: Callable[..., Lara
     with pytest.raises(Refused, match="403"):
         ann.subscribe("private", theirs)
     ann.subscribe("join", "board")
-    assert ann.expect("here", "board") == [{"name": ANN}]
+    assert ann.expect("here", "board") == [{"name": "Ann"}]
     bob.subscribe("join", "board")
-    assert ann.expect("joining", "board") == {"name": BOB}
+    assert ann.expect("joining", "board") == {"name": "Bob"}
     bob.leave("board")
-    assert ann.expect("leaving", "board") == {"name": BOB}
+    assert ann.expect("leaving", "board") == {"name": "Bob"}
     notes = f"notes.{project.ids[ANN]}"
     ann.subscribe("encryptedPrivate", notes, events=["note"])
     project.publish(

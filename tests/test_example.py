@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.pages import ROOT
 from tests.processes import environment, run_server
+from tests.services import node
+from tests.services.policy import require
 
 EXAMPLE = ROOT / "example"
 
@@ -42,6 +46,19 @@ def env(tmp_path: Path) -> dict[str, str]:
     return environment(EXAMPLE_DATABASE=str(tmp_path / "db.sqlite3"), REALTIME="memory")
 
 
+@pytest.fixture
+def seeded(env: dict[str, str]) -> dict[str, str]:
+    """Return an environment with the database of the demo."""
+    manage("migrate", "--verbosity=0", env=env)
+    manage("seed", env=env)
+    return env
+
+
+def run_in_shell(script: str, env: dict[str, str]) -> Any:
+    """Run Python inside the example; return what it prints, which is JSON."""
+    return json.loads(manage("shell", "--verbosity=0", "-c", f"import json\n{script}", env=env))
+
+
 def manage(*args: str, env: dict[str, str], stdin: str | None = None) -> str:
     done = subprocess.run(
         [sys.executable, "-W", "error", "manage.py", *args],
@@ -67,23 +84,18 @@ def test_changes_through_the_api_are_broadcast(env: dict[str, str]) -> None:
     ]
 
 
-COUNT = """
-from django.contrib.auth import authenticate
-from todos.models import Todo
-print(Todo.objects.count(), authenticate(username="ann", password="demo"),
-      authenticate(username="bob", password="demo"))
-"""
-
 ASK_FOR_CHANNELS = """
 import json
 from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 from django.test.utils import setup_test_environment
+from todos.models import List
 
 setup_test_environment()
-ann, bob = User.objects.order_by("username")
+ann, bob, cleo = User.objects.order_by("username")
 names = ["presence-board", f"private-users.{ann.pk}", f"private-users.{bob.pk}",
-         f"private-encrypted-notes.{ann.pk}", f"private-encrypted-notes.{bob.pk}"]
+         f"private-encrypted-notes.{ann.pk}", f"private-encrypted-notes.{bob.pk}",
+         *(f"private-lists.{pk}" for pk in List.objects.values_list("pk", flat=True))]
 statuses = []
 for user in (ann, None):
     client = APIClient()
@@ -97,20 +109,167 @@ print(json.dumps(statuses))
 """
 
 
-def test_seed_fills_an_empty_list_once(env: dict[str, str]) -> None:
-    manage("migrate", "--verbosity=0", env=env)
-    assert manage("seed", env=env) == (
-        "Added 3 todos.\nAdded the users ann and bob, whose password is demo.\n"
+def test_seed_fills_an_empty_board_once(seeded: dict[str, str]) -> None:
+    assert manage("seed", env=seeded) == "There is something on the board already.\n"
+    assert run_in_shell(
+        """
+from django.contrib.auth import authenticate
+from todos.models import List, Todo
+print(json.dumps([
+    [List.objects.filter(public=public).count() for public in (True, False)],
+    Todo.objects.exists(),
+    [str(authenticate(username=name, password="demo")) for name in ("ann", "bob", "cleo")],
+]))
+""",
+        seeded,
+    ) == [[2, 3], True, ["ann", "bob", "cleo"]]
+
+
+def test_channels_are_for_those_who_sign_in(seeded: dict[str, str]) -> None:
+    statuses = run_in_shell(ASK_FOR_CHANNELS, seeded)
+    # Of the lists, two are public and have no channel of their own; the last is Bob's and Cleo's.
+    assert statuses == [[200, 200, 403, 200, 403, 403, 403, 200, 200, 403], 200, [403] * 10, 403]
+
+
+AS_PEOPLE = """
+from django.test import Client
+from django.test.utils import setup_test_environment
+from realtime_drf.transports import transports
+from todos.models import List, Todo
+setup_test_environment()
+
+def be(user=None):
+    who = Client().post("/api/window/", {"user": user} if user else {}).json()
+    return Client(headers={"Authorization": who["authorization"]}), who
+
+def ask(client, *channels):
+    answer = client.post("/realtime/auth/", {"socket_id": "1.1", "channel_names": channels})
+    return [answer.json()[name] for name in channels]
+
+def send(client, method, url, **data):
+    return getattr(client, method)(
+        url, data, content_type="application/json", headers={"X-Socket-Id": "1.1"}
     )
-    assert manage("seed", env=env) == "There are todos already.\nThere are users already.\n"
-    assert manage("shell", "--verbosity=0", "-c", COUNT, env=env) == "3 ann bob\n"
+
+def events():
+    sent = list(transports["default"].outbox)
+    transports["default"].outbox.clear()
+    return [[event.name, sorted(event.channels), event.data, event.socket_id] for event in sent]
+"""
 
 
-def test_channels_are_for_those_who_sign_in(env: dict[str, str]) -> None:
-    manage("migrate", "--verbosity=0", env=env)
-    manage("seed", env=env)
-    statuses = json.loads(manage("shell", "--verbosity=0", "-c", ASK_FOR_CHANNELS, env=env))
-    assert statuses == [[200, 200, 403, 200, 403], 200, [403] * 5, 403]
+def test_a_window_is_whoever_it_says_it_is_or_a_guest_of_its_own(seeded: dict[str, str]) -> None:
+    seen = run_in_shell(
+        AS_PEOPLE
+        + """
+(ann, who), (guest, one), (_, other) = be("ann"), be(), be()
+forged = Client(headers={"Authorization": who["authorization"] + "x"})
+print(json.dumps([
+    [who["name"], who["guest"], one["guest"], one["id"] != other["id"]],
+    json.loads(ask(ann, "presence-board")[0]["data"]["channel_data"]),
+    json.loads(ask(guest, "presence-board")[0]["data"]["channel_data"])["user_id"] == one["id"],
+    ask(guest, "private-users.1", "private-lists.3"),
+    [len(client.get("/api/lists/").json()) for client in (ann, guest, Client())],
+    forged.get("/api/lists/").status_code,
+    Client().post("/api/window/", {"user": "root"}).status_code,
+]))
+""",
+        seeded,
+    )
+    assert seen == [
+        ["Ann", False, True, True],
+        {"user_id": "1", "user_info": {"name": "Ann"}},
+        True,
+        [{"status": 403}] * 2,
+        [4, 2, 2],
+        403,
+        400,
+    ]
+
+
+def test_a_private_list_is_told_to_its_members_alone(seeded: dict[str, str]) -> None:
+    seen = run_in_shell(
+        AS_PEOPLE
+        + """
+ann, cleo = be("ann")[0], be("cleo")[0]
+made = send(ann, "post", "/api/lists/", name="Secret", members=[2]).json()
+todo = send(ann, "post", "/api/todos/", title="Psst", list=made["id"]).json()
+url = f"/api/todos/{todo['id']}/"
+refused = [send(cleo, "patch", url, title="x"), send(cleo, "delete", f"/api/lists/{made['id']}/"),
+           send(cleo, "post", "/api/todos/", title="x", list=made["id"]),
+           send(Client(), "post", "/api/lists/", name="x"),
+           send(ann, "delete", "/api/lists/1/")]
+send(ann, "delete", f"/api/lists/{made['id']}/")
+print(json.dumps([
+    [[name, channels, sender] for name, channels, _, sender in events()],
+    [answer.status_code for answer in refused],
+]))
+""",
+        seeded,
+    )
+    users = ["private-users.1", "private-users.2"]
+    assert seen == [
+        [
+            ["list.create", users, "1.1"],
+            ["todo.create", ["private-lists.6"], "1.1"],
+            ["list.delete", users, "1.1"],
+        ],
+        [404, 404, 400, 403, 404],
+    ]
+
+
+def test_a_todo_that_moves_out_of_sight_tells_only_that_it_has_left(
+    seeded: dict[str, str],
+) -> None:
+    seen = run_in_shell(
+        AS_PEOPLE
+        + """
+ann = be("ann")[0]
+send(ann, "patch", "/api/todos/1/", list=2, before=None)
+send(ann, "patch", "/api/todos/1/", list=3, title="Secret")
+print(json.dumps([
+    [name, channels, data if "list" not in data else [data["list"], data["title"]]]
+    for name, channels, data, _ in events()
+]))
+""",
+        seeded,
+    )
+    title = "Ask the council for the road closure"
+    assert seen == [
+        ["todo.update", ["todos"], [2, title]],
+        ["todo.update", ["private-lists.3"], [3, "Secret"]],
+        ["todo.leave", ["todos"], {"id": 1}],
+    ]
+
+
+def test_todos_stand_where_they_are_put(seeded: dict[str, str]) -> None:
+    seen = run_in_shell(
+        AS_PEOPLE
+        + """
+ann = be("ann")[0]
+order = lambda: [todo.pk for todo in List.objects.get(pk=1).todos.all()]
+seen = [order()]
+send(ann, "patch", "/api/todos/4/", before=2)
+seen.append(order())
+send(ann, "patch", "/api/todos/1/", before=None)
+seen.append(order())
+seen.append(send(ann, "patch", "/api/todos/1/", before=5).status_code)  # of the other list
+events()
+Todo.objects.filter(pk=4).update(position=1)
+send(ann, "patch", "/api/todos/1/", before=4)  # no room: the others make some, and are told of
+seen += [order(), [[name, data["id"], sender] for name, _, data, sender in events()]]
+print(json.dumps(seen))
+""",
+        seeded,
+    )
+    assert seen == [
+        [1, 2, 3, 4],
+        [1, 4, 2, 3],
+        [4, 2, 3, 1],
+        400,
+        [1, 4, 2, 3],
+        [*(["todo.update", pk, None] for pk in (4, 2, 3, 1)), ["todo.update", 1, "1.1"]],
+    ]
 
 
 @pytest.mark.parametrize("transport", ["console", "memory", "pusher"])
@@ -161,12 +320,102 @@ def test_server_of_the_demo_prints_events(env: dict[str, str]) -> None:
     assert json.loads(line.partition(" to todos ")[2]) == made
 
 
-def test_page_for_people_shows_a_form(env: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"REALTIME": "console"}, None),
+        (
+            {"REALTIME": "channels"},
+            {"key": "example", "wsHost": "127.0.0.1", "wsPort": 8000, "forceTLS": False},
+        ),
+        (
+            {"REALTIME": "pusher", "PUSHER_KEY": "k", "PUSHER_CLUSTER": "eu"},
+            {"key": "k", "cluster": "eu"},
+        ),
+        (
+            {"REALTIME": "pusher", "PUSHER_KEY": "k", "PUSHER_HOST": "ws.test", "PUSHER_PORT": "7"},
+            {"key": "k", "wsHost": "ws.test", "wssPort": 7, "forceTLS": True},
+        ),
+        (
+            {"REALTIME": "pusher", "PUSHER_URL": "https://k:s@api-us2.pusher.com/apps/1"},
+            {"key": "k", "cluster": "us2"},
+        ),
+        (
+            {"REALTIME": "pusher", "PUSHER_URL": "http://k:s@127.0.0.1:6001/apps/1"},
+            {"key": "k", "wsHost": "127.0.0.1", "wsPort": 6001, "forceTLS": False},
+        ),
+    ],
+)
+def test_browsers_are_told_where_to_connect(
+    env: dict[str, str], variables: dict[str, str], expected: dict[str, Any] | None
+) -> None:
+    """The page's configuration alone is asked for: no transport is made, so no SDK is needed."""
+    script = """
+import django
+from django.test import RequestFactory
+from example.transport import get_client
+django.setup()
+client = get_client(RequestFactory().get("/", headers={"host": "127.0.0.1:8000"}))
+import json
+print(json.dumps(client and {"key": client["key"], **client["options"]}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        cwd=EXAMPLE,
+        env={**env, "DJANGO_SETTINGS_MODULE": "example.settings", **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    if expected is None:
+        assert told is None
+    else:
+        assert expected.items() <= told.items()
+        assert "s" not in told.values()
+
+
+def test_an_unknown_transport_is_refused(env: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=EXAMPLE,
+        env={**env, "REALTIME": "pigeon"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode != 0
+    assert "not 'pigeon'" in done.stderr
+
+
+def test_page_of_the_board_is_served(env: dict[str, str]) -> None:
     manage("migrate", "--verbosity=0", env=env)
     with run_server(EXAMPLE, env=env) as server:
-        request = urllib.request.Request(
-            f"http://{server.address}/", headers={"Accept": "text/html"}
-        )
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(f"http://{server.address}/", timeout=30) as response:
             page = response.read().decode()
-    assert 'name="title"' in page
+        script = re.search(r'<script type="module" src="([^"]+)"', page)
+        assert script is not None
+        with urllib.request.urlopen(f"http://{server.address}{script[1]}", timeout=30) as response:
+            assert response.headers["Content-Type"].startswith("text/javascript")
+    assert "todos/board.css" in page
+
+
+def test_the_page_keeps_up_in_whatever_order_things_arrive() -> None:
+    require("Node", "node is not installed" if node.version() is None else None)
+    done = subprocess.run(
+        ["node", str(node.NODE_FOLDER / "board.mjs")], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "older_answers_do_not_undo_newer_events": ["c"],
+        "what_was_deleted_does_not_come_back": [],
+        "events_during_a_fetch_are_not_lost": ["new"],
+        "a_fetch_that_fails_changes_nothing": ["a", "b"],
+        "leaving_removes_from_the_channel_that_was_left_and_no_other": [
+            [],
+            ["a"],
+            ["todos", "private-lists.2"],
+        ],
+        "a_list_takes_its_todos_along": [["a"], [], ["todos"]],
+    }

@@ -1,16 +1,15 @@
-"""Settings of the example: one todo list, open to everyone, and two users with channels of theirs.
+"""Settings of the example: a board that is open to everyone, and lists that are not.
 
-``REALTIME`` says what carries the events: "console" (the default), "pusher" or "memory".
-With "pusher", either ``PUSHER_URL`` or the variables of `PUSHER_VARIABLES` name the app.
+``REALTIME`` in the environment says what carries the events: see `example.transport`.
 """
 
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
+from example.transport import get_name, get_transport
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -19,10 +18,10 @@ DEBUG = True
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "testserver"]
 ROOT_URLCONF = "example.urls"
 WSGI_APPLICATION = "example.wsgi.application"
+ASGI_APPLICATION = "example.asgi.application"
 TIME_ZONE = "UTC"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-STATIC_URL = "static/"
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -50,62 +49,43 @@ TEMPLATES = [
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": os.environ.get("EXAMPLE_DATABASE", BASE_DIR / "db.sqlite3"),
+        "NAME": os.environ.get("EXAMPLE_DATABASE", BASE_DIR / "board.sqlite3"),
     }
 }
 REST_FRAMEWORK = {
-    # Sessions come first: a refusal is then a 403, for which no browser asks for a password.
+    # The first one says that a refusal is a 403, for which no browser asks for a password.
     "DEFAULT_AUTHENTICATION_CLASSES": [
+        "todos.people.WindowAuthentication",
         "rest_framework.authentication.SessionAuthentication",
         "rest_framework.authentication.BasicAuthentication",
     ],
-    # The todos are for everyone; the channels ask by themselves who somebody is.
+    # The public lists are for everyone; views and channels ask by themselves who somebody is.
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.AllowAny"],
 }
 
-PUSHER_VARIABLES = {
-    "PUSHER_APP_ID": "app_id",
-    "PUSHER_KEY": "key",
-    "PUSHER_SECRET": "secret",
-    "PUSHER_CLUSTER": "cluster",
-    "PUSHER_HOST": "host",
-    "PUSHER_PORT": "port",
-    "PUSHER_SSL": "ssl",
-    "PUSHER_ENCRYPTION_MASTER_KEY_BASE64": "encryption_master_key_base64",
-}
-"""What may be set in the environment, and the option of the transport that it becomes."""
+# What carries the events
 
+REALTIME = get_name()
+REALTIME_TRANSPORTS = {"default": get_transport(REALTIME, SECRET_KEY)}
 
-def get_pusher_options() -> dict[str, Any]:
-    """Return the transport's options; with none of them it reads ``PUSHER_URL`` itself."""
-    options: dict[str, Any] = {
-        option: os.environ[name] for name, option in PUSHER_VARIABLES.items() if name in os.environ
-    }
-    if "port" in options:
-        options["port"] = int(options["port"])
-    if "ssl" in options:
-        options["ssl"] = options["ssl"].lower() in ("1", "true", "yes", "on")
-    return options
+if REALTIME == "channels":
+    CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+    if find_spec("daphne"):
+        INSTALLED_APPS.insert(0, "daphne")  # its runserver serves WebSockets, Django's does not
 
-
-def get_transport() -> dict[str, Any]:
-    """Return the entry of REALTIME_TRANSPORTS that the environment asks for."""
-    name = os.environ.get("REALTIME", "console")
-    if name == "console":
-        return {"TRANSPORT": "realtime_drf.transports.console.ConsoleTransport"}
-    if name == "memory":
-        return {"TRANSPORT": "realtime_drf.transports.memory.MemoryTransport"}
-    if name == "pusher":
-        return {
-            "TRANSPORT": "realtime_drf.transports.pusher.PusherTransport",
-            "OPTIONS": get_pusher_options(),
-        }
-    raise ImproperlyConfigured(f"REALTIME is 'console', 'pusher' or 'memory', not {name!r}.")
-
-
-REALTIME_TRANSPORTS = {"default": get_transport()}
-
-if os.environ.get("REALTIME", "console") == "console":
+if REALTIME == "console":
     # W003 says that nobody can subscribe to the channels of realtime.py, and nobody subscribes to a
     # terminal. With any other transport it is worth hearing.
     SILENCED_SYSTEM_CHECKS = ["realtime_drf.W003"]
+
+# pusher-js, unchanged: from npm if it was installed there, else from where Pusher has it
+
+STATIC_URL = "static/"
+PUSHER_JS_DIR = Path(
+    os.environ.get("EXAMPLE_PUSHER_JS", BASE_DIR / "node_modules" / "pusher-js" / "dist" / "web")
+)
+if (PUSHER_JS_DIR / "pusher.min.js").is_file():
+    STATICFILES_DIRS = [("pusher-js", PUSHER_JS_DIR)]
+    PUSHER_JS = f"/{STATIC_URL}pusher-js/pusher.min.js"
+else:
+    PUSHER_JS = "https://js.pusher.com/8.4.0/pusher.min.js"

@@ -1,15 +1,16 @@
-"""URLs of the example; the start page is the API.
+"""URLs of the example: the board, the API, and what realtime clients ask for.
 
-At ``realtime/`` clients ask for channels and sign in; at ``accounts/`` people log in and out.
+At ``realtime/`` clients ask for channels and sign in; at ``accounts/`` people log in to the API's
+own pages.
 """
 
 from __future__ import annotations
 
 from django.urls import include, path
-from django.views.generic import RedirectView
+from todos.views import board
 
 urlpatterns = [
-    path("", RedirectView.as_view(url="/api/todos/")),
+    path("", board, name="board"),
     path("api/", include("todos.urls")),
     path("realtime/", include("realtime_drf.urls")),
     path("accounts/", include("rest_framework.urls")),

@@ -1,40 +1,49 @@
-"""What a change to a todo broadcasts, and who may hear what. Autodiscovery imports this module."""
+"""What a change broadcasts, and who may hear what. Autodiscovery imports this module."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 
 from realtime_drf.backends import Change, RealtimeBackend
-from realtime_drf.channels import EncryptedChannel, PresenceChannel, PrivateChannel
-from todos.models import Todo
-from todos.serializers import TodoSerializer
+from realtime_drf.channels import EncryptedChannel, PresenceChannel, PrivateChannel, PublicChannel
+from todos.models import List, Todo
+from todos.people import get_name
+from todos.serializers import ListSerializer, TodoSerializer
 
 
-class TodoBackend(RealtimeBackend[Todo]):
-    """Tell everyone: the list is public, and so is its channel."""
+class PublicLists(PublicChannel):
+    """Carry what happens on all public lists, to everyone."""
 
-    serializer_class = TodoSerializer
+    pattern = "todos"
 
-    def get_channels(self, change: Change[Todo]) -> list[str]:
-        return ["todos"]
+
+class ListChannel(PrivateChannel):
+    """Carry what happens on a list that is not public, to its members."""
+
+    pattern = "lists.<int:pk>"
+
+    def authorize(self, request: Request, pk: int) -> bool:
+        return request.user.lists.filter(pk=pk, public=False).exists()
 
 
 class BoardChannel(PresenceChannel):
-    """Show who is looking at the list, to all who have signed in."""
+    """Show who is looking at the board, to all who have a name; guests have one too."""
 
     pattern = "board"
+    permission_classes = (AllowAny,)
 
     def authorize(self, request: Request) -> bool:
-        return True
+        return bool(get_name(request.user))
 
     def get_user_info(self, request: Request) -> dict[str, Any]:
-        return {"name": request.user.get_username()}
+        return {"name": get_name(request.user)}
 
 
 class PersonChannel(PrivateChannel):
-    """Carry what concerns one user, to that user alone."""
+    """Carry what concerns one user, such as a new list, to that user alone."""
 
     pattern = "users.<int:pk>"
 
@@ -49,3 +58,48 @@ class NotesChannel(EncryptedChannel):
 
     def authorize(self, request: Request, pk: int) -> bool:
         return bool(request.user.pk == pk)
+
+
+def get_channel(todo_list: List) -> PublicLists | ListChannel:
+    """Return where one hears what happens on a list."""
+    return PublicLists() if todo_list.public else ListChannel(pk=todo_list.pk)
+
+
+class ListBackend(RealtimeBackend[List]):
+    """Tell of a list whoever can see it."""
+
+    serializer_class = ListSerializer
+
+    def get_channels(self, change: Change[List]) -> list[Any]:
+        if change.instance.public:
+            return [PublicLists()]
+        members = change.instance.members.values_list("pk", flat=True)
+        return [PersonChannel(pk=pk) for pk in members]
+
+
+class TodoBackend(RealtimeBackend[Todo]):
+    """Tell of a todo whoever can see its list."""
+
+    serializer_class = TodoSerializer
+
+    def get_channels(self, change: Change[Todo]) -> list[Any]:
+        return [get_channel(change.instance.list)]
+
+
+class LeavingBackend(RealtimeBackend[Todo]):
+    """Tell those whom a todo has left behind that it is gone, and nothing else of it."""
+
+    model = Todo
+    actions = ("update",)
+
+    def get_channels(self, change: Change[Todo]) -> list[Any]:
+        if change.action != "update" or change.previous is None:
+            return []
+        before, now = get_channel(change.previous.list), get_channel(change.instance.list)
+        return [] if before.name == now.name else [before]
+
+    def get_event_name(self, change: Change[Todo]) -> str:
+        return "todo.leave"
+
+    def get_data(self, change: Change[Todo]) -> dict[str, int]:
+        return {"id": change.instance.pk}

@@ -14,6 +14,7 @@ from django.core.handlers.asgi import ASGIHandler
 from realtime_drf.conf import configs
 from realtime_drf.server import frames
 from realtime_drf.server.connection import Connection
+from realtime_drf.server.http_api import HttpApi
 from realtime_drf.server.node import Node
 from realtime_drf.server.stopping import stop_gracefully
 from realtime_drf.transports import transports
@@ -27,6 +28,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 SOCKET_PATH: Final = "/app/"
+API_PATH: Final = "/apps/"
 
 
 class TurnedAway(Exception):
@@ -42,7 +44,8 @@ class RealtimeServer:
 
     A WebSocket at ``/app/<key>`` speaks the Pusher protocol, where ``key`` is that of a transport
     in REALTIME_TRANSPORTS. Every other goes to the app, or is refused if the app is Django's, which
-    knows none. HTTP goes to the app. Lifespan is answered here. With other transports in the
+    knows none. HTTP at ``/apps/<app_id>/`` is Pusher's API, if the transport has the option
+    ``http_api``; all other goes to the app. Lifespan is answered here. With other transports in the
     settings all goes to the app.
 
     Args:
@@ -60,7 +63,10 @@ class RealtimeServer:
             await self._answer_lifespan(receive, send)
             return
         nodes = self.get_nodes()
-        if scope["type"] == "websocket" and nodes and (key := _read_key(scope)) is not None:
+        if scope["type"] == "http" and (found := self._find_api(scope)) is not None:
+            api, resource = found
+            await api(scope, resource, receive, send)
+        elif scope["type"] == "websocket" and nodes and (key := _read_key(scope)) is not None:
             await _serve(nodes.get(key), scope, receive, send)
         elif scope["type"] == "websocket" and _is_django(self.app):
             await _refuse(receive, send)
@@ -90,6 +96,17 @@ class RealtimeServer:
         await asyncio.gather(*(node.send_webhooks() for node in nodes.values()))
         await send({"type": "lifespan.shutdown.complete"})
 
+    def _find_api(self, scope: Scope) -> tuple[HttpApi, str] | None:
+        """Return the HTTP API that a path is of, and what follows the app in it."""
+        path = _read_path(scope)
+        if not path.startswith(API_PATH):
+            return None
+        app_id, slash, resource = path.removeprefix(API_PATH).partition("/")
+        for node in self.get_nodes().values():
+            if node.transport.serves_http_api and node.transport.app_id == app_id:
+                return HttpApi(node.transport), f"{slash}{resource}"
+        return None
+
 
 def _get_served() -> list[ChannelsTransport]:
     return [
@@ -106,8 +123,13 @@ def _is_django(app: Any) -> bool:
 
 def _read_key(scope: Scope) -> str | None:
     """Return the key in the path, or None if the path is not of the protocol."""
-    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    path = _read_path(scope)
     return path.removeprefix(SOCKET_PATH) if path.startswith(SOCKET_PATH) else None
+
+
+def _read_path(scope: Scope) -> str:
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 async def _refuse(receive: Receive, send: Send) -> None:

@@ -71,6 +71,10 @@ class Backplane(ABC):
         """
 
     @abstractmethod
+    async def apublish(self, items: Sequence[wire.Item], timeout: float) -> None:
+        """Do what `publish` does, from any event loop."""
+
+    @abstractmethod
     def post(self, items: Sequence[wire.Item]) -> None:
         """Carry items, from a node's own event loop; a failure is logged."""
 
@@ -106,6 +110,9 @@ class LocalBackplane(Backplane):
         return bool(self._nodes)
 
     def publish(self, items: Sequence[wire.Item], timeout: float) -> None:
+        self.post(items)
+
+    async def apublish(self, items: Sequence[wire.Item], timeout: float) -> None:
         self.post(items)
 
     def post(self, items: Sequence[wire.Item]) -> None:
@@ -181,6 +188,9 @@ class LayerBackplane(Backplane):
         except TimeoutError:
             future.cancel()
             raise
+
+    async def apublish(self, items: Sequence[wire.Item], timeout: float) -> None:
+        await asyncio.wait_for(asyncio.wrap_future(self._get_lane().put(items)), timeout)
 
     def post(self, items: Sequence[wire.Item]) -> None:
         self._get_lane().put(items).add_done_callback(_log_failure)

@@ -58,6 +58,7 @@ class ChannelsTransport(SigningTransport):
             own; see `realtime_drf.server.consumer_group`.
         encryption_master_key_base64: 32 bytes, in base64, for channels of the kind encrypted.
         payload_limit: bytes of an event's data, those of clients included; None is no limit.
+        http_api: Pusher's HTTP API is served, for whoever has the secret.
         client_events: clients may send events to private and presence channels.
         client_events_per_second: how many of them a connection may send.
         subscription_counting: subscribers are told how many subscriptions their channel has.
@@ -90,6 +91,7 @@ class ChannelsTransport(SigningTransport):
         consumer_groups: bool = False,
         encryption_master_key_base64: str | None = None,
         payload_limit: int | None = 10_240,
+        http_api: bool = False,
         client_events: bool = False,
         client_events_per_second: int = 10,
         subscription_counting: bool = False,
@@ -108,7 +110,8 @@ class ChannelsTransport(SigningTransport):
         self.app_id = str(app_id)
         self._layers = self.require("channels.layers", extra="channels")
         self._layer_alias = layer
-        self._timeout = timeout
+        self.timeout = timeout
+        self.serves_http_api = http_api
         self._consumer_groups = consumer_groups
         self._vacated_delay = vacated_delay
         master_key = self._read_master_key(encryption_master_key_base64)
@@ -195,7 +198,7 @@ class ChannelsTransport(SigningTransport):
             self._warn_of_no_node()
             return
         try:
-            self.backplane.publish(items, self._timeout)
+            self.backplane.publish(items, self.timeout)
         except Exception as exc:  # any layer, any error
             raise TransportUnavailable(
                 f"The channel layer {self._layer_alias!r} failed: {type(exc).__name__}."
@@ -203,7 +206,7 @@ class ChannelsTransport(SigningTransport):
 
     def _ask(self, coroutine: Coroutine[Any, Any, T]) -> T:
         try:
-            return self.backplane.ask(coroutine, self._timeout)
+            return self.backplane.ask(coroutine, self.timeout)
         except Exception as exc:  # any store, any error
             raise TransportUnavailable(
                 f"The store of the server failed: {type(exc).__name__}."
@@ -274,7 +277,7 @@ class ChannelsTransport(SigningTransport):
             store,
             layer,
             app_id=self.app_id,
-            send_timeout=self._timeout,
+            send_timeout=self.timeout,
             consumer_groups=self._consumer_groups,
         )
 

@@ -1,4 +1,4 @@
-"""Fill an empty list, and make two users."""
+"""Fill an empty board, and make the demo's users."""
 
 from __future__ import annotations
 
@@ -6,34 +6,59 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand
+from django.db import transaction
 
-from todos.models import Todo
+from todos.models import GAP, List, Todo
+from todos.people import DEMO_USERS
 
-TITLES = ("Buy milk", "Water the plants", "Call the bank")
-USERS = ("ann", "bob")
 PASSWORD = "demo"  # noqa: S105
+
+LISTS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
+    (
+        "Before the fair",
+        (),
+        (
+            "Ask the council for the road closure",
+            "Order bunting, about 200 metres",
+            "Find a second lemonade stand",
+            "Print the map of stalls",
+        ),
+    ),
+    (
+        "On the day",
+        (),
+        (
+            "Put up tables by 8",
+            "Sound check for the brass band",
+            "First aid tent next to the pump",
+        ),
+    ),
+    ("Cake for Cleo's birthday", ("ann", "bob"), ("Bob: two kilos of cherries", "Candles: 31")),
+    ("My errands", ("ann",), ("Fetch the cargo bike",)),
+    ("Band practice", ("bob", "cleo"), ("New strings", "Agree on the last song")),
+)
+"""Each list's name, members (none is everyone), and todos."""
+
+DONE = {"Ask the council for the road closure"}
 
 
 class Command(BaseCommand):
-    help = "Adds a few todos and users, unless there are any. Nothing is broadcast."
+    help = "Adds users, lists and todos to an empty board. Nothing is broadcast."
 
+    @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
-        self.add_todos()
-        self.add_users()
-
-    def add_todos(self) -> None:
-        if Todo.objects.exists():
-            self.stdout.write("There are todos already.")
+        if User.objects.exists() or List.objects.exists():
+            self.stdout.write("There is something on the board already.")
             return
-        Todo.objects.bulk_create(
-            Todo(title=title, position=position) for position, title in enumerate(TITLES)
-        )
-        self.stdout.write(f"Added {len(TITLES)} todos.")
-
-    def add_users(self) -> None:
-        if User.objects.exists():
-            self.stdout.write("There are users already.")
-            return
-        for name in USERS:
-            User.objects.create_user(name, password=PASSWORD)
-        self.stdout.write(f"Added the users {' and '.join(USERS)}, whose password is {PASSWORD}.")
+        users = {
+            name: User.objects.create_user(name, password=PASSWORD, first_name=name.title())
+            for name in DEMO_USERS
+        }
+        for name, members, titles in LISTS:
+            todo_list = List.objects.create(name=name, public=not members)
+            todo_list.members.set([users[member] for member in members])
+            for number, title in enumerate(titles, start=1):
+                Todo.objects.create(
+                    list=todo_list, title=title, position=number * GAP, done=title in DONE
+                )
+        self.stdout.write(f"Added {len(LISTS)} lists, and the users {', '.join(users)}.")

@@ -1,20 +1,20 @@
-"""The Pusher transport, a server of Pusher's protocol and pusher-js, unchanged, work together."""
+"""The Pusher transport, servers of Pusher's protocol and pusher-js, unchanged, work together."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from realtime_drf import Event
 from realtime_drf.exceptions import AccessRefused
+from tests.services.asgi_server import AsgiServer
 from tests.services.process import wait_until
 from tests.services.pusher_js import PusherJS
-from tests.services.pusher_sdk import pusher_sdk
-from tests.services.soketi import Soketi
+from tests.services.pusher_sdk import PusherApp, pusher_sdk
 from tests.transports.conftest import MakePusher
 
 pytest.importorskip("pusher")
@@ -25,13 +25,24 @@ DATA = {"id": 7, "title": 'Öl, "Brot" & \N{PARTY POPPER}', "price": 1.5, "tags"
 Connect = Callable[..., PusherJS]
 
 
+@pytest.fixture(scope="module", params=["soketi", "ours"])
+def server(request: pytest.FixtureRequest) -> Iterator[PusherApp]:
+    """Run each server of the protocol: somebody else's, and the one of this package."""
+    if request.param == "soketi":
+        yield request.getfixturevalue("soketi")
+    else:
+        pytest.importorskip("channels")
+        with AsgiServer(http_api=True, encryption_master_key_base64=MASTER_KEY) as served:
+            yield served
+
+
 @pytest.fixture
-def connect(soketi: Soketi, pusher_js: Callable[..., PusherJS]) -> Connect:
+def connect(server: PusherApp, pusher_js: Callable[..., PusherJS]) -> Connect:
     """Return a function that connects a browser, which is let into every channel."""
 
     def authorize(socket_id: str, channel: str) -> dict[str, Any]:
         member = {"user_id": socket_id} if channel.startswith("presence-") else None
-        with pusher_sdk(soketi, encryption_master_key_base64=MASTER_KEY) as sdk:
+        with pusher_sdk(server, encryption_master_key_base64=MASTER_KEY) as sdk:
             token: dict[str, Any] = sdk.authenticate(channel, socket_id, member)
         if "shared_secret" in token:  # the SDK returns it as bytes
             secret = hashlib.sha256(channel.encode() + base64.b64decode(MASTER_KEY)).digest()
@@ -39,7 +50,7 @@ def connect(soketi: Soketi, pusher_js: Callable[..., PusherJS]) -> Connect:
         return token
 
     def start(*channels: str, **options: Any) -> PusherJS:
-        client = pusher_js(port=soketi.port, key=soketi.key, auth=authorize, **options)
+        client = pusher_js(port=server.port, key=server.key, auth=authorize, **options)
         for channel in channels:
             client.subscribe(channel)
         return client
@@ -48,18 +59,20 @@ def connect(soketi: Soketi, pusher_js: Callable[..., PusherJS]) -> Connect:
 
 
 def test_data_reaches_the_page_as_it_was(
-    soketi: Soketi, make_pusher: MakePusher, connect: Connect
+    server: PusherApp, make_pusher: MakePusher, connect: Connect
 ) -> None:
     client = connect("private-todos")
-    transport = make_pusher(soketi)
+    transport = make_pusher(server)
     for data in (DATA, "plain", 1.5, None, [], {}):
         transport.send([Event("saved", "private-todos", data)])
         assert client.expect("saved", "private-todos") == data
 
 
-def test_batches_arrive_in_order(soketi: Soketi, make_pusher: MakePusher, connect: Connect) -> None:
+def test_batches_arrive_in_order(
+    server: PusherApp, make_pusher: MakePusher, connect: Connect
+) -> None:
     client = connect("a", "b")
-    make_pusher(soketi).send(
+    make_pusher(server).send(
         [Event(f"e{number}", "ab"[number % 2], number) for number in range(25)]
         + [Event("last", ["a", "b"])]
     )
@@ -73,20 +86,20 @@ def test_batches_arrive_in_order(soketi: Soketi, make_pusher: MakePusher, connec
 
 
 def test_one_event_reaches_all_its_channels(
-    soketi: Soketi, make_pusher: MakePusher, connect: Connect
+    server: PusherApp, make_pusher: MakePusher, connect: Connect
 ) -> None:
     channels = ["a", "private-b", "presence-c", "cache-d"]
     client = connect(*channels)
-    make_pusher(soketi).send([Event("saved", channels, DATA)])
+    make_pusher(server).send([Event("saved", channels, DATA)])
     for channel in channels:
         assert client.expect("saved", channel) == DATA
 
 
 def test_the_origin_hears_nothing_of_its_own_change(
-    soketi: Soketi, make_pusher: MakePusher, connect: Connect
+    server: PusherApp, make_pusher: MakePusher, connect: Connect
 ) -> None:
     origin, other = connect("a"), connect("a")
-    transport = make_pusher(soketi)
+    transport = make_pusher(server)
     hidden = Event("hidden", "a", socket_id=origin.socket_id)
     transport.send([hidden])
     transport.send([hidden, Event("stale", "a", socket_id="1.1"), Event("all", "a")])
@@ -97,11 +110,11 @@ def test_the_origin_hears_nothing_of_its_own_change(
 
 
 def test_a_page_decrypts_what_the_service_cannot_read(
-    soketi: Soketi, make_pusher: MakePusher, connect: Connect
+    server: PusherApp, make_pusher: MakePusher, connect: Connect
 ) -> None:
     channel = "private-encrypted-letters"
     client = connect(channel, "a", frames=True)
-    transport = make_pusher(soketi, encryption_master_key_base64=MASTER_KEY)
+    transport = make_pusher(server, encryption_master_key_base64=MASTER_KEY)
     transport.send([Event("alone", channel, DATA)])
     assert client.expect("alone", channel) == DATA
     transport.send([Event("together", [channel, "a"], DATA), Event("more", channel, DATA)])
@@ -113,9 +126,9 @@ def test_a_page_decrypts_what_the_service_cannot_read(
 
 
 def test_a_signed_in_user_is_reached_on_all_connections(
-    soketi: Soketi, make_pusher: MakePusher, connect: Connect
+    server: PusherApp, make_pusher: MakePusher, connect: Connect
 ) -> None:
-    with pusher_sdk(soketi) as sdk:
+    with pusher_sdk(server) as sdk:
 
         def sign_in(user_id: str) -> PusherJS:
             client = connect(user_auth=lambda id_: sdk.authenticate_user(id_, {"id": user_id}))
@@ -123,7 +136,7 @@ def test_a_signed_in_user_is_reached_on_all_connections(
             return client
 
         one, two, stranger = sign_in("7"), sign_in("7"), sign_in("8")
-        transport = make_pusher(soketi)
+        transport = make_pusher(server)
         transport.send([Event("hello", "#server-to-user-7", DATA)])
         transport.send([Event("bye", ["#server-to-user-7", "#server-to-user-8"])])
         for client in (one, two, stranger):
@@ -139,8 +152,8 @@ def test_a_signed_in_user_is_reached_on_all_connections(
         assert hello["data"] == DATA
 
 
-def test_who_is_on_a_channel(soketi: Soketi, make_pusher: MakePusher, connect: Connect) -> None:
-    transport = make_pusher(soketi, subscription_counting=True)
+def test_who_is_on_a_channel(server: PusherApp, make_pusher: MakePusher, connect: Connect) -> None:
+    transport = make_pusher(server, subscription_counting=True)
     assert not transport.channel_info("private-count").occupied
     one = connect("private-count", "presence-count")
     connect("private-count", "presence-count")
@@ -155,7 +168,7 @@ def test_who_is_on_a_channel(soketi: Soketi, make_pusher: MakePusher, connect: C
     wait_until(lambda: transport.channel_info("private-count").subscription_count == 1)
 
 
-def test_wrong_credentials_are_refused(soketi: Soketi, make_pusher: MakePusher) -> None:
+def test_wrong_credentials_are_refused(server: PusherApp, make_pusher: MakePusher) -> None:
     # It answers 200, and the SDK does not raise.
     with pytest.raises(AccessRefused):
-        make_pusher(soketi, secret="wrong").send([Event("saved", "a")])
+        make_pusher(server, secret="wrong").send([Event("saved", "a")])

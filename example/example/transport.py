@@ -1,0 +1,115 @@
+"""What carries the events, as the environment says, and how a browser connects to it.
+
+``REALTIME`` is "channels" (the default), "pusher", "console" or "memory". With "pusher", either
+``PUSHER_URL`` or the variables of `PUSHER_VARIABLES` name the app.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
+
+from realtime_drf.transports.pusher_address import Address, read_url
+
+PATHS = {
+    "channels": "realtime_drf.transports.channels.ChannelsTransport",
+    "console": "realtime_drf.transports.console.ConsoleTransport",
+    "memory": "realtime_drf.transports.memory.MemoryTransport",
+    "pusher": "realtime_drf.transports.pusher.PusherTransport",
+}
+PUSHER_VARIABLES = {
+    "PUSHER_APP_ID": "app_id",
+    "PUSHER_KEY": "key",
+    "PUSHER_SECRET": "secret",
+    "PUSHER_CLUSTER": "cluster",
+    "PUSHER_HOST": "host",
+    "PUSHER_PORT": "port",
+    "PUSHER_SSL": "ssl",
+    "PUSHER_ENCRYPTION_MASTER_KEY_BASE64": "encryption_master_key_base64",
+}
+"""What may be set in the environment, and the option of the transport that it becomes."""
+
+CHANNELS_KEY = "example"
+
+
+def get_name() -> str:
+    """Return which of the transports the environment asks for."""
+    name = os.environ.get("REALTIME", "channels")
+    if name not in PATHS:
+        raise ImproperlyConfigured(f"REALTIME is one of {', '.join(PATHS)}, not {name!r}.")
+    return name
+
+
+def get_transport(name: str, secret_key: str) -> dict[str, Any]:
+    """Return the entry of REALTIME_TRANSPORTS for a transport."""
+    # The master key of encrypted channels is ours, whoever carries them.
+    master_key = base64.b64encode(hashlib.sha256(secret_key.encode()).digest()).decode()
+    options: dict[str, Any] = {}
+    if name == "channels":
+        options = {"key": CHANNELS_KEY, "encryption_master_key_base64": master_key}
+    elif name == "pusher":
+        options = {"encryption_master_key_base64": master_key, **_read_pusher_options()}
+    return {"TRANSPORT": PATHS[name], "OPTIONS": options}
+
+
+def _read_pusher_options() -> dict[str, Any]:
+    """Read the transport's options; with none of them it reads ``PUSHER_URL`` itself."""
+    options: dict[str, Any] = {
+        option: os.environ[name] for name, option in PUSHER_VARIABLES.items() if name in os.environ
+    }
+    if "port" in options:
+        options["port"] = int(options["port"])
+    if "ssl" in options:
+        options["ssl"] = options["ssl"].lower() in ("1", "true", "yes", "on")
+    return options
+
+
+def get_client(request: HttpRequest) -> dict[str, Any] | None:
+    """Return the key and the options with which a page makes its ``new Pusher(key, options)``.
+
+    None is for a transport that reaches no browser.
+    """
+    if settings.REALTIME == "channels":
+        # The server of the page is that of the events too.
+        host, _, port = request.get_host().rpartition(":")
+        ssl = request.is_secure()
+        address = Address(host=host, port=int(port), ssl=ssl) if host else None
+        address = address or Address(host=port, port=443 if ssl else 80, ssl=ssl)
+        return {"key": CHANNELS_KEY, "options": _connect_to(address)}
+    if settings.REALTIME == "pusher":
+        return _get_pusher_client(settings.REALTIME_TRANSPORTS["default"]["OPTIONS"])
+    return None
+
+
+def _get_pusher_client(options: dict[str, Any]) -> dict[str, Any]:
+    address = Address(**{name: options.get(name) for name in ("key", "host", "port", "ssl")})
+    if not address.key:
+        address = address.completed_from(read_url(None, alias="default"))
+    of_pusher = re.fullmatch(
+        r"api(?:-(\w+))?\.pusher(?:app)?\.com", address.host or "api.pusher.com"
+    )
+    if of_pusher or "cluster" in options:
+        cluster = options.get("cluster") or (of_pusher and of_pusher[1]) or "mt1"
+        return {"key": address.key, "options": {"cluster": cluster}}
+    return {"key": address.key, "options": _connect_to(address)}
+
+
+def _connect_to(address: Address) -> dict[str, Any]:
+    """Return the options for another server than Pusher's; the cluster must be there, unused."""
+    ssl = True if address.ssl is None else address.ssl
+    port = address.port or (443 if ssl else 80)
+    return {
+        "cluster": "mt1",
+        "wsHost": address.host,
+        "wsPort": port,
+        "wssPort": port,
+        "forceTLS": ssl,
+        "enabledTransports": ["ws", "wss"] if ssl else ["ws"],
+    }

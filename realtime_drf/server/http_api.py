@@ -1,0 +1,295 @@
+"""Pusher's HTTP API: what servers of other languages publish with, and dashboards ask.
+
+https://pusher.com/docs/channels/library_auth_reference/rest-api/
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl
+
+from realtime_drf.exceptions import InvalidEvent
+from realtime_drf.names import (
+    ChannelKind,
+    build_channel_name,
+    check_event_name,
+    is_unicode,
+    parse_channel_name,
+)
+from realtime_drf.rendering import read
+from realtime_drf.server import wire
+from realtime_drf.server.backplane import load_event
+from realtime_drf.server.http_signature import Unsigned, check_signature
+from realtime_drf.server.store import View
+from realtime_drf.transports.signatures import is_socket_id
+
+if TYPE_CHECKING:
+    from realtime_drf.transports.channels import ChannelsTransport
+
+logger = logging.getLogger("realtime_drf")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+MAX_CHANNELS: Final = 100
+MAX_BATCH: Final = 10
+MAX_BODY_BYTES: Final = 1_048_576
+"""Bytes of a request's body; a batch of the usual limit has a tenth of it."""
+
+_KINDS_ALONE: Final = (ChannelKind.ENCRYPTED, ChannelKind.USER)
+_CHANNEL = re.compile(r"/channels/([^/]+)")
+_USERS = re.compile(r"/channels/([^/]+)/users")
+_TERMINATE = re.compile(r"/users/([^/]+)/terminate_connections")
+
+
+class Refusal(Exception):
+    """Carry the status and the text with which a request is refused."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Gone(Exception):
+    """Say that the client has not waited for its answer."""
+
+
+class HttpApi:
+    """Answer requests to ``/apps/<app_id>/…`` that the app's secret has signed.
+
+    Args:
+        transport: the app.
+        clock: returns the time in seconds since 1970.
+    """
+
+    def __init__(
+        self, transport: ChannelsTransport, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._transport = transport
+        self._store = transport.backplane.store
+        self._clock = clock
+        self._limit = transport.limits.payload_bytes
+
+    async def __call__(self, scope: Scope, resource: str, receive: Receive, send: Send) -> None:
+        """Answer one request; `resource` is the path behind that of the app."""
+        try:
+            body = await _read_body(receive)
+            self._check_signature(scope, body)
+            content = await self._act(scope, resource, body)
+        except Gone:
+            return
+        except Refusal as refusal:
+            await _answer(send, refusal.status, f"{refusal}\n".encode(), b"text/plain")
+        except Exception as exc:  # noqa: BLE001  any layer or store, any error
+            # Its text may hold an address with a password.
+            logger.error("The HTTP API could not do what was asked: %s", type(exc).__name__)
+            await _answer(send, 503, b"Try again later\n", b"text/plain")
+        else:
+            await _answer(send, 200, json.dumps(content).encode(), b"application/json")
+
+    def _check_signature(self, scope: Scope, body: bytes) -> None:
+        raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
+        try:
+            check_signature(
+                self._transport.signer,
+                method=scope["method"],
+                path=raw_path.partition(b"?")[0].decode("latin-1"),
+                query=_parameters(scope),
+                body=body,
+                now=self._clock(),
+            )
+        except Unsigned as exc:
+            raise Refusal(401, f"Not authorized: {exc}") from None
+
+    async def _act(self, scope: Scope, resource: str, body: bytes) -> dict[str, Any]:
+        query = dict(_parameters(scope))
+        routes: Sequence[tuple[str, Any, Callable[..., Awaitable[dict[str, Any]]]]] = (
+            ("POST", re.compile("/events"), lambda: self._publish(_read_json(body))),
+            ("POST", re.compile("/batch_events"), lambda: self._publish_batch(_read_json(body))),
+            ("POST", _TERMINATE, self._terminate),
+            ("GET", re.compile("/channels"), lambda: self._list(query)),
+            ("GET", _CHANNEL, lambda name: self._show(name, query)),
+            ("GET", _USERS, self._list_users),
+        )
+        found = [
+            (method, act, match)
+            for method, pattern, act in routes
+            if (match := pattern.fullmatch(resource))
+        ]
+        if not found:
+            raise Refusal(404, "There is no such resource")
+        for method, act, match in found:
+            if method == scope["method"]:
+                return await act(*match.groups())
+        raise Refusal(405, f"{found[0][0]} is the method of this resource")
+
+    # Publishing
+
+    async def _publish(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        channels = body["channels"] if "channels" in body else [body.get("channel")]
+        item = self._read_event(body, channels)
+        info = _read_info(body.get("info"))
+        described = await self._describe(item.channels, info) if info else []
+        await self._transport.backplane.apublish([item], self._transport.timeout)
+        return {"channels": dict(zip(item.channels, described, strict=True))} if info else {}
+
+    async def _publish_batch(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        batch = body.get("batch")
+        if not isinstance(batch, list) or not 1 <= len(batch) <= MAX_BATCH:
+            raise Refusal(400, f"A batch has 1 to {MAX_BATCH} events")
+        if not all(isinstance(event, dict) for event in batch):
+            raise Refusal(400, "The events of a batch are objects")
+        # All are read before the first goes: a batch is refused whole.
+        items = [self._read_event(event, [event.get("channel")]) for event in batch]
+        described = [
+            (await self._describe(item.channels, _read_info(event.get("info"))))[0]
+            for item, event in zip(items, batch, strict=True)
+        ]
+        await self._transport.backplane.apublish(items, self._transport.timeout)
+        return {"batch": described} if any("info" in event for event in batch) else {}
+
+    def _read_event(self, event: Mapping[str, Any], channels: Any) -> wire.EventItem:
+        if not isinstance(channels, list) or not 1 <= len(channels) <= MAX_CHANNELS:
+            raise Refusal(400, f"An event has 1 to {MAX_CHANNELS} channels")
+        name, data, socket_id = event.get("name"), event.get("data"), event.get("socket_id")
+        try:
+            check_event_name(name)  # type: ignore[arg-type]
+            kinds = [parse_channel_name(channel).kind for channel in channels]
+        except InvalidEvent as exc:
+            raise Refusal(400, str(exc)) from None
+        if len(channels) > 1 and any(kind in _KINDS_ALONE for kind in kinds):
+            raise Refusal(400, "An event to an encrypted channel, or to a user, goes there alone")
+        if not isinstance(data, str) or not is_unicode(data):
+            raise Refusal(400, "The data of an event is text, such as JSON")
+        if self._limit is not None and len(data.encode()) > self._limit:
+            raise Refusal(413, f"The data of an event has {self._limit} bytes at most")
+        if not (socket_id is None or (isinstance(socket_id, str) and is_socket_id(socket_id))):
+            raise Refusal(400, "A socket_id has the form 123.456")
+        return wire.EventItem(
+            str(name),
+            list(dict.fromkeys(channels)),
+            data,
+            socket_id=socket_id or "",
+            id=secrets.token_hex(16),
+        )
+
+    # Asking
+
+    async def _list(self, query: Mapping[str, str]) -> dict[str, Any]:
+        prefix, info = query.get("filter_by_prefix", ""), _read_info(query.get("info"))
+        if "user_count" in info and not prefix.startswith("presence-"):
+            raise Refusal(400, "user_count needs a filter_by_prefix that begins with presence-")
+        views = [
+            view for view in await self._store.find(prefix) if not view.channel.startswith("#")
+        ]
+        described = await self._attributes(views, info)
+        return {
+            "channels": {view.channel: each for view, each in zip(views, described, strict=True)}
+        }
+
+    async def _show(self, name: str, query: Mapping[str, str]) -> dict[str, Any]:
+        (view,) = await self._store.read([_check_channel(name)])
+        (described,) = await self._attributes([view], _read_info(query.get("info")))
+        return {"occupied": view.subscriptions > 0, **described}
+
+    async def _list_users(self, name: str) -> dict[str, Any]:
+        if parse_channel_name(_check_channel(name)).kind is not ChannelKind.PRESENCE:
+            raise Refusal(400, "Only presence channels know their users")
+        (view,) = await self._store.read([name])
+        return {"users": [{"id": user_id} for user_id in view.members]}
+
+    async def _terminate(self, user_id: str) -> dict[str, Any]:
+        try:
+            build_channel_name(ChannelKind.USER, user_id)
+        except InvalidEvent as exc:
+            raise Refusal(400, str(exc)) from None
+        items = [wire.DisconnectItem(user_id)]
+        await self._transport.backplane.apublish(items, self._transport.timeout)
+        return {}
+
+    async def _describe(self, channels: Sequence[str], info: Sequence[str]) -> list[dict[str, Any]]:
+        if not info:
+            return [{} for _ in channels]
+        return await self._attributes(await self._store.read(channels), info)
+
+    async def _attributes(self, views: Sequence[View], info: Sequence[str]) -> list[dict[str, Any]]:
+        described: list[dict[str, Any]] = []
+        for view in views:
+            parsed = parse_channel_name(view.channel)
+            attributes: dict[str, Any] = {}
+            if "user_count" in info:
+                if parsed.kind is not ChannelKind.PRESENCE:
+                    raise Refusal(400, "user_count is known of presence channels only")
+                attributes["user_count"] = len(view.members)
+            if "subscription_count" in info:
+                attributes["subscription_count"] = view.subscriptions
+            if "cache" in info and parsed.cache:
+                kept = await self._store.recall(view.channel)
+                attributes["cache"] = (
+                    {"data": load_event(kept, view.channel).body} if kept else None
+                )
+            described.append(attributes)
+        return described
+
+
+def _parameters(scope: Scope) -> list[tuple[str, str]]:
+    query: bytes = scope.get("query_string", b"")
+    try:
+        return parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=100)
+    except ValueError:
+        raise Refusal(400, "The parameters cannot be read") from None
+
+
+async def _read_body(receive: Receive) -> bytes:
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            raise Refusal(413, f"A request has {MAX_BODY_BYTES} bytes at most")
+        if not message.get("more_body"):
+            return bytes(body)
+
+
+def _read_json(body: bytes) -> Mapping[str, Any]:
+    try:
+        content = read(body.decode())
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise Refusal(400, "The body is a JSON object in UTF-8")
+    return content
+
+
+def _read_info(info: Any) -> list[str]:
+    if not isinstance(info, str | None):
+        raise Refusal(400, "info is text, of names with commas between them")
+    names = [name for name in (info or "").split(",") if name]
+    for name in names:
+        if name not in ("user_count", "subscription_count", "cache"):
+            raise Refusal(400, "info asks for user_count, subscription_count or cache")
+    return names
+
+
+def _check_channel(name: str) -> str:
+    try:
+        if parse_channel_name(name).kind is ChannelKind.USER:
+            raise InvalidEvent("A user's channel is nobody else's.")
+    except InvalidEvent as exc:
+        raise Refusal(400, str(exc)) from None
+    return name
+
+
+async def _answer(send: Send, status: int, body: bytes, content_type: bytes) -> None:
+    headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,387 @@
+"""The rules of the HTTP API: who may call, what may be said, and what is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("channels")
+
+from realtime_drf.server.asgi import RealtimeServer
+from realtime_drf.server.http_api import MAX_BODY_BYTES, HttpApi
+from realtime_drf.server.store import Slice
+from realtime_drf.server.wire import DisconnectItem, EventItem
+from realtime_drf.transports.channels import ChannelsTransport
+
+NOW = 1_800_000_000
+KEY, SECRET = "api-key", "test-secret"
+EVENT = {"name": "told", "channel": "news", "data": "{}"}
+
+
+class Api:
+    """Call the API of an app, and keep what it publishes."""
+
+    def __init__(self, **options: Any) -> None:
+        self.transport = ChannelsTransport(
+            app_id="4242", key=KEY, secret=SECRET, http_api=True, **options
+        )
+        self.api = HttpApi(self.transport, clock=lambda: NOW)
+        self.published: list[Any] = []
+        self.transport.backplane.post = self.published.extend  # type: ignore[method-assign]
+
+    def put(self, channel: str, subscriptions: int, **members: str) -> None:
+        sync = self.transport.backplane.store.sync("n", [Slice(channel, subscriptions, members)])
+        asyncio.run(sync)
+
+    def call(
+        self,
+        method: str,
+        resource: str,
+        content: Any = None,
+        *,
+        params: dict[str, Any] | None = None,
+        body: bytes | None = None,
+        signed_body: bytes | None = None,
+        secret: str = SECRET,
+        chunks: int = 1,
+        **query: Any,
+    ) -> tuple[int, Any]:
+        """Make a request as an SDK does; `params` go over those of the signature."""
+        if body is None:
+            body = b"" if content is None else json.dumps(content).encode()
+        path = f"/apps/4242{resource}"
+        given = {"auth_key": KEY, "auth_timestamp": NOW, "auth_version": "1.0", **query}
+        if body:
+            digest = hashlib.md5(body if signed_body is None else signed_body).hexdigest()
+            given["body_md5"] = digest
+        text = "&".join(f"{name}={value}" for name, value in sorted(given.items()))
+        signature = hmac.new(secret.encode(), f"{method}\n{path}\n{text}".encode(), hashlib.sha256)
+        given["auth_signature"] = signature.hexdigest()
+        given |= params or {}
+        return self.send(method, path, urlencode(given).encode(), split(body, chunks))
+
+    def send(self, method: str, path: str, query: bytes, body: Iterable[bytes]) -> tuple[int, Any]:
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "raw_path": quote(path, safe="/=@,;.!#").encode(),
+            "query_string": query,
+        }
+        return asyncio.run(exchange(self.api, scope, path.removeprefix("/apps/4242"), list(body)))
+
+
+async def exchange(
+    api: HttpApi, scope: dict[str, Any], resource: str, chunks: Sequence[bytes]
+) -> tuple[int, Any]:
+    messages = [{"type": "http.request", "body": each, "more_body": True} for each in chunks]
+    messages[-1]["more_body"] = False
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return messages.pop(0) if messages else {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await api(scope, resource, receive, send)
+    if not sent:
+        return 0, None
+    start, answer = sent
+    text = answer["body"].decode()
+    return start["status"], json.loads(text) if start["status"] == 200 else text
+
+
+def split(body: bytes, chunks: int) -> list[bytes]:
+    size = -(-len(body) // chunks) or 1
+    return [body[at : at + size] for at in range(0, len(body), size)] or [b""]
+
+
+@pytest.fixture
+def api() -> Api:
+    return Api()
+
+
+def test_a_signed_event_is_published_as_it_is(api: Api) -> None:
+    data = '{"text":  "Käse 🧀"}'
+    event = {"name": "told", "channels": ["a", "b", "a"], "data": data, "socket_id": "1.2"}
+    assert api.call("POST", "/events", event, chunks=7) == (200, {})
+    (item,) = api.published
+    assert item == EventItem("told", ["a", "b"], data, "1.2", item.id)
+    assert len(item.id) == 32
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"secret": "another"}, "auth_signature"),
+        ({"params": {"auth_key": "another"}}, "auth_key"),
+        ({"params": {"auth_key": "ä"}}, "auth_key"),
+        ({"params": {"auth_signature": "é"}}, "auth_signature"),
+        ({"params": {"auth_signature": ""}}, "auth_signature"),
+        ({"params": {"extra": "1"}}, "auth_signature"),
+        ({"auth_timestamp": NOW - 601}, "auth_timestamp"),
+        ({"auth_timestamp": NOW + 601}, "auth_timestamp"),
+        ({"auth_timestamp": "soon"}, "auth_timestamp"),
+        ({"auth_version": "2.0"}, "auth_version"),
+        ({"signed_body": b"{}"}, "body_md5"),
+    ],
+)
+def test_what_the_app_has_not_signed_is_refused(
+    api: Api, changes: dict[str, Any], reason: str
+) -> None:
+    status, text = api.call("POST", "/events", EVENT, **changes)
+    assert (status, api.published) == (401, [])
+    assert reason in text
+    assert SECRET not in text
+
+
+@pytest.mark.parametrize("offset", [-600, 0, 600])
+def test_clocks_may_differ_and_requests_may_be_repeated(api: Api, offset: int) -> None:
+    for _ in range(2):
+        assert api.call("POST", "/events", EVENT, auth_timestamp=NOW + offset)[0] == 200
+    assert len(api.published) == 2
+
+
+def test_a_parameter_that_is_given_twice_is_refused(api: Api) -> None:
+    query = urlencode([("auth_key", KEY), ("auth_key", KEY)]).encode()
+    assert api.send("POST", "/apps/4242/events", query, [b"{}"])[0] == 401
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"name": None}, 400),
+        ({"name": ""}, 400),
+        ({"name": "n" * 201}, 400),
+        ({"name": "n" * 200}, 200),
+        ({"name": "pusher:ping"}, 400),
+        ({"channel": None}, 400),
+        ({"channel": "a b"}, 400),
+        ({"channel": "c" * 165}, 400),
+        ({"channel": "c" * 164}, 200),
+        ({"channels": []}, 400),
+        ({"channels": "news"}, 400),
+        ({"channels": [1]}, 400),
+        ({"channels": [f"c{n}" for n in range(100)]}, 200),
+        ({"channels": [f"c{n}" for n in range(101)]}, 400),
+        ({"channels": ["private-encrypted-a", "b"]}, 400),
+        ({"channels": ["#server-to-user-1", "b"]}, 400),
+        ({"channels": ["private-encrypted-a"]}, 200),
+        ({"channels": ["#server-to-user-1"]}, 200),
+        ({"data": None}, 400),
+        ({"data": {"an": "object"}}, 400),
+        ({"data": "\ud800"}, 400),
+        ({"data": "x" * 10_240}, 200),
+        ({"data": "x" * 10_241}, 413),
+        ({"data": "ä" * 5_121}, 413),
+        ({"socket_id": "1.2"}, 200),
+        ({"socket_id": "1"}, 400),
+        ({"socket_id": 1.2}, 400),
+        ({"info": 1}, 400),
+        ({"info": "age"}, 400),
+        ({"info": "user_count"}, 400),
+    ],
+)
+def test_an_event_keeps_the_rules(api: Api, changes: dict[str, Any], status: int) -> None:
+    assert api.call("POST", "/events", {**EVENT, **changes})[0] == status
+    assert len(api.published) == (status == 200)
+
+
+def test_a_batch_is_published_whole_or_not_at_all(api: Api) -> None:
+    batch = [{**EVENT, "channel": f"c{n}"} for n in range(10)]
+    assert api.call("POST", "/batch_events", {"batch": batch}) == (200, {})
+    assert [item.channels for item in api.published] == [[f"c{n}"] for n in range(10)]
+    for bad in ([], [*batch, EVENT], [1], "batch", [*batch[:3], {**EVENT, "data": 1}]):
+        assert api.call("POST", "/batch_events", {"batch": bad})[0] == 400
+    assert len(api.published) == 10
+
+
+def test_a_publisher_may_ask_who_listens(api: Api) -> None:
+    api.put("news", 3)
+    api.put("presence-room", 2, ann="")
+    assert api.call("POST", "/events", {**EVENT, "info": "subscription_count"}) == (
+        200,
+        {"channels": {"news": {"subscription_count": 3}}},
+    )
+    batch = [
+        {**EVENT, "channel": "presence-room", "info": "user_count,subscription_count"},
+        EVENT,
+    ]
+    assert api.call("POST", "/batch_events", {"batch": batch}) == (
+        200,
+        {"batch": [{"user_count": 1, "subscription_count": 2}, {}]},
+    )
+
+
+def test_channels_are_listed(api: Api) -> None:
+    api.put("news", 1)
+    api.put("presence-room", 2, ann="", bob="")
+    api.put("#server-to-user-1", 1)
+    assert api.call("GET", "/channels") == (200, {"channels": {"news": {}, "presence-room": {}}})
+    assert api.call("GET", "/channels", filter_by_prefix="presence-", info="user_count") == (
+        200,
+        {"channels": {"presence-room": {"user_count": 2}}},
+    )
+    assert api.call("GET", "/channels", info="user_count")[0] == 400
+
+
+def test_a_channel_is_told_of(api: Api) -> None:
+    api.put("presence-room", 2, ann="")
+    info = {"info": "user_count,subscription_count"}
+    assert api.call("GET", "/channels/presence-room", **info) == (
+        200,
+        {"occupied": True, "user_count": 1, "subscription_count": 2},
+    )
+    assert api.call("GET", "/channels/presence-room/users") == (200, {"users": [{"id": "ann"}]})
+    assert api.call("GET", "/channels/nobody.is@there,or=here;") == (200, {"occupied": False})
+    for resource in ("/channels/a!b", "/channels/news/users", "/channels/#server-to-user-1"):
+        assert api.call("GET", resource)[0] == 400
+
+
+def test_what_a_cache_channel_keeps_is_told(api: Api) -> None:
+    asyncio.run(api.transport.backplane.store.remember({"cache-a": '["told", "{}", "1"]'}))
+    found = api.call("GET", "/channels/cache-a", info="cache")
+    assert found == (200, {"occupied": False, "cache": {"data": "{}"}})
+    assert api.call("GET", "/channels/cache-b", info="cache")[1]["cache"] is None
+
+
+def test_a_users_connections_are_ended(api: Api) -> None:
+    assert api.call("POST", "/users/ann/terminate_connections", {}) == (200, {})
+    assert api.published == [DisconnectItem("ann")]
+    assert api.call("POST", f"/users/{'u' * 129}/terminate_connections", {})[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "resource", "status"),
+    [
+        ("GET", "/events", 405),
+        ("DELETE", "/channels", 405),
+        ("POST", "/channels/news", 405),
+        ("GET", "/nothing", 404),
+        ("GET", "", 404),
+        ("POST", "/events/", 404),
+    ],
+)
+def test_other_resources_and_methods(api: Api, method: str, resource: str, status: int) -> None:
+    assert api.call(method, resource)[0] == status
+
+
+def test_a_body_is_bounded_and_must_be_an_object(api: Api) -> None:
+    assert api.call("POST", "/events", body=b"x" * (MAX_BODY_BYTES + 1), chunks=9)[0] == 413
+    for body in (b"", b"[]", b"{", b"\xff", b"[" * 100_000, b'{"name": NaN}'):
+        assert api.call("POST", "/events", body=body)[0] == 400
+
+
+def test_a_client_that_does_not_wait_is_answered_nothing(api: Api) -> None:
+    scope = {"type": "http", "method": "POST", "path": "/apps/4242/events", "query_string": b""}
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        raise AssertionError(message)
+
+    asyncio.run(api.api(scope, "/events", receive, send))
+
+
+def test_what_cannot_be_done_now_is_said_so(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    async def fail(*args: Any) -> None:
+        raise ConnectionError("redis://:test-secret@localhost refused")
+
+    api.transport.backplane.apublish = fail  # type: ignore[method-assign]
+    assert api.call("POST", "/events", EVENT)[0] == 503
+    assert "ConnectionError" in caplog.text
+    assert SECRET not in caplog.text
+
+
+@given(
+    method=st.sampled_from(["GET", "POST", "PUT", "HEAD", "DELETE"]),
+    resource=st.sampled_from(
+        ["/events", "/batch_events", "/channels", "/channels/a", "/channels/presence-a/users"]
+    )
+    | st.text(st.characters(codec="utf-8"), max_size=30),
+    content=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["name", "channel", "channels", "data", "batch", "info", "socket_id"]
+                )
+                | st.text(max_size=3),
+                inner,
+                max_size=6,
+            )
+        ),
+        max_leaves=20,
+    ),
+    query=st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=3),
+)
+def test_nothing_that_is_signed_makes_a_fault(
+    method: str, resource: str, content: Any, query: dict[str, str]
+) -> None:
+    api = Api()
+    query = {name: value for name, value in query.items() if not name.startswith("auth_")}
+    try:
+        body = json.dumps(content, ensure_ascii=True).encode()
+    except ValueError:
+        body = b""
+    status, _ = api.call(method, resource, body=body, params=query)
+    assert status in (200, 400, 401, 404, 405, 413)
+
+
+@given(query=st.binary(max_size=60), body=st.lists(st.binary(max_size=30), min_size=1, max_size=4))
+def test_nothing_that_is_not_signed_is_acted_on(query: bytes, body: list[bytes]) -> None:
+    api = Api()
+    status, _ = api.send("POST", "/apps/4242/events", query, body)
+    assert status in (400, 401)
+    assert api.published == []
+
+
+def test_the_door_is_shut_unless_an_option_opens_it(settings: Any) -> None:
+    path = "realtime_drf.transports.channels.ChannelsTransport"
+    called = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        called.append(scope["path"])
+
+    async def ask(path: str) -> None:
+        server = RealtimeServer(app)
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "GET", "path": path, "query_string": b""}
+        await server(scope, receive, send)
+        for node in server.get_nodes().values():
+            await node.stop()
+
+    for options, expected in (({}, ["/apps/app/channels"]), ({"http_api": True}, [])):
+        settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": path, "OPTIONS": options}}
+        called.clear()
+        asyncio.run(ask("/apps/app/channels"))
+        assert called == expected
+    asyncio.run(ask("/apps/another/channels"))
+    assert called == ["/apps/another/channels"]
+
+
+@pytest.fixture(autouse=True)
+def _no_tracebacks(caplog: pytest.LogCaptureFixture) -> Any:
+    yield
+    assert not [record for record in caplog.get_records("call") if record.exc_info]
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
