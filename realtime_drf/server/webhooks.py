@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
+import threading
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -19,6 +21,18 @@ from realtime_drf.transports.signatures import Signer
 
 MOST_OF_AN_ANSWER: Final = 65_536
 """Bytes that are read so that a connection can be used again; nobody looks at them."""
+
+_posting = threading.local()
+
+
+class _UrlFilter(logging.Filter):
+    """Keep out of the log, at level DEBUG, the URL that a thread posts to: a token may be in it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not getattr(_posting, "is_on", False)
+
+
+_url_filter: Final = _UrlFilter()
 
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -78,6 +92,7 @@ class Poster:
         self._urllib3 = urllib3
         self._pid = 0
         self._pool: Any = None
+        logging.getLogger("urllib3.connectionpool").addFilter(_url_filter)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
@@ -89,11 +104,14 @@ class Poster:
             Undelivered: there was no answer in time, or not one of success.
         """
         body = make_body(time_ms, texts)
+        _posting.is_on = True
         try:
             status = self._post(body, timeout)
         except (self._urllib3.exceptions.HTTPError, OSError, ValueError) as exc:
             # Not its text, in which the URL may stand.
             raise Undelivered(type(exc).__name__) from None
+        finally:
+            _posting.is_on = False
         if not 200 <= status < 300:
             raise Undelivered(f"status {status}")
 
