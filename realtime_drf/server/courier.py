@@ -109,6 +109,7 @@ class Courier:
         self._under_way: list[Item] = []
         self._overflowed = 0
         self._failures = 0
+        self._is_last_try = False
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
         self._close_at = float("inf")
@@ -184,7 +185,7 @@ class Courier:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Undelivered),
             wait=tenacity.wait_exponential_jitter(max=LONGEST_PAUSE),
-            stop=tenacity.stop_when_event_set(closing),
+            stop=lambda state: self._is_last_try,
             sleep=self._pause or closing.wait,
         )
         while self._waiting or self._under_way:
@@ -196,6 +197,7 @@ class Courier:
     def _try_once(self) -> None:
         """Send the request that is under way, or the next one."""
         self._tell_overflow()
+        self._is_last_try = self._closing.is_set()
         items = self._under_way = self._find_request()
         if not items:
             return
