@@ -9,7 +9,6 @@ very same body is sent again, so that a receiver can know it again; then the res
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import threading
@@ -142,8 +141,12 @@ class Courier:
 
     def close(self, seconds: float = FAREWELL) -> None:
         """Do so, and wait for it. The next report begins anew."""
-        thread = self._thread
         self.hurry(seconds)
+        self.join(seconds)
+
+    def join(self, seconds: float) -> None:
+        """Wait for what `hurry` has begun."""
+        thread = self._thread
         if thread is not None and self._pid == os.getpid():
             thread.join(seconds)
 
@@ -153,7 +156,6 @@ class Courier:
         self._thread = threading.Thread(
             target=self._run, name=f"realtime_drf {self.name}", daemon=True
         )
-        atexit.register(self.close)
         self._thread.start()
 
     # In the thread
@@ -173,7 +175,6 @@ class Courier:
             self._changed.wait_for(lambda: self._waiting or self._closing.is_set(), IDLE)
             if not self._waiting and not self._under_way:
                 self._thread = None
-                atexit.unregister(self.close)
                 return False
         (self._pause or self._closing.wait)(GATHERING)
         return True

@@ -165,6 +165,7 @@ class _Reader:
             parts = urlsplit(url)
             is_url = parts.scheme in ("http", "https") and bool(parts.hostname)
             is_url = is_url and parts.port != 0 and re.search(r"[\s\x00-\x1f]", url) is None
+            is_url = is_url and (parts.hostname or "").isascii()
         except (AttributeError, TypeError, ValueError):
             is_url = False
         if not (is_url and isinstance(url, str)):

@@ -5,11 +5,14 @@ https://pusher.com/docs/channels/server_api/webhooks/
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import logging
 import os
 import threading
+import time
+import weakref
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -56,6 +59,7 @@ class WebhookSender:
             )
             for endpoint in endpoints
         ]
+        atexit.register(_close_at_exit, weakref.ref(self))
 
     def __repr__(self) -> str:
         return f"<WebhookSender to {len(self._couriers)} endpoints>"
@@ -76,10 +80,16 @@ class WebhookSender:
 
     def close(self, seconds: float = FAREWELL) -> None:
         """Try what waits once more, all endpoints at the same time; wait so long for it."""
+        close_at = time.monotonic() + seconds
         for _, courier in self._couriers:
             courier.hurry(seconds)
         for _, courier in self._couriers:
-            courier.close(seconds)
+            courier.join(max(0.0, close_at - time.monotonic()))
+
+
+def _close_at_exit(sender: weakref.ref[WebhookSender]) -> None:
+    if (found := sender()) is not None:
+        found.close()
 
 
 class Poster:

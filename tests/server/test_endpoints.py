@@ -78,6 +78,7 @@ def test_one_beginning_needs_no_list() -> None:
         ([{"url": "https:///path"}], "'url' is not of the form"),
         ([{"url": "https://example.com:99999/"}], "'url' is not of the form"),
         ([{"url": "https://example.com/a b"}], "'url' is not of the form"),
+        ([{"url": "https://käse.example/"}], "'url' is not of the form"),
         ([{"url": b"https://example.com/"}], "'url' is not of the form"),
         ([{"url": 7}], "'url' is not of the form"),
         ([{"url": "https://me:t0ken@example.com/"}], "'url' holds a user's name or password"),

@@ -269,6 +269,20 @@ def test_each_endpoint_gets_what_it_asks_for_with_its_headers(
         assert {request.headers.get("x-for") for request in other.requests} == {None}
 
 
+def test_closing_waits_for_all_endpoints_together(make_sender: MakeSender) -> None:
+    with ExitStack() as stack:
+        hanging = [stack.enter_context(WebhookReceiver(KEY, SECRET)) for _ in range(4)]
+        for each in hanging:
+            each.fail_next(Hang())
+        sender = make_sender(*({"url": each.webhook_url} for each in hanging))
+        sender.put([report()])
+        for each in hanging:
+            each.wait_for(lambda each=each: each.requests)
+        started = time.monotonic()
+        sender.close(0.5)
+        assert time.monotonic() - started < 1.5
+
+
 def test_one_connection_is_used_again(receiver: WebhookReceiver, make_sender: MakeSender) -> None:
     sender = make_sender({"url": receiver.webhook_url})
     for number in range(1, 4):
