@@ -11,23 +11,38 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """Hold one result. A target is what it should be at most; None is only told."""
+    """Hold one result.
+
+    A target is what it should be at most, or at least where `at_least` says so; None is only told.
+    """
 
     name: str
     value: float
     target: float | None
     meaning: str
+    at_least: bool = False
+
+    @property
+    def promise(self) -> str:
+        """Return the target with its direction, or nothing."""
+        if self.target is None:
+            return ""
+        return f"{'>=' if self.at_least else '<='} {self.target:g}"
 
 
 def report(benchmark: str, figures: Sequence[Figure]) -> None:
-    """Print a table, and all of it as JSON in the last line."""
+    """Print a table, and all of it as JSON in the last line.
+
+    `at_least` in it names the targets that are minima; the others are maxima.
+    """
     print(f"\n{'figure':<32} {'value':>10} {'target':>9}  meaning")
     for figure in figures:
-        target = "" if figure.target is None else f"<= {figure.target:g}"
-        print(f"{figure.name:<32} {figure.value:>10.4g} {target:>9}  {figure.meaning}")
+        print(f"{figure.name:<32} {figure.value:>10.4g} {figure.promise:>9}  {figure.meaning}")
     values = {figure.name: figure.value for figure in figures}
     targets = {figure.name: figure.target for figure in figures if figure.target is not None}
-    print(json.dumps({"benchmark": benchmark, "figures": values, "targets": targets}))
+    at_least = [figure.name for figure in figures if figure.at_least]
+    result = {"benchmark": benchmark, "figures": values, "targets": targets, "at_least": at_least}
+    print(json.dumps(result))
 
 
 def side_by_side(

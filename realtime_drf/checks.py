@@ -17,6 +17,9 @@ W002      a backend has no serializer, so that only a view can make its payload
 W003      a channel that the default transport cannot serve
 W004      SKIP_VACANT is on, and the cache is one of each process
 W005      a channel layer that reaches one process only (``check --deploy`` only)
+W006      a channel is not public, and no URL leads to the view that authorizes
+W007      a module of backends is not imported, and nothing is registered
+W008      a setting has nearly the name of one of ours
 ========  ======================================================================================
 """
 
@@ -45,9 +48,11 @@ from realtime_drf.conf import (
     get_aliases,
     get_cache_alias,
     get_chosen_backends_module,
+    nearest,
 )
 from realtime_drf.delivery import deliveries
 from realtime_drf.exceptions import InvalidEvent
+from realtime_drf.setup_checks import check_modules, check_setting_names, check_urls
 from realtime_drf.transports import transports
 from realtime_drf.transports.base import BaseTransport
 
@@ -57,6 +62,8 @@ TAG = "realtime_drf"
 def register() -> None:
     """Make the checks known to Django."""
     for check in (check_transports, check_backends, check_channels, check_occupancy):
+        checks.register(check, TAG)
+    for check in (check_urls, check_modules, check_setting_names):
         checks.register(check, TAG)
     checks.register(check_deployment, TAG, deploy=True)
 
@@ -71,7 +78,7 @@ def check_transports(**kwargs: Any) -> list[checks.CheckMessage]:
     if DEFAULT_ALIAS not in aliases:
         messages.append(
             checks.Error(
-                "REALTIME_TRANSPORTS has no 'default'.",
+                f"REALTIME_TRANSPORTS has no 'default'.{nearest(DEFAULT_ALIAS, aliases)}",
                 hint="To begin with, use realtime_drf.transports.console.ConsoleTransport.",
                 id=f"{TAG}.E002",
             )
@@ -298,6 +305,8 @@ def _check_abilities() -> Iterator[checks.CheckMessage]:
 def _find_inability(transport: BaseTransport, cls: type[Channel]) -> str | None:
     if issubclass(cls, UserChannel) and not transport.supports_user_authentication:
         return "sign users in"
+    if issubclass(cls, UserChannel) and not transport.supports_user_events:
+        return "reach a user"
     if issubclass(cls, PrivateChannel) and not transport.supports_authorization:
         return "authorize subscriptions"
     if issubclass(cls, EncryptedChannel) and not transport.supports_encryption:

@@ -104,6 +104,11 @@ def get_aliases() -> list[str]:
     return list(_get_entries())
 
 
+def get_entries() -> Mapping[str, Any]:
+    """Return the entries of REALTIME_TRANSPORTS as they stand in the settings."""
+    return _get_entries()
+
+
 def read_config(alias: str) -> TransportConfig:
     """Return the entry of an alias.
 
@@ -149,6 +154,19 @@ def derive_secret(purpose: str) -> str:
     return salted_hmac(
         "realtime_drf", purpose, secret=settings.SECRET_KEY, algorithm="sha256"
     ).hexdigest()
+
+
+def get_root_urlconf() -> str | None:
+    """Return the name of the module with the project's URLs, or None."""
+    return getattr(settings, "ROOT_URLCONF", None)
+
+
+def find_misspelt_settings() -> list[tuple[str, str]]:
+    """Return settings with nearly the name of one of ours, and which was probably meant."""
+    known = ("REALTIME_TRANSPORTS", "REALTIME_BACKENDS_MODULE", "REALTIME_CACHE")
+    others = [name for name in dir(settings) if name.startswith("REAL") and name not in known]
+    found = [(name, difflib.get_close_matches(name, known, n=1, cutoff=0.85)) for name in others]
+    return [(name, matches[0]) for name, matches in found if matches]
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

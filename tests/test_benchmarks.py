@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 
+from tests.services import redis, soketi
+from tests.services.policy import require
 
-def run(name: str) -> tuple[list[str], Any]:
+
+def run(name: str, *options: str) -> tuple[list[str], Any]:
     """Run a benchmark quickly; return the lines of its table, and the object in its last line."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "benchmarks", name, "--quick"],
+        [sys.executable, "-W", "error", "-m", "benchmarks", name, "--quick", *options],
         cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,
@@ -56,3 +59,40 @@ def test_auth_counts_queries() -> None:
     }
     assert report["figures"]["many_to_one_queries"] == 1
     assert all(value > 0 for value in report["figures"].values())
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="they read /proc")
+
+
+@linux
+def test_fanout_brings_each_message_of_each_server() -> None:
+    pytest.importorskip("channels")
+    require("soketi", soketi.unavailable())
+    table, report = run("fanout")
+    assert report["targets"] == {
+        "plain_ratio": 15,
+        "bare_ratio": 0.7,
+        "soketi_ratio": 1,
+        "memory_ratio": 1,
+    }
+    assert report["at_least"] == ["plain_ratio", "bare_ratio", "soketi_ratio"]
+    assert any("plain_ratio" in line and ">= 15" in line for line in table)
+    assert all(value > 0 for name, value in report["figures"].items() if "_rate" in name)
+
+
+@linux
+def test_fanout_on_redis_asks_it_once_a_handover_for_any_number_of_browsers() -> None:
+    pytest.importorskip("channels")
+    require("Redis", redis.unavailable())
+    _, report = run("fanout", "--redis")
+    assert report["targets"] == {"plain_ratio": 4, "commands_ratio": 1}
+    assert report["figures"]["commands_ratio"] == 1
+    assert report["figures"]["ours_arrived"] == 1
+
+
+@linux
+def test_scale_measures_many_browsers_and_those_that_do_not_read() -> None:
+    pytest.importorskip("channels")
+    _, report = run("scale")
+    assert report["targets"] == {"cost_ratio": 1.5, "stalled_ratio": 0.9, "stalled_memory_mb": 2}
+    assert report["at_least"] == ["stalled_ratio"]

@@ -64,7 +64,12 @@ def run_check(**options: Any) -> None:
         ({"TRANSPORT": MEMORY, "ENABLED": "no"}, "'ENABLED' must be a bool, not str."),
         ({"TRANSPORT": MEMORY, "ON_ERROR": "ignore"}, "'ON_ERROR' is 'log' or 'raise'"),
         ({"TRANSPORT": "realtime_drf.transports.memry.X"}, "could not import TRANSPORT"),
-        ({"TRANSPORT": f"{MEMORY}s"}, "could not import TRANSPORT"),
+        ({"TRANSPORT": f"{MEMORY}s"}, f"Did you mean '{MEMORY}'?"),
+        ({"TRANSPORT": MEMORY.replace("memory.", "")}, f"Did you mean '{MEMORY}'?"),
+        (
+            {"TRANSPORT": "tests.recording.RecordngTransport"},
+            "Did you mean 'tests.recording.RecordingTransport'?",
+        ),
         ({"TRANSPORT": "realtime_drf.conf.read_config"}, "is not a transport class"),
         (
             {"TRANSPORT": MEMORY, "OPTIONS": {"payload_limt": 1}},

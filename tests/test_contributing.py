@@ -6,6 +6,7 @@ Commands are read, not typed, but for those in `RUN_HERE`, which are cheap. CI t
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import re
 import shlex
@@ -88,7 +89,13 @@ def check_pip(words: list[str]) -> None:
         assert match[1] in PROJECT["project"]["optional-dependencies"]
 
 
+def check_module(words: list[str]) -> None:
+    """Check that a module of the tests is there; its name comes without its package."""
+    assert importlib.util.find_spec(f"tests{words[0]}")
+
+
 CHECKS = {
+    ".venv/bin/python -m tests": check_module,
     "make ": check_make,
     ".venv/bin/tox ": check_tox,
     PYTEST: check_pytest,
@@ -129,6 +136,7 @@ def test_files_that_contributing_names_exist() -> None:
     to_be_made = {
         "realtime_drf/transports/acme.py",
         "tests/transports/test_acme.py",
+        "tests/contract/test_acme.py",
         "docs/acme.md",
     }
     named = set(re.findall(r"`((?:realtime_drf|tests|docs|\.ci)/[\w./]+)`", text))

@@ -15,12 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from realtime_drf import checks, conf, exceptions
+from realtime_drf import checks, conf, exceptions, setup_checks
 from realtime_drf.backends import RealtimeBackend
+from realtime_drf.testing import Outbox, RealtimeClient
+from realtime_drf.testing.contract.harness import Harness
 from realtime_drf.transports.base import BaseTransport
 from realtime_drf.transports.console import ConsoleTransport
 from realtime_drf.transports.memory import MemoryTransport
 from realtime_drf.transports.pusher import PusherTransport
+from tests import capabilities
 from tests.pages import PAGES, PROJECT_PAGES, ROOT, read_blocks, read_prose, slugs
 from tests.processes import environment, run_server
 from tests.services.policy import REQUIRE_VARIABLE
@@ -34,10 +37,14 @@ WITH_PYTHON = [
 ]
 WITH_TESTS = [
     page
-    for page in STORIES
+    for page in PAGES
     if any(Path(block.file or "").name.startswith("test_") for block in read_blocks(page))
 ]
 LANGUAGES = {"console", "ini", "js", "nginx", "python", "text"}
+HELPERS_OF_CLAUSES = {
+    *("miss", "skip", "require", "transport", "try_examples", "channel", "kinds"),
+    *("arrivals", "send_all"),
+}
 DIRECTIVES = {"{eval-rst}", "{toctree}", "{include} ../CHANGELOG.md"}
 
 
@@ -156,9 +163,13 @@ def test_one_command_moves_a_project_from_drf_model_pusher(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("page", WITH_TESTS, ids=by_name)
-def test_tests_of_page_pass(page: Path, project: Path) -> None:
+def test_tests_of_page_pass(
+    page: Path, project: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "REDIS_URL" in page.read_text():
+        monkeypatch.setenv("REDIS_URL", request.getfixturevalue("redis").url)
     write_files(page, project)
-    files = [str(file) for file in (project / "todos").glob("test_*.py")]
+    files = [block.file for block in read_blocks(page) if block.file and "/test_" in block.file]
     run("-m", "pytest", "--ds=mysite.settings", "-p", "no:cacheprovider", *files, cwd=project)
 
 
@@ -263,7 +274,9 @@ def test_checks_are_all_documented() -> None:
     page = (DOCS / "settings.md").read_text()
     ids = set(re.findall(r"^([EW]\d{3}) ", checks.__doc__ or "", re.MULTILINE))
     assert ids == set(re.findall(r"realtime_drf\.([EW]\d{3})", page))
-    assert ids == set(re.findall(r"\{TAG\}\.([EW]\d{3})", source_of(checks)))
+    assert ids == set(
+        re.findall(r"\{TAG\}\.([EW]\d{3})", source_of(checks) + source_of(setup_checks))
+    )
 
 
 @pytest.mark.parametrize(
@@ -279,6 +292,29 @@ def test_options_are_documented(transport: type[BaseTransport], page: str) -> No
     documented = {option for row in rows for option in re.findall(r"`(\w+)`", row)}
     options = set(inspect.signature(transport).parameters) - {"kwargs"}
     assert options <= documented
+
+
+def test_what_transports_can_is_published() -> None:
+    text = capabilities.PAGE.read_text()
+    table = text.partition(capabilities.BEGIN)[2].partition(capabilities.END)[0]
+    assert table.strip() == capabilities.make_table(), "run: python -m tests.capabilities"
+
+
+def test_hooks_of_the_contract_are_documented() -> None:
+    page = (DOCS / "writing-a-transport.md").read_text()
+    hooks = {
+        name
+        for name in vars(Harness)
+        if not name.startswith("_") and name not in HELPERS_OF_CLAUSES
+    }
+    assert {name for name in hooks if f"`{name}" not in page} == set()
+
+
+def test_the_outbox_and_its_client_are_documented() -> None:
+    page = (DOCS / "testing.md").read_text()
+    names = {*vars(Outbox), *vars(RealtimeClient)} - {"carry", "sent"}
+    public = {name for name in names if not name.startswith("_")}
+    assert {name for name in public if name not in page} == set()
 
 
 def test_hooks_of_backends_are_documented() -> None:

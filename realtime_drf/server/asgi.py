@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
@@ -79,7 +80,7 @@ class RealtimeServer:
         nodes = self._nodes.get(loop)
         if nodes is None:
             nodes = self._nodes[loop] = {
-                transport.signer.key: Node(transport) for transport in _get_served()
+                transport.signer.key: self.create_node(transport) for transport in _get_served()
             }
             for node in nodes.values():
                 node.start()
@@ -87,6 +88,10 @@ class RealtimeServer:
             if nodes:
                 stop_gracefully(loop, nodes.values())
         return nodes
+
+    def create_node(self, transport: ChannelsTransport) -> Node:
+        """Return a new node of an app, which is not started yet."""
+        return Node(transport)
 
     async def _answer_lifespan(self, receive: Receive, send: Send) -> None:
         while (await receive())["type"] != "lifespan.shutdown":
@@ -129,7 +134,10 @@ def _read_key(scope: Scope) -> str | None:
 
 def _read_path(scope: Scope) -> str:
     path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", ""))
+    root: str = scope.get("root_path", "").rstrip("/")
+    if path.startswith(f"{root}/"):  # some servers have taken it off
+        path = path.removeprefix(root)
+    return path
 
 
 async def _refuse(receive: Receive, send: Send) -> None:
@@ -141,14 +149,13 @@ async def _refuse(receive: Receive, send: Send) -> None:
 async def _serve(node: Node | None, scope: Scope, receive: Receive, send: Send) -> None:
     """Speak the protocol with one client until it is gone."""
     await receive()
-    await send({"type": "websocket.accept"})
     try:
+        await send({"type": "websocket.accept"})
         connection = await _admit(node, scope, send)
     except TurnedAway as exc:
-        # A client reads the code and reason only of a connection that was accepted.
-        reason = str(exc)
-        await send({"type": "websocket.send", "text": frames.error(reason, exc.code)})
-        await send({"type": "websocket.close", "code": exc.code, "reason": reason})
+        await _turn_away(exc, send)
+        return
+    except OSError:  # the client is gone
         return
     connection.tell(
         frames.established(connection.socket_id, connection.node.options.activity_timeout)
@@ -156,9 +163,20 @@ async def _serve(node: Node | None, scope: Scope, receive: Receive, send: Send) 
     await connection.serve(receive)
 
 
+async def _turn_away(exc: TurnedAway, send: Send) -> None:
+    """Say why; a client reads the code and reason only of a connection that was accepted."""
+    reason = str(exc)
+    with contextlib.suppress(OSError):  # the client is gone
+        await send({"type": "websocket.send", "text": frames.error(reason, exc.code)})
+        await send({"type": "websocket.close", "code": exc.code, "reason": reason})
+
+
 async def _admit(node: Node | None, scope: Scope, send: Send) -> Connection:
     """Return a new connection; raise TurnedAway if there can be none."""
     if node is None:
+        key = _read_key(scope)
+        if not key or "/" in key:
+            raise TurnedAway(frames.NO_SUCH_PATH, "The path is not /app/<key>")
         raise TurnedAway(frames.NO_SUCH_APP, "There is no app of this key")
     _check_version(scope)
     if not _is_allowed_origin(node, scope):

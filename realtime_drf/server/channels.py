@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from realtime_drf.names import ChannelKind, parse_channel_name
@@ -86,6 +86,11 @@ class LocalChannel:
     def is_needed(self) -> bool:
         """Whether anybody here has to do with it."""
         return bool(self.holders or self.watchers)
+
+    @property
+    def users(self) -> Collection[str]:
+        """Who is on it on this node, whether or not the store knows by now."""
+        return self._users.keys()
 
     @property
     def user_id(self) -> str:

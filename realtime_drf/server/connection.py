@@ -12,12 +12,14 @@ from realtime_drf.names import (
     ChannelKind,
     ParsedName,
     build_channel_name,
+    is_unicode,
     parse_channel_name,
 )
 from realtime_drf.rendering import read
 from realtime_drf.server import frames
 from realtime_drf.server.frames import Frame, ProtocolError, SubscriptionRefused
 from realtime_drf.server.outbox import Message, Outbox, Send
+from realtime_drf.server.shortcut import TextMessage
 
 if TYPE_CHECKING:
     from realtime_drf.server.node import Node
@@ -70,7 +72,7 @@ class Connection:
         self.user_info = ""
         self.watched: tuple[str, ...] = ()
         """Names of the channels of those whom the user watches."""
-        self._outbox = Outbox(send)
+        self._outbox = Outbox(send, node.turn)
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_given_up = False
@@ -88,7 +90,7 @@ class Connection:
 
     def tell(self, frame: str) -> None:
         """Write a frame."""
-        self._outbox.write({"type": "websocket.send", "text": frame})
+        self._outbox.write(TextMessage(frame))
 
     def close(self, code: int, reason: str = "") -> None:
         """End the connection, with a code of the protocol; more than once is no error.
@@ -147,7 +149,7 @@ class Connection:
         try:
             if text is None:
                 raise ProtocolError("A frame is text, not binary.")
-            if len(text) > self.node.options.max_frame_bytes:
+            if frames.is_longer(text, self.node.options.max_frame_bytes):
                 raise ProtocolError(
                     f"A frame has {self.node.options.max_frame_bytes} bytes at most."
                 )
@@ -306,7 +308,10 @@ def _read_member(channel_data: str | None) -> tuple[str, str]:
     if not isinstance(user_id, str) or not user_id:
         raise SubscriptionRefused("A presence channel needs channel_data with a user_id.")
     info = data.get("user_info")
-    return user_id, "" if info is None else frames.dump(info)
+    text = "" if info is None else frames.dump(info)
+    if not is_unicode(user_id + text):
+        raise SubscriptionRefused("channel_data holds a lone surrogate, which is no text.")
+    return user_id, text
 
 
 def _read_user(user_data: str) -> tuple[str, str, list[str]]:
@@ -327,7 +332,10 @@ def _read_user(user_data: str) -> tuple[str, str, list[str]]:
             build_channel_name(ChannelKind.USER, each)
         except InvalidEvent:
             raise ValueError("A user's id is not a legal one.") from None
-    return user_id, "" if info is None else frames.dump(info), list(dict.fromkeys(watchlist))
+    text = "" if info is None else frames.dump(info)
+    if not is_unicode(text):
+        raise ValueError("user_info holds a lone surrogate, which is no text.")
+    return user_id, text, list(dict.fromkeys(watchlist))
 
 
 def _refusal(message: str) -> ProtocolError:

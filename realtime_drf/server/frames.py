@@ -59,6 +59,13 @@ class Frame(NamedTuple):
     data: Any
 
 
+def is_longer(text: str, limit: int) -> bool:
+    """Tell whether text has more bytes than it may."""
+    if 4 * len(text) <= limit:  # of no character are there more than four
+        return False
+    return len(text.encode(errors="surrogatepass")) > limit
+
+
 def parse(text: str) -> Frame:
     """Read a client's frame.
 
@@ -76,6 +83,8 @@ def parse(text: str) -> Frame:
         raise ProtocolError(f"'event' is text of 1 to {MAX_EVENT_LENGTH} characters.")
     if not isinstance(channel, str | None):
         raise ProtocolError("'channel' is text.")
+    if not is_unicode(event):
+        raise ProtocolError("'event' holds a lone surrogate, which is no text.")
     return Frame(event, channel or "", content.get("data"))
 
 
@@ -185,7 +194,10 @@ def client_event_text(data: Any) -> str:
     Raises:
         ProtocolError: it holds what is no text.
     """
-    text = data if isinstance(data, str) else dump(data)
+    try:
+        text = data if isinstance(data, str) else dump(data)
+    except RecursionError:
+        raise ProtocolError("'data' is nested too deeply.") from None
     if not is_unicode(text):
         raise ProtocolError("'data' holds a lone surrogate, which is no text.")
     return text

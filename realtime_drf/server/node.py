@@ -19,6 +19,7 @@ from realtime_drf.server.frames import SubscriptionRefused
 from realtime_drf.server.outbox import Send
 from realtime_drf.server.reports import Reporter
 from realtime_drf.server.roster import Roster, log_store, make_event
+from realtime_drf.server.shortcut import Turn
 
 if TYPE_CHECKING:
     from realtime_drf.transports.channels import ChannelsTransport
@@ -38,16 +39,22 @@ class Node:
     Args:
         transport: the app: its keys, options, and backplane.
         clock: returns seconds that never go back.
+        tick: seconds between two looks at what is due.
     """
 
     def __init__(
-        self, transport: ChannelsTransport, *, clock: Callable[[], float] = time.monotonic
+        self,
+        transport: ChannelsTransport,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        tick: float = TICK,
     ) -> None:
         self.name = secrets.token_hex(8)
         self.transport = transport
         self.signer = transport.signer
         self.options = transport.server_options
         self.clock = clock
+        self.turn = Turn()
         self.connections: dict[str, Connection] = {}
         self.is_stopping = False
         """The process is told to end: clients go elsewhere."""
@@ -65,6 +72,7 @@ class Node:
             clock=clock,
             counts=self.options.subscription_counting,
         )
+        self._tick = tick
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = asyncio.Event()
 
@@ -114,7 +122,7 @@ class Node:
 
     async def _tick_forever(self) -> None:
         while True:
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(self._tick)
             try:
                 await self.tick()
             except Exception as exc:  # noqa: BLE001  any store, any error: the next one may work
@@ -229,13 +237,15 @@ class Node:
 
     async def _check_room(self, name: str, user_id: str) -> None:
         """Refuse one user more than may be on a presence channel."""
+        known: Collection[str] = ()
         channel = self.roster.channels.get(name)
-        members: Collection[str] = channel.known if channel is not None else ()
         if channel is None or channel.version is None:
             try:
-                members = (await self._backplane.store.read([name]))[0].members
+                known = (await self._backplane.store.read([name]))[0].members
             except Exception as exc:  # noqa: BLE001  any store, any error: suppose there is room
                 log_store(exc)
+            channel = self.roster.channels.get(name)  # others may have come meanwhile
+        members = set(known) if channel is None else {*known, *channel.known, *channel.users}
         if len(members) >= self.options.max_presence_members and user_id not in members:
             raise SubscriptionRefused(
                 f"{self.options.max_presence_members} users are here already.",

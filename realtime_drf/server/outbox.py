@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
 from typing import Any, Final
 
+from realtime_drf.server.shortcut import Turn, find_shortcut
+
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 
@@ -20,12 +22,17 @@ class Outbox:
 
     Most writes are over at once, and then cost no task: the coroutine of `send` is stepped here,
     and only one that waits for the client is given to a task. Whatever follows queues up behind it.
+
+    Args:
+        send: of the ASGI server, for a connection that is accepted.
+        turn: gathers what can go past `send`; without it nothing does.
     """
 
-    __slots__ = ("_backlog", "_backlog_bytes", "_send", "failed", "is_gone", "task")
+    __slots__ = ("_backlog", "_backlog_bytes", "_send", "_shortcut", "failed", "is_gone", "task")
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, turn: Turn | None = None) -> None:
         self._send = send
+        self._shortcut = None if turn is None else find_shortcut(send, turn)
         self._backlog: deque[Message] | None = None
         self._backlog_bytes = 0
         self.task: asyncio.Task[None] | None = None
@@ -41,6 +48,8 @@ class Outbox:
             return self._queue(message)
         if self.failed:
             return False
+        if self._shortcut is not None and self._shortcut.write(message):
+            return True
         try:
             coroutine: Any = self._send(message)
             if not hasattr(coroutine, "send"):  # some servers return another kind of awaitable
@@ -56,10 +65,11 @@ class Outbox:
 
     def finish(self, message: Message) -> None:
         """Write a last message, before whatever else waits, and take no more."""
-        if not self.failed and self.task is None:
+        if self.task is not None:
+            self._backlog = deque([message])
+        elif not self.failed:
             self.write(message)
         self.failed = True
-        self._backlog = None if self.task is None else deque([message])
         self._backlog_bytes = 0
 
     def abandon(self) -> None:

@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
+from realtime_drf.names import ChannelKind, parse_channel_name
 from realtime_drf.protocols import WebhookEvent
 from realtime_drf.server import frames, wire
 from realtime_drf.server.backplane import Backplane
 from realtime_drf.server.channels import LocalChannel
 from realtime_drf.server.connection import Connection
-from realtime_drf.server.outbox import Message
+from realtime_drf.server.shortcut import TextMessage
 from realtime_drf.server.store import Outcome, Report, Slice, View
 
 logger = logging.getLogger("realtime_drf")
@@ -23,6 +24,9 @@ EXACT_COUNTS: Final = 100
 
 COUNT_PAUSE: Final = 5.0
 """Seconds between two changes of a number that is larger."""
+
+UNKNOWN: Final = -1
+"""The version before a change, where nobody knows it."""
 
 
 class Roster:
@@ -92,7 +96,7 @@ class Roster:
 
     def broadcast(self, channel: LocalChannel, frame: str, but: str = "") -> None:
         """Write a frame to all subscribers but one."""
-        message: Message = {"type": "websocket.send", "text": frame}
+        message = TextMessage(frame)
         for connection in list(channel.broadcast(message, but)):
             self._drop(connection)
 
@@ -123,8 +127,14 @@ class Roster:
             for each in slices:
                 self._suppose(each)
         else:
-            self._unsynced.difference_update(names)
+            missed = self._unsynced.intersection(names)
+            self._unsynced -= missed
             self._take_in(outcome)
+            # A call that failed may have done its work, of which nobody was told.
+            if items := [
+                item for view in outcome.views if view.channel in missed for item in _hints(view)
+            ]:
+                self._backplane.post(items)
 
     def _slice(self, name: str) -> Slice:
         channel = self.channels.get(name)
@@ -241,6 +251,15 @@ def _items(view: View) -> Iterable[wire.Item]:
         yield wire.MembersItem(view.channel, view.previous, view.version, came, list(view.left))
     if view.turned is not None and view.channel.startswith("#"):
         yield wire.OnlineItem(view.channel, view.previous, view.version, int(view.turned))
+
+
+def _hints(view: View) -> Iterable[wire.Item]:
+    """Yield what has other nodes ask the store, if they do not know this version."""
+    kind = parse_channel_name(view.channel).kind
+    if kind is ChannelKind.PRESENCE:
+        yield wire.MembersItem(view.channel, UNKNOWN, view.version, [], [])
+    elif kind is ChannelKind.USER:
+        yield wire.OnlineItem(view.channel, UNKNOWN, view.version, int(view.subscriptions > 0))
 
 
 def _make_event(report: Report) -> WebhookEvent:

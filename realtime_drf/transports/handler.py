@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import sys
+from importlib.util import find_spec
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -11,6 +13,12 @@ from django.utils.module_loading import import_string
 from realtime_drf.conf import PerAlias, TransportConfig, nearest
 from realtime_drf.exceptions import InvalidTransport
 from realtime_drf.protocols import Transport
+
+_CLASSES = [
+    f"{__package__}.{name}.{name.title()}Transport"
+    for name in ("ably", "channels", "console", "memory", "pusher")
+    if find_spec(f"{__package__}.{name}")
+]
 
 
 class TransportHandler(PerAlias[Transport]):
@@ -37,13 +45,22 @@ def _import_class(config: TransportConfig) -> type[Any]:
         found = import_string(config.transport)
     except ImportError as exc:
         raise InvalidTransport(
-            f"could not import TRANSPORT {config.transport!r}: {exc}.", alias=config.alias
+            f"could not import TRANSPORT {config.transport!r}: {exc}."
+            f"{_nearest_class(config.transport)}",
+            alias=config.alias,
         ) from exc
     if not (isinstance(found, type) and hasattr(found, "send")):
         raise InvalidTransport(
             f"TRANSPORT {config.transport!r} is not a transport class.", alias=config.alias
         )
     return found
+
+
+def _nearest_class(path: str) -> str:
+    """Return a sentence that names the class which was probably meant, or nothing."""
+    module = path.rpartition(".")[0]
+    own = [f"{module}.{name}" for name in dir(sys.modules.get(module)) if module in sys.modules]
+    return nearest(path, _CLASSES) or nearest(path, own)
 
 
 def _check_options(transport_class: type[Any], config: TransportConfig) -> None:

@@ -22,6 +22,9 @@ from tests.services.process import ServiceError
 from tests.services.pusher_http import PusherService
 from tests.services.pusher_js import PusherJS
 
+# pytester is for the tests of our own plugin: it can only be asked for here, or at the very top.
+pytest_plugins = ["pytester", "tests.contract_page"]
+
 #: The port of PostgreSQL on 127.0.0.1, for tests/settings.py; absent where there is none.
 POSTGRES_PORT_VARIABLE = "REALTIME_TEST_POSTGRES_PORT"
 

@@ -1,0 +1,88 @@
+"""Scale: what a message costs with many browsers, and with some that do not read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from benchmarks.figures import Figure
+from benchmarks.load.process import LoadClient, load_client
+from benchmarks.rounds import Load, median, median_ratio, play, play_round
+from benchmarks.servers import running
+from benchmarks.servers.running import Running
+
+DESCRIPTION = __doc__
+
+
+@dataclass(frozen=True)
+class Size:
+    """Say how much is done."""
+
+    few: Load
+    many: Load
+    alert: Load
+    stalled: Load
+    rounds: int
+
+
+# As many messages with few browsers as with many. Whoever does not read is sent more than the
+# system buffers for a connection, which is some three megabytes.
+FULL = Size(
+    few=Load(browsers=500, events=200),
+    many=Load(browsers=5_000, events=20),
+    alert=Load(browsers=500, events=600, size=8_000),
+    stalled=Load(browsers=500, events=600, size=8_000, stalled=20),
+    rounds=3,
+)
+QUICK = Size(
+    few=Load(browsers=10, events=20),
+    many=Load(browsers=100, events=2),
+    alert=Load(browsers=5, events=600, size=8_000),
+    stalled=Load(browsers=5, events=600, size=8_000, stalled=2),
+    rounds=1,
+)
+
+
+def measure(*, quick: bool) -> list[Figure]:
+    """Return all figures."""
+    size = QUICK if quick else FULL
+    with load_client() as client:
+        return [*compare_numbers(client, size), *compare_stalled(client, size)]
+
+
+def compare_numbers(client: LoadClient, size: Size) -> Iterator[Figure]:
+    """Compare a message's cost with many browsers and with few."""
+    with running.ours() as server:
+        few, many = play([(server, size.few), (server, size.many)], client, rounds=size.rounds)
+    ratio = median_ratio(many, few, lambda played: played.server_cost)
+    numbers = f"{size.many.browsers} browsers to {size.few.browsers}"
+    yield Figure("cost_ratio", ratio, 1.5, f"the server's processor a message: {numbers}")
+    for name, rounds in (("few", few), ("many", many)):
+        cost = median(rounds, lambda played: played.server_cost)
+        yield Figure(f"{name}_cpu_us", cost, None, "microseconds of processor a message")
+
+
+def compare_stalled(client: LoadClient, size: Size) -> Iterator[Figure]:
+    """Compare what the others get with and without browsers that do not read."""
+    with running.ours() as server:
+        alert, stalled = play(
+            [(server, size.alert), (server, size.stalled)], client, rounds=size.rounds
+        )
+    ratio = median_ratio(stalled, alert, lambda played: played.rate)
+    meaning = f"messages a second of the others, with {size.stalled.stalled} that do not read"
+    yield Figure("stalled_ratio", ratio, 0.9, meaning, at_least=True)
+    for name, rounds in (("alert", alert), ("stalled", stalled)):
+        rate = median(rounds, lambda played: played.rate)
+        yield Figure(f"{name}_rate", rate, None, f"messages of {size.alert.size} bytes a second")
+    with running.ours() as server:
+        usual = _peak(server, client, size.alert)
+        held = max(0, _peak(server, client, size.stalled) - usual)
+    meaning = "megabytes at most for each that does not read"
+    yield Figure("stalled_memory_mb", held / size.stalled.stalled / 1e6, 2.0, meaning)
+
+
+def _peak(server: Running, client: LoadClient, load: Load) -> int:
+    """Return the most memory that a round has taken."""
+    server.forget_peak()
+    play_round(server, client, load)
+    return server.peak_memory()

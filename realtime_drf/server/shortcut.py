@@ -1,0 +1,138 @@
+"""A shortcut to the sockets of uvicorn: what one turn of the event loop has for a client, at once.
+
+Each message that is given to `send` is written by itself, and these system calls are most of what
+bringing an event to many clients costs. uvicorn's WebSocket has its transport at hand: here a
+message is framed once for all its clients, and what comes for one of them while the loop goes round
+once leaves in one write.
+
+ASGI promises nothing of this. So the shortcut is taken only where uvicorn looks as it is known to
+look, nobody has wrapped `send`, and the client was granted no compression; `send` is for all else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+UVICORN: Final = "uvicorn.protocols.websockets.websockets_sansio_impl"
+"""The module of ``--ws websockets-sansio``, which is what uvicorn takes by itself since 0.54."""
+
+MOST_BYTES: Final = 65_536
+"""Bytes that are gathered for one client before they are written anyway, and may then wait."""
+
+_TEXT: Final = 0x81
+
+
+class TextMessage(dict[str, Any]):
+    """An ASGI message that sends text, and the same as a frame of WebSocket."""
+
+    __slots__ = ("_frame",)
+
+    def __init__(self, text: str) -> None:
+        super().__init__(type="websocket.send", text=text)
+        self._frame = b""
+
+    @property
+    def frame(self) -> bytes:
+        """Return the frame, which is made when it is first asked for."""
+        if not self._frame:
+            self._frame = encode(self["text"])
+        return self._frame
+
+
+class Turn:
+    """Flush shortcuts once the event loop has come to the end of its turn."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Shortcut] = []
+
+    def add(self, shortcut: Shortcut) -> None:
+        """Have a shortcut flushed."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._end)
+        self._waiting.append(shortcut)
+
+    def _end(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for shortcut in waiting:
+            shortcut.flush()
+
+
+class Shortcut:
+    """Write to one client past `send`.
+
+    Args:
+        protocol: uvicorn's WebSocket.
+        turn: says when to flush.
+    """
+
+    __slots__ = ("_frames", "_protocol", "_size", "_turn")
+
+    def __init__(self, protocol: Any, turn: Turn) -> None:
+        self._protocol = protocol
+        self._turn = turn
+        self._frames: list[bytes] = []
+        self._size = 0
+
+    def write(self, message: MutableMapping[str, Any]) -> bool:
+        """Take a message; or have all written that was taken, and return False: `send` has to.
+
+        That is so for what is no text, and while the client does not read or is gone.
+        """
+        protocol = self._protocol
+        if (
+            not isinstance(message, TextMessage)
+            or not protocol.writable.is_set()
+            or protocol.disconnected
+            or protocol.close_sent
+        ):
+            self.flush()
+            return False
+        if not self._frames:
+            self._turn.add(self)
+        frame = message.frame
+        self._frames.append(frame)
+        self._size += len(frame)
+        if self._size > MOST_BYTES:
+            self.flush()
+        return True
+
+    def flush(self) -> None:
+        """Write what was taken, unless the connection has come to its end meanwhile."""
+        if not self._frames:
+            return
+        data = self._frames[0] if len(self._frames) == 1 else b"".join(self._frames)
+        self._frames.clear()
+        self._size = 0
+        protocol = self._protocol
+        if not (protocol.close_sent or protocol.transport.is_closing()):
+            protocol.transport.write(data)
+
+
+def find_shortcut(send: Any, turn: Turn) -> Shortcut | None:
+    """Return the shortcut past the `send` of an accepted connection; None if there is none."""
+    protocol: Any = getattr(send, "__self__", None)
+    if type(protocol).__module__ != UVICORN:
+        return None
+    try:
+        is_usable = (
+            not protocol.conn.extensions
+            and isinstance(protocol.writable, asyncio.Event)
+            and protocol.transport is not None
+            and (protocol.disconnected, protocol.close_sent) == (False, False)
+        )
+    except AttributeError:  # another version
+        return None
+    return Shortcut(protocol, turn) if is_usable else None
+
+
+def encode(text: str) -> bytes:
+    """Return text as a frame of WebSocket that a server sends: RFC 6455, section 5.2."""
+    payload = text.encode()
+    size = len(payload)
+    if size < 126:
+        return bytes((_TEXT, size)) + payload
+    if size < 1 << 16:
+        return bytes((_TEXT, 126)) + size.to_bytes(2, "big") + payload
+    return bytes((_TEXT, 127)) + size.to_bytes(8, "big") + payload

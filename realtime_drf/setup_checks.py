@@ -1,0 +1,124 @@
+"""Find what is easily forgotten when a project begins: nothing fails, and nothing is heard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.apps import apps
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils.module_loading import module_has_submodule
+
+from realtime_drf.backends import registry
+from realtime_drf.channels import PrivateChannel
+from realtime_drf.channels import registry as channel_registry
+from realtime_drf.conf import (
+    DEFAULT_ALIAS,
+    find_misspelt_settings,
+    get_backends_modules,
+    get_root_urlconf,
+)
+from realtime_drf.transports import transports
+from realtime_drf.views import ChannelAuthorizationView
+
+TAG = "realtime_drf"
+
+
+def check_urls(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Look for the endpoint that browsers ask for the channels that are not public."""
+    private = [cls for cls in channel_registry if issubclass(cls, PrivateChannel)]
+    if not private or not _can_authorize() or _is_included():
+        return []
+    return [
+        checks.Warning(
+            f"{private[0].__qualname__} is not public, and no URL leads to the view that "
+            "authorizes subscriptions.",
+            hint='Add path("realtime/", include("realtime_drf.urls")) to the URLconf.',
+            obj=private[0],
+            id=f"{TAG}.W006",
+        )
+    ]
+
+
+def check_modules(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Look for modules of backends that are not imported, where nothing is registered."""
+    if any(True for _ in registry) or any(True for _ in channel_registry):
+        return []
+    return list(_find_modules())
+
+
+def check_setting_names(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Look for settings with nearly the name of one of ours."""
+    return [
+        checks.Warning(
+            f"{name} is no setting. Did you mean {meant}?",
+            hint="As it is, nobody reads it.",
+            id=f"{TAG}.W008",
+        )
+        for name, meant in find_misspelt_settings()
+    ]
+
+
+def _can_authorize() -> bool:
+    try:
+        transport = transports[DEFAULT_ALIAS]
+    except ImproperlyConfigured:
+        return False  # check_transports says so
+    return bool(getattr(transport, "supports_authorization", False))
+
+
+def _is_included() -> bool:
+    """Tell whether the view, or a subclass, is somewhere in the URLconf; yes if that is broken."""
+    if get_root_urlconf() is None:
+        return True
+    try:
+        return any(map(_authorizes, _walk(get_resolver())))
+    except Exception:  # noqa: BLE001  whatever it is, Django's own checks say so
+        return True
+
+
+def _walk(resolver: URLResolver) -> Iterator[URLPattern]:
+    for pattern in resolver.url_patterns:
+        if isinstance(pattern, URLResolver):
+            yield from _walk(pattern)
+        else:
+            yield pattern
+
+
+def _authorizes(pattern: URLPattern) -> bool:
+    # What as_view() returns has the class in an attribute: Django's is view_class, DRF's is cls.
+    view = getattr(pattern.callback, "cls", None) or getattr(pattern.callback, "view_class", None)
+    return isinstance(view, type) and issubclass(view, ChannelAuthorizationView)
+
+
+def _find_modules() -> Iterator[checks.CheckMessage]:
+    wanted = get_backends_modules()[0]
+    root = (get_root_urlconf() or "").rpartition(".")[0]
+    if root and root not in {config.name for config in apps.get_app_configs()}:
+        try:
+            package = __import__(root, fromlist=["__path__"])
+        except ImportError:
+            package = None
+        if package is not None and module_has_submodule(package, wanted):
+            yield _unheard(f"{root}.{wanted}", f"{root!r} is not in INSTALLED_APPS")
+    for config in apps.get_app_configs():
+        for path in sorted(Path(config.path).glob("*.py")):
+            if path.stem != wanted and _sounds_like(path.stem, wanted):
+                yield _unheard(
+                    f"{config.name}.{path.stem}", f"the module must be called {wanted!r}"
+                )
+
+
+def _sounds_like(name: str, wanted: str) -> bool:
+    return name.lower().replace("_", "").rstrip("s") == wanted.lower().replace("_", "").rstrip("s")
+
+
+def _unheard(module: str, reason: str) -> checks.CheckMessage:
+    return checks.Warning(
+        f"{module} is not imported: {reason}.",
+        hint="No backend and no channel is registered, so nothing is published for any model.",
+        id=f"{TAG}.W007",
+    )

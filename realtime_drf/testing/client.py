@@ -1,0 +1,112 @@
+"""Be a browser of one user: subscribe as the policies allow, and receive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import AnonymousUser
+from rest_framework.test import APIRequestFactory, force_authenticate
+
+from realtime_drf.conf import DEFAULT_ALIAS
+from realtime_drf.events import Event
+from realtime_drf.names import USER_PREFIX, ChannelKind, parse_channel_name
+from realtime_drf.protocols import NamedChannel
+from realtime_drf.transports import transports
+from realtime_drf.transports.memory import MemoryTransport
+from realtime_drf.views import ChannelAuthorizationView, TransportView, UserAuthenticationView
+
+
+class SubscriptionRefused(Exception):
+    """Say that a policy did not let a user in, or that there is none that could."""
+
+
+class RealtimeClient:
+    """Hold one connection of a user to a memory transport.
+
+    What the real endpoint answers is what the connection subscribes with, so channels, permissions
+    and policies are the project's own. The user is set on the request, without a session.
+
+    Args:
+        user: who it is; nobody, unless given.
+        transport: alias of a transport in memory.
+    """
+
+    def __init__(self, user: Any = None, *, transport: str = DEFAULT_ALIAS) -> None:
+        memory = transports[transport]
+        if not isinstance(memory, MemoryTransport):
+            raise TypeError(f"{memory!r} is not in memory: use realtime_outbox beside the client.")
+        self.user = AnonymousUser() if user is None else user
+        self._alias = transport
+        self._connection = memory.connect()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.user} on {sorted(self._connection.channels)}>"
+
+    @property
+    def socket_id(self) -> str:
+        """Return the token of the connection, by which it can be excluded."""
+        return self._connection.socket_id
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return the header by which a request says that it comes from this connection.
+
+        For ``client.post(url, data, headers=realtime_client.headers)``.
+        """
+        return {"X-Socket-Id": self.socket_id}
+
+    @property
+    def received(self) -> list[Event]:
+        """Return what arrived, in order: an event for each of its channels, that channel alone."""
+        return list(self._connection.received)
+
+    def clear(self) -> None:
+        """Forget what arrived so far."""
+        self._connection.received.clear()
+
+    def subscribe(self, channel: str | NamedChannel) -> Mapping[str, Any]:
+        """Subscribe, and return what the endpoint answered; nothing of a public channel.
+
+        Raises:
+            SubscriptionRefused: the policy says no, or there is none.
+            InvalidEvent: it is no channel's name.
+        """
+        name = channel.name if isinstance(channel, NamedChannel) else channel
+        kind = parse_channel_name(name).kind
+        token: Mapping[str, Any] = {}
+        if kind is ChannelKind.USER:
+            raise SubscriptionRefused("A user's channel is joined by sign_in().")
+        if kind is not ChannelKind.PUBLIC:
+            token = self._ask(ChannelAuthorizationView, {"channel_name": name}, name)
+        self._connection.subscribe(name, token)
+        return token
+
+    async def asubscribe(self, channel: str | NamedChannel) -> Mapping[str, Any]:
+        """Do what `subscribe` does, from a coroutine."""
+        return await sync_to_async(self.subscribe)(channel)
+
+    def unsubscribe(self, channel: str | NamedChannel) -> None:
+        """Leave a channel."""
+        self._connection.unsubscribe(channel.name if isinstance(channel, NamedChannel) else channel)
+
+    def sign_in(self) -> None:
+        """Sign the user in, so that events to the user arrive on this connection.
+
+        Raises:
+            SubscriptionRefused: there is no user, or the project's UserChannel says no.
+        """
+        self._ask(UserAuthenticationView, {}, "signing in")
+        self._connection.channels.add(f"{USER_PREFIX}{self.user.pk}")
+
+    def _ask(self, view: type[TransportView], data: dict[str, str], what: str) -> Mapping[str, Any]:
+        request = APIRequestFactory().post("/", {"socket_id": self.socket_id, **data})
+        force_authenticate(request, user=self.user)
+        response = view.as_view()(request, alias=self._alias)
+        if response.status_code != 200:
+            raise SubscriptionRefused(
+                f"{what} was refused to {self.user}: {response.status_code} {response.data}"
+            )
+        answer: Mapping[str, Any] = response.data
+        return answer

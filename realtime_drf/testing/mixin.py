@@ -1,0 +1,41 @@
+"""Help for test cases of unittest and Django."""
+
+from __future__ import annotations
+
+import unittest
+from typing import TYPE_CHECKING, Any
+
+from realtime_drf.events import Event
+from realtime_drf.testing.client import RealtimeClient
+from realtime_drf.testing.outbox import Outbox, captured_events
+
+if TYPE_CHECKING:
+    _Base = unittest.TestCase
+else:
+    _Base = object
+
+
+class RealtimeTestMixin(_Base):
+    """Give a test case what pytest has as fixtures; put it before Django's class.
+
+    Each test has ``self.realtime_outbox``, in which it sees what was published, in Django's
+    ``TestCase`` as in ``TransactionTestCase``.
+    """
+
+    realtime_outbox: Outbox
+
+    def setUp(self) -> None:
+        self.realtime_outbox = self.enterContext(captured_events())
+        super().setUp()
+
+    def realtime_client(self, user: Any = None, *, transport: str = "default") -> RealtimeClient:
+        """Return a new connection of a user."""
+        return RealtimeClient(user, transport=transport)
+
+    def assert_published(self, name: str, **expected: Any) -> list[Event]:
+        """Do what `Outbox.assert_published` does."""
+        return self.realtime_outbox.assert_published(name, **expected)
+
+    def assert_nothing_published(self) -> None:
+        """Do what `Outbox.assert_nothing_published` does."""
+        self.realtime_outbox.assert_nothing_published()

@@ -1,0 +1,266 @@
+"""See what is published: every transport in memory, and one list of what they were given."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, overload
+
+from django.test import override_settings
+
+from realtime_drf.conf import get_aliases, get_entries
+from realtime_drf.events import Event
+from realtime_drf.exceptions import AccessRefused, EventRejected, TransportError
+from realtime_drf.protocols import NamedChannel
+from realtime_drf.testing.commits import committing
+from realtime_drf.testing.matching import ANYTHING, Sent, Wanted, describe
+from realtime_drf.testing.swap import in_memory
+from realtime_drf.transports import transports
+from realtime_drf.transports.memory import MemoryTransport
+
+_active: list[Outbox] = []
+"""The outboxes of the blocks that are open, the innermost last."""
+
+
+class Outbox(Sequence[Event]):
+    """Hold the events that all transports sent, in order, and let their service fail.
+
+    It is a sequence of events. Those that a fault kept from going are not in it.
+    """
+
+    def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.sent: list[Sent] = []
+        self.latency = 0.0
+        """Seconds that each call to the service takes."""
+        self._faults: list[tuple[str | None, type[TransportError] | TransportError]] = []
+        self._sleep = sleep
+
+    # What was sent
+
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Event]: ...
+    def __getitem__(self, index: int | slice) -> Event | list[Event]:
+        return [each.event for each in self.sent][index]
+
+    def __len__(self) -> int:
+        return len(self.sent)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {describe(self.sent)}>"
+
+    def by(self, transport: str) -> list[Event]:
+        """Return the events that one transport sent, by its alias."""
+        return [each.event for each in self.sent if each.transport == transport]
+
+    def clear(self) -> None:
+        """Forget what was sent so far."""
+        self.sent.clear()
+
+    def snapshot(self, *, mask: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """Return what was sent as plain data that is the same in each run, to compare or to keep.
+
+        Args:
+            mask: keys, at any depth of the data, whose values are replaced by ``"<key>"``: ids,
+                times, and what else differs from run to run.
+        """
+        return [
+            {
+                "transport": each.transport,
+                "name": each.event.name,
+                "channels": list(each.event.channels),
+                "data": _masked(each.event.data, frozenset(mask)),
+                "excludes_origin": each.event.socket_id is not None,
+            }
+            for each in self.sent
+        ]
+
+    # Assertions
+
+    def assert_published(
+        self,
+        name: str,
+        *,
+        channel: str | NamedChannel | None = None,
+        data: Any = ANYTHING,
+        times: int | None = None,
+        transport: str | None = None,
+    ) -> list[Event]:
+        """Check that an event was sent, and return those that match.
+
+        Args:
+            channel: one of its channels.
+            data: a part of its data; see `realtime_drf.testing.matching.data_mismatch`.
+            times: how many match; at least one unless given.
+            transport: alias of the transport that sent it.
+
+        Raises:
+            AssertionError: with all that was sent, and how each event of that name differs.
+        """
+        __tracebackhide__ = True
+        wanted = Wanted(name, channel, data, transport)
+        found = [each.event for each in self.sent if wanted.mismatch(each) is None]
+        if len(found) != times if times is not None else not found:
+            expected = "at least once" if times is None else f"{times} time(s)"
+            raise AssertionError(
+                f"Expected {expected}, found {len(found)} time(s): {wanted}\n"
+                f"{describe(self.sent, wanted)}"
+            )
+        return found
+
+    def assert_nothing_published(self) -> None:
+        """Check that nothing was sent."""
+        __tracebackhide__ = True
+        if self.sent:
+            raise AssertionError(f"Expected nothing.\n{describe(self.sent)}")
+
+    # Faults
+
+    def fail_next(
+        self,
+        error: type[TransportError] | TransportError,
+        *,
+        times: int = 1,
+        transport: str | None = None,
+    ) -> None:
+        """Let the next calls to the service fail, after those already ordered.
+
+        What did not go is in the error's ``unsent``, as it is with a real service. An EventRejected
+        refuses the first event of a call, and its companions go.
+
+        Args:
+            error: a class such as TransportUnavailable, or an instance.
+            transport: alias of the transport that fails; whichever is called next, unless given.
+        """
+        self._faults += [(transport, error)] * times
+
+    def carry(
+        self, transport: str, events: Sequence[Event]
+    ) -> tuple[Sequence[Event], TransportError | None]:
+        """Record a call to the service; return what went, and the error that kept the rest."""
+        # All transports have the outermost outbox; those of inner blocks are asked first.
+        outboxes = _active[::-1] if self in _active else [self]
+        if latency := max(outbox.latency for outbox in outboxes):
+            self._sleep(latency)
+        errors = (outbox._next_error(transport) for outbox in outboxes)
+        error = next(filter(None, errors), None)
+        went: Sequence[Event] = events
+        if error is not None:
+            refuses_one = isinstance(error, EventRejected) and not isinstance(error, AccessRefused)
+            went = events[1:] if refuses_one else ()
+            error.unsent = tuple(events[: len(events) - len(went)])
+        for outbox in outboxes:
+            outbox.sent += [Sent(transport, event) for event in went]
+        return went, error
+
+    def _next_error(self, transport: str) -> TransportError | None:
+        for index, (alias, error) in enumerate(self._faults):
+            if alias in (None, transport):
+                del self._faults[index]
+                if isinstance(error, TransportError):
+                    return error
+                return error(f"{error.__name__}, as fail_next() ordered.")
+        return None
+
+
+class OutboxTransport(MemoryTransport):
+    """Be a memory transport whose calls an outbox records, and lets fail.
+
+    Options:
+        outbox: the one to record in.
+    """
+
+    development_only = False  # what stands in for a project's transport passes its checks
+
+    def __init__(self, *, outbox: Outbox, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._outbox = outbox
+
+    def send_batch(self, events: Sequence[Event]) -> None:
+        went, error = self._outbox.carry(self.alias, events)
+        super().send_batch(went)
+        if error is not None:
+            raise error
+
+
+@contextlib.contextmanager
+def captured_events() -> Iterator[Outbox]:
+    """Give an outbox of what is published while the block runs, whatever transports are configured.
+
+    All aliases are swapped to memory. In a transaction of Django's ``TestCase`` events go when the
+    code under test would have committed. Blocks may be nested: each outbox gets what is published
+    within its own block.
+    """
+    if _active:
+        outbox = Outbox()
+        with _activated(outbox):
+            yield outbox
+        return
+    outbox = Outbox()
+    with override_settings(REALTIME_TRANSPORTS=swapped_entries(outbox)), activated(outbox):
+        yield outbox
+
+
+@contextlib.contextmanager
+def activated(outbox: Outbox) -> Iterator[None]:
+    """Let events go at the commits of tests, into an outbox whose transports are in force."""
+    with committing(), _activated(outbox):
+        yield
+
+
+def swapped_entries(outbox: Outbox) -> Mapping[str, Any]:
+    """Return REALTIME_TRANSPORTS with all aliases swapped to transports of an outbox."""
+    path = f"{OutboxTransport.__module__}.{OutboxTransport.__qualname__}"
+    entries = in_memory(get_entries(), transport=path)
+    for entry in entries.values():
+        entry["OPTIONS"]["outbox"] = outbox
+    return entries
+
+
+def current_outbox() -> Outbox:
+    """Return the outbox of the innermost block, or one made of what memory transports hold."""
+    if _active:
+        return _active[-1]
+    outbox = Outbox()
+    for alias in get_aliases():
+        transport = transports[alias]
+        if not isinstance(transport, MemoryTransport):
+            raise TypeError(
+                f"{transport!r} is not in memory: use the fixture realtime_outbox, "
+                "captured_events(), or RealtimeTestMixin."
+            )
+        outbox.sent += [Sent(alias, event) for event in transport.outbox]
+    return outbox
+
+
+def assert_published(name: str, **expected: Any) -> list[Event]:
+    """Do what `Outbox.assert_published` does, with the outbox of the running test."""
+    __tracebackhide__ = True
+    return current_outbox().assert_published(name, **expected)
+
+
+def assert_nothing_published() -> None:
+    """Do what `Outbox.assert_nothing_published` does, with the outbox of the running test."""
+    __tracebackhide__ = True
+    current_outbox().assert_nothing_published()
+
+
+@contextlib.contextmanager
+def _activated(outbox: Outbox) -> Iterator[None]:
+    _active.append(outbox)
+    try:
+        yield
+    finally:
+        _active.remove(outbox)
+
+
+def _masked(data: Any, keys: frozenset[str]) -> Any:
+    if isinstance(data, dict):
+        return {
+            key: f"<{key}>" if key in keys else _masked(value, keys) for key, value in data.items()
+        }
+    if isinstance(data, list):
+        return [_masked(value, keys) for value in data]
+    return data

@@ -1,0 +1,103 @@
+"""The pytest plugin, which an entry point loads: fixtures, and the table of the contract.
+
+Django is imported by the fixtures and not before, so that a project which has none, or configures
+it late, is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from realtime_drf.testing import matrix
+
+if TYPE_CHECKING:
+    from realtime_drf.testing.client import RealtimeClient
+    from realtime_drf.testing.outbox import Outbox
+
+_OPTION = "realtime_matrix"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that writes the table of the contract into a page."""
+    parser.getgroup("realtime_drf").addoption(
+        "--realtime-matrix",
+        dest=_OPTION,
+        metavar="FILE",
+        help="write the table of transports and clauses into FILE, between its two marks",
+    )
+
+
+@pytest.fixture
+def realtime_outbox(request: pytest.FixtureRequest) -> Iterator[Outbox]:
+    """Swap every transport to memory, and give the list of what is published.
+
+    With the fixture ``db``, events go when the code under test would have committed.
+    """
+    from realtime_drf.testing.outbox import Outbox, activated, captured_events, swapped_entries
+
+    if not request.config.pluginmanager.hasplugin("django"):
+        with captured_events() as outbox:
+            yield outbox
+        return
+    outbox = Outbox()
+    # By pytest-django's own fixture: it puts back what tests change through it, in its order.
+    settings = request.getfixturevalue("settings")
+    settings.REALTIME_TRANSPORTS = swapped_entries(outbox)
+    with activated(outbox):
+        yield outbox
+
+
+@pytest.fixture
+def realtime_client(realtime_outbox: Outbox) -> Callable[..., RealtimeClient]:
+    """Return a function that makes a connection of a user: ``realtime_client(user)``."""
+    from realtime_drf.testing.client import RealtimeClient
+
+    return RealtimeClient
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note of which transport and clause a test is; a parallel run's worker sends it along."""
+    report = yield
+    transport = getattr(getattr(item, "cls", None), "realtime_contract", None)
+    if transport is not None:
+        report.user_properties.append(
+            (matrix.PROPERTY, [transport, getattr(item, "originalname", item.name)])
+        )
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Collect the reports of this run, where its tests are run in other processes as well."""
+    config.pluginmanager.register(_MatrixReporter(), "realtime_drf.matrix")
+
+
+class _MatrixReporter:
+    def __init__(self) -> None:
+        self.matrix = matrix.Matrix()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        value: Any = dict(report.user_properties).get(matrix.PROPERTY)
+        if value is not None and (report.when == "call" or report.outcome != "passed"):
+            transport, test = value
+            self.matrix.add(transport, test, report.outcome, _reason(report))
+
+    def pytest_terminal_summary(self, terminalreporter: Any, config: pytest.Config) -> None:
+        if not self.matrix:
+            return
+        terminalreporter.section("contract of transports")
+        terminalreporter.write_line(self.matrix.as_text())
+        if file := config.getoption(_OPTION):
+            self.matrix.write(file)
+
+
+def _reason(report: pytest.TestReport) -> str:
+    if report.outcome == "skipped" and isinstance(report.longrepr, tuple):
+        return str(report.longrepr[2]).removeprefix("Skipped: ")
+    return ""

@@ -1,0 +1,87 @@
+"""The contract finds what is wrong: a right transport passes, and each wrong one is caught."""
+
+from __future__ import annotations
+
+import unittest
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from realtime_drf.protocols import Answer
+from realtime_drf.testing import Received, TransportContract
+from realtime_drf.transports.base import BaseTransport
+from tests.contract.mutants import CAUGHT, PASSWORD, Good, Service
+
+
+class MutantContract(TransportContract):
+    """Reach a transport of the service in memory."""
+
+    __test__ = False
+    in_process = True
+    patience = 0.05
+    secrets = (PASSWORD, "another password")
+
+    def __init__(self, transport_class: type[Good] = Good) -> None:
+        self.transport_class = transport_class
+        self.service = Service()
+
+    def create_transport(self, **options: Any) -> BaseTransport:
+        return self.transport_class(service=self.service, **options)
+
+    def received(self) -> Sequence[Received]:
+        return self.service.received
+
+    def create_unreachable_transport(self) -> BaseTransport:
+        return self.transport_class(service=None)
+
+    def create_refused_transport(self) -> BaseTransport:
+        return self.create_transport(password="another password")
+
+    def create_confused_transport(self) -> BaseTransport:
+        self.service.confused = True
+        return self.create_transport()
+
+    def disconnected_users(self) -> Sequence[str]:
+        return self.service.disconnected
+
+    def create_webhook(self) -> tuple[Mapping[str, str], bytes]:
+        return {"X-Length": "4"}, b"room"
+
+    def occupy(self, channel: str) -> None:
+        self.service.occupied.add(channel)
+
+    def admits(self, channel: str, answer: Answer) -> bool:
+        return answer.body.get("token") in (channel, "*")
+
+
+CLAUSES = [name for name in dir(TransportContract) if name.startswith("test_")]
+
+
+def failing(transport_class: type[Good], clauses: Sequence[str]) -> dict[str, Exception]:
+    """Return which clauses fail, and with what."""
+    failures = {}
+    for clause in clauses:
+        try:
+            getattr(MutantContract(transport_class), clause)()
+        except unittest.SkipTest:
+            pass
+        except Exception as exc:  # noqa: BLE001  what a clause fails with is looked at
+            failures[clause.removeprefix("test_")] = exc
+    return failures
+
+
+def test_a_right_transport_passes() -> None:
+    assert failing(Good, CLAUSES) == {}
+
+
+@pytest.mark.parametrize("mutant", CAUGHT, ids=lambda mutant: mutant.__name__)
+def test_a_wrong_transport_is_caught_by_name(mutant: type[Good]) -> None:
+    clause = CAUGHT[mutant]
+    assert list(failing(mutant, [f"test_{clause}"])) == [clause]
+
+
+def test_each_clause_catches_a_mutant() -> None:
+    assert {clause.removeprefix("test_") for clause in CLAUSES} - set(CAUGHT.values()) == {
+        "a_pickled_event_is_the_same_event"  # which is for events to keep
+    }

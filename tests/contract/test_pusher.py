@@ -1,0 +1,233 @@
+"""The Pusher transport keeps the contract, on a stand-in that checks all and on a real server."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+
+from realtime_drf.names import ChannelKind
+from realtime_drf.protocols import Answer
+from realtime_drf.testing import Received, TransportContract
+from realtime_drf.testing.strategies import texts
+from realtime_drf.transports.base import BaseTransport
+from tests.services import faults
+from tests.services import pusher_js as pusher_js_service
+from tests.services.policy import require
+from tests.services.process import closed_port
+from tests.services.pusher_http import PusherService
+from tests.services.pusher_js import PusherJS, Refused
+from tests.services.pusher_sdk import PusherApp, pusher_sdk
+from tests.services.reporter import Report
+from tests.services.soketi import Soketi
+from tests.transports.conftest import options_for
+from tests.webhooks import make_body, sign
+
+pytest.importorskip("pusher")
+
+MASTER_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+
+
+class PusherContract(TransportContract):
+    """Reach a Pusher transport's service; subclasses give the service."""
+
+    __test__ = False
+
+    @pytest.fixture(autouse=True)
+    def _closed_port(self) -> Iterator[None]:
+        with closed_port() as self.closed_port:
+            yield
+
+    @property
+    def app(self) -> PusherApp:
+        raise NotImplementedError
+
+    @property
+    def secrets(self) -> Sequence[str]:  # type: ignore[override]
+        return [self.app.secret, MASTER_KEY]
+
+    def create_transport(self, **options: Any) -> BaseTransport:
+        from realtime_drf.transports.pusher import PusherTransport
+
+        encryption = {"encryption_master_key_base64": MASTER_KEY}
+        return PusherTransport(**{**options_for(self.app), **encryption, **options})
+
+    def create_unreachable_transport(self) -> BaseTransport:
+        return self.create_transport(port=self.closed_port)
+
+    def create_refused_transport(self) -> BaseTransport:
+        return self.create_transport(secret="another-secret")
+
+
+class TestPusher(PusherContract):
+    realtime_contract = "Pusher"
+
+    @pytest.fixture(autouse=True)
+    def _service(self, pusher_service: PusherService) -> None:
+        self.service = pusher_service
+
+    @property
+    def app(self) -> PusherApp:
+        return self.service
+
+    def received(self) -> Sequence[Received]:
+        return [
+            Received(each.channel, each.name, decrypted(each.channel, each.data), each.socket_id)
+            for each in self.service.received
+        ]
+
+    def create_confused_transport(self) -> BaseTransport:
+        self.service.fail_next(faults.Html(), times=100)
+        return self.create_transport()
+
+    def occupy(self, channel: str) -> None:
+        self.service.occupied[channel] = {}
+
+    def disconnected_users(self) -> Sequence[str]:
+        return self.service.terminated
+
+    def admits(self, channel: str, answer: Answer) -> bool:
+        with pusher_sdk(self.service) as sdk:
+            wanted = sdk.authenticate(channel, self.create_socket_id())["auth"]
+        return bool(answer.body.get("auth") == wanted)
+
+    def create_webhook(self) -> tuple[Mapping[str, str], bytes]:
+        body = make_body("channel_occupied")
+        return sign(body, key=self.service.key, secret=self.service.secret), body
+
+
+class Browsers:
+    """Two unchanged browsers of one server: what one misses, it was excluded from."""
+
+    def __init__(self, server: Soketi, stack: ExitStack) -> None:
+        self.server = server
+        self.channels: set[str] = set()
+        self.shown: Mapping[str, Any] | None = None
+        """What they show the server in place of a token of their own."""
+        self.observer, self.origin = (
+            stack.enter_context(PusherJS(port=server.port, key=server.key, auth=self._authorize))
+            for _ in range(2)
+        )
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what arrived before."""
+        self.before = {browser: len(browser.seen) for browser in (self.observer, self.origin)}
+
+    def _authorize(self, socket_id: str, channel: str) -> Mapping[str, Any]:
+        if self.shown is not None:
+            return self.shown
+        member = {"user_id": socket_id} if channel.startswith("presence-") else None
+        with pusher_sdk(self.server, encryption_master_key_base64=MASTER_KEY) as sdk:
+            token: dict[str, Any] = sdk.authenticate(channel, socket_id, member)
+        if "shared_secret" in token:  # the SDK returns it as bytes
+            token["shared_secret"] = base64.b64encode(shared_secret(channel)).decode()
+        return token
+
+    def watch(self, channels: Sequence[str]) -> None:
+        for channel in set(channels) - self.channels:
+            for browser in (self.observer, self.origin):
+                browser.subscribe(channel)
+            self.channels.add(channel)
+
+    def received(self) -> Iterator[Received]:
+        """Yield what the observer got, as far as it is known whether the origin got it too."""
+        arrived: dict[str, deque[Report]] = {}
+        for event in self._events(self.origin):
+            arrived.setdefault(event["channel"], deque()).append(event)
+        for event in self._events(self.observer):
+            others = arrived.get(event["channel"])
+            if not others:
+                continue
+            excluded: str | None = self.origin.socket_id
+            if others[0] == event:
+                others.popleft()
+                excluded = None
+            yield Received(event["channel"], event["name"], json.dumps(event["data"]), excluded)
+
+    def _events(self, browser: PusherJS) -> Iterator[Report]:
+        for report in browser.seen[self.before[browser] :]:
+            if report["type"] == "event" and not report["name"].startswith("pusher:"):
+                yield report
+
+
+@pytest.fixture(scope="module")
+def browsers(soketi: Soketi) -> Iterator[Browsers]:
+    require("pusher-js", pusher_js_service.unavailable())
+    with ExitStack() as stack:
+        yield Browsers(soketi, stack)
+
+
+class TestPusherOnSoketi(PusherContract):
+    realtime_contract = "Pusher, soketi"
+    max_examples = 10
+    # A browser hands data on as JavaScript has read it, whose numbers are others.
+    keeps_text = False
+    data = st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**50), 2**50) | texts(),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts(), inner, max_size=4),
+        max_leaves=10,
+    )
+    channel_kinds = (
+        ChannelKind.PUBLIC,
+        ChannelKind.PRIVATE,
+        ChannelKind.PRESENCE,
+        ChannelKind.ENCRYPTED,
+    )
+
+    @pytest.fixture(autouse=True)
+    def _server(self, soketi: Soketi, browsers: Browsers) -> None:
+        self.server, self.browsers = soketi, browsers
+        browsers.begin()
+
+    @property
+    def app(self) -> PusherApp:
+        return self.server
+
+    def watch(self, channels: Sequence[str]) -> None:
+        self.browsers.watch(channels)
+
+    def received(self) -> Sequence[Received]:
+        return list(self.browsers.received())
+
+    def create_socket_id(self) -> str:
+        return self.browsers.origin.socket_id
+
+    def occupy(self, channel: str) -> None:
+        self.browsers.watch([channel])
+
+    def admits(self, channel: str, answer: Answer) -> bool:
+        if answer.status != 200:
+            return False  # pusher-js asks for no more
+        self.browsers.shown = answer.body
+        try:
+            self.browsers.origin.subscribe(channel)
+        except Refused:
+            return False
+        finally:
+            self.browsers.shown = None
+        return True
+
+
+def decrypted(channel: str, data: str) -> str:
+    """Open what is encrypted as a subscriber does, who was given the channel's shared secret."""
+    if not channel.startswith("private-encrypted-"):
+        return data
+    from nacl.secret import SecretBox
+
+    box = json.loads(data)
+    opened: bytes = SecretBox(shared_secret(channel)).decrypt(
+        base64.b64decode(box["ciphertext"]), base64.b64decode(box["nonce"])
+    )
+    return opened.decode()
+
+
+def shared_secret(channel: str) -> bytes:
+    return hashlib.sha256(channel.encode() + base64.b64decode(MASTER_KEY)).digest()

@@ -1,0 +1,285 @@
+"""Who is let in, with which words and codes, and how a silent connection ends."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from django.core.asgi import get_asgi_application
+
+from realtime_drf.server import RealtimeServer
+from tests.server.harness import OPTIONS, PATH, Clock, Server, Site
+
+pytestmark = pytest.mark.usefixtures("silence")
+
+BROWSER = (b"origin", b"https://example.com")
+
+
+class App:
+    """Stand for an ASGI app of somebody else's: note what it is called for, and accept it."""
+
+    def __init__(self) -> None:
+        self.scopes: list[Any] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.scopes.append(scope)
+        await receive()
+        await send({"type": "websocket.accept"})
+
+
+def test_the_first_frame_says_the_socket_id_and_the_timeout() -> None:
+    with Site(activity_timeout=77) as site:
+        client = site.client()
+        client.open()
+        assert client.sent[0] == {"type": "websocket.accept"}
+        (frame,) = client.frames
+        assert frame["event"] == "pusher:connection_established"
+        assert isinstance(frame["data"], str), "clients read the data once more"
+        assert site.transport.is_socket_id(client.socket_id)
+        assert '"activity_timeout":77' in frame["data"]
+        assert site.connect().socket_id != client.socket_id
+
+
+@pytest.mark.parametrize("version", ["5", "6", "7"])
+def test_versions_that_are_spoken(version: str) -> None:
+    with Site() as site:
+        assert site.connect(query=f"protocol={version}").close_code is None
+
+
+@pytest.mark.parametrize(
+    ("code", "path", "query"),
+    [
+        (4001, "/app/other-key", "protocol=7"),
+        (4001, "/app/app-keyy", "protocol=7"),
+        (4005, "/app/", "protocol=7"),
+        (4005, "/app/app-key/more", "protocol=7"),
+        (4006, "/app/app-key", "protocol=seven"),
+        (4006, "/app/app-key", "protocol=-7"),
+        (4006, "/app/app-key", "protocol=7.0"),
+        (4006, "/app/app-key", "protocol=%C2%B2"),
+        (4007, "/app/app-key", "protocol=4"),
+        (4007, "/app/app-key", "protocol=8"),
+        (4007, "/app/app-key", f"protocol={'9' * 10_000}"),
+        (4008, "/app/app-key", ""),
+        (4008, "/app/app-key", "protocol="),
+        (4008, "/app/app-key", "client=js&version=8.4.0"),
+        (4008, "/app/app-key", "%FF&&==;"),
+    ],
+)
+def test_who_is_turned_away_reads_why(code: int, path: str, query: str) -> None:
+    with Site() as site:
+        client = site.client(path=path, query=query)
+        client.open()
+        assert client.sent[0] == {"type": "websocket.accept"}, "browsers see the code only then"
+        (error,) = client.frames
+        assert error["event"] == "pusher:error"
+        assert error["data"]["code"] == client.close_code == code
+        assert error["data"]["message"] == client.sent[-1]["reason"]
+        assert not client.is_served
+
+
+def test_no_more_connections_than_the_option_says() -> None:
+    with Site(max_connections=2) as site:
+        first, _ = site.connect(), site.connect()
+        one_too_many = site.client()
+        one_too_many.open()
+        assert one_too_many.close_code == 4100
+        first.disconnect()
+        assert site.connect().close_code is None
+
+
+def test_the_origin_may_have_to_be_an_allowed_one() -> None:
+    with Site(allowed_origins=["https://example.com"]) as site:
+        site.connect(headers=[BROWSER])
+        site.connect()  # no browser, or it would say
+        for origin in (b"https://evil.example", b"https://example.com.evil.example", b"null", b""):
+            stranger = site.client(headers=[(b"origin", origin)])
+            stranger.open()
+            assert stranger.close_code == 4009
+    with Site() as site:
+        site.connect(headers=[(b"origin", b"https://anybody.example")])
+
+
+def test_each_transport_has_its_app() -> None:
+    entries = {
+        alias: {"TRANSPORT": PATH, "OPTIONS": {**OPTIONS, "app_id": alias, "key": f"{alias}-key"}}
+        for alias in ("default", "second")
+    }
+    entries["off"] = {
+        "TRANSPORT": PATH,
+        "OPTIONS": {**OPTIONS, "key": "off-key"},
+        "ENABLED": False,
+    }
+    with Site(transports=entries) as site:
+        one, other = (site.connect(path=f"/app/{name}-key") for name in ("default", "second"))
+        for client in (one, other):
+            client.subscribe("news")
+            client.take()
+        site.publish("told", "news")
+        assert [name for name, *_ in one.events()] == ["told"]
+        assert other.events() == []
+        off = site.client(path="/app/off-key")
+        off.open()
+        assert off.close_code == 4001
+
+
+# Silence
+
+
+def test_a_ping_is_answered() -> None:
+    with Site() as site:
+        client = site.connect()
+        for data in ({}, "{}", None):
+            client.say({"event": "pusher:ping", "data": data})
+        client.say({"event": "pusher:ping"})
+        assert client.events() == [("pusher:pong", "", {})] * 4
+
+
+def test_a_silent_connection_is_asked_and_then_closed() -> None:
+    with Site(activity_timeout=120, pong_timeout=30) as site:
+        client, talker = site.connect(), site.connect()
+        site.advance(119)
+        talker.say({"event": "pusher:ping"})
+        talker.take()
+        site.advance(1)
+        assert client.events() == [("pusher:ping", "", {})]
+        site.advance(29)
+        assert client.events() == [], "one question is enough"
+        assert client.close_code is None
+        site.advance(1)
+        assert client.close_code == 4201
+        assert talker.close_code is None
+        assert talker.events() == []
+
+
+def test_any_frame_is_a_sign_of_life() -> None:
+    with Site(activity_timeout=120, pong_timeout=30) as site:
+        client = site.connect()
+        for frame in ({"event": "pusher:pong", "data": {}}, {"event": "pusher:ping"}, "no JSON"):
+            site.advance(120)
+            assert client.take()[-1]["event"] == "pusher:ping"
+            client.say(frame)
+            client.take()
+            site.advance(30)
+            assert client.close_code is None
+            site.advance(89)
+            assert client.events() == []
+
+
+def test_whoever_is_closed_receives_nothing_more_and_is_heard_no_more() -> None:
+    with Site(pong_timeout=30) as site:
+        client, other = site.connect(), site.connect()
+        for each in (client, other):
+            each.join("presence-room", "ann" if each is client else "bob")
+        site.advance(120)
+        other.say({"event": "pusher:pong"})
+        site.advance(30)
+        assert client.close_code == 4201
+        other.take()
+        client.take()
+        client.say({"event": "pusher:ping"})
+        client.join("presence-other", "ann")
+        site.publish("told", ["presence-room", "presence-other"])
+        assert client.events() == []
+        assert [name for name, *_ in other.events()] == ["told"]
+        client.disconnect()
+        assert not client.is_served
+
+
+# What is not of the protocol
+
+
+def test_other_sockets_go_to_the_app() -> None:
+    app = App()
+    with Site(app=app) as site:
+        for path in ("/ws/chat/", "/app", "/apps/app-key", "/"):
+            client = site.client(path=path)
+            client.open()
+            assert client.sent == [{"type": "websocket.accept"}]
+    assert [scope["path"] for scope in app.scopes] == ["/ws/chat/", "/app", "/apps/app-key", "/"]
+
+
+def test_django_is_asked_for_no_other_socket() -> None:
+    with Site(app=get_asgi_application()) as site:
+        client = site.client(path="/ws/chat/")
+        client.open()
+        assert client.sent == [{"type": "websocket.close"}]
+        assert not client.is_served
+
+
+def test_the_path_may_lie_below_a_root() -> None:
+    with Site() as site:
+        site.connect(path="/site/app/app-key", root_path="/site")
+        # Some servers take the root off the path themselves.
+        site.connect(path="/app/app-key", root_path="/site")
+        site.connect(path="/app/app-key", root_path="/a")
+
+
+def test_http_goes_to_the_app() -> None:
+    calls = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        calls.append((scope, receive, send))
+
+    with Site(app=app) as site:
+        call = ({"type": "http", "path": "/app/app-key"}, object(), object())
+        site.run(site.servers[0](*call))  # type: ignore[arg-type]
+        assert calls == [call]
+
+
+def test_with_other_transports_all_goes_to_the_app() -> None:
+    app = App()
+    memory = {"default": {"TRANSPORT": "realtime_drf.transports.memory.MemoryTransport"}}
+    with Site(app=app, transports=memory) as site:
+        client = site.client(path="/app/app-key")
+        client.open()
+    assert len(app.scopes) == 1
+
+
+def test_lifespan_is_answered_and_needed_by_nothing() -> None:
+    with Site() as site:
+        sent: list[Any] = []
+
+        async def lifespan() -> None:
+            inbox: asyncio.Queue[Any] = asyncio.Queue()
+            for what in ("startup", "shutdown"):
+                inbox.put_nowait({"type": f"lifespan.{what}"})
+
+            async def send(message: Any) -> None:
+                sent.append(message)
+
+            await RealtimeServer(lambda *args: None)({"type": "lifespan"}, inbox.get, send)  # type: ignore[arg-type,return-value]
+
+        site.run(lifespan())
+    assert sent == [
+        {"type": "lifespan.startup.complete"},
+        {"type": "lifespan.shutdown.complete"},
+    ]
+
+
+def test_every_event_loop_has_its_nodes_and_all_hear() -> None:
+    with Site() as site, Site(beside=site) as other:
+        clients = [site.connect(), other.connect()]
+        for client in clients:
+            client.subscribe("news")
+            client.take()
+        site.publish("told", "news", 1)
+        other.settle()
+        for client in clients:
+            assert client.events() == [("told", "news", 1)]
+        server = Server(lambda *args: None, Clock())
+        assert site.start(server) is site.start(server) is not other.start(server)
+        for nodes, one in ((site.start(server), site), (other.start(server), other)):
+            for node in nodes.values():
+                one.run(node.stop())
+
+
+@pytest.mark.parametrize("key", ["app-key", "other-key"])
+def test_a_client_that_is_gone_at_the_door_leaves_nothing_behind(key: str) -> None:
+    with Site() as site:
+        for is_broken_from in (0, 1):
+            client = site.client(path=f"/app/{key}")
+            client.open(goes_after=is_broken_from)
+            assert not client.is_served
+        assert site.node.connections == {}

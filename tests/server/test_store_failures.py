@@ -1,0 +1,178 @@
+"""A store that fails takes nothing from those who are connected, and all is well once it works."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from realtime_drf.exceptions import TransportUnavailable
+from realtime_drf.server.store import MemoryStore, Outcome, Slice, View
+from tests.server.harness import Clock, Site
+
+ROOM = "presence-room"
+
+
+class FailingStore(MemoryStore):
+    """Fail while told so, before or after the work is done; or let others wait for the answer."""
+
+    def __init__(self) -> None:
+        super().__init__(clock=Clock())
+        self.fails = False
+        self.fails_late = False
+        self.held: asyncio.Event | None = None
+
+    async def _work(self, call: Any) -> Any:
+        if self.fails:
+            raise ConnectionError("redis://:a-password@store/0")
+        if self.held is not None:
+            await self.held.wait()
+        result = await call
+        if self.fails_late:
+            raise TimeoutError("redis://:a-password@store/0")
+        return result
+
+    async def sync(self, node: str, slices: Sequence[Slice]) -> Outcome:
+        outcome: Outcome = await self._guard(super().sync(node, slices))
+        return outcome
+
+    async def beat(self, node: str) -> Outcome:
+        outcome: Outcome = await self._guard(super().beat(node))
+        return outcome
+
+    async def read(self, channels: Sequence[str]) -> list[View]:
+        views: list[View] = await self._guard(super().read(channels))
+        return views
+
+    async def find(self, prefix: str) -> list[View]:
+        views: list[View] = await self._guard(super().find(prefix))
+        return views
+
+    async def remember(self, events: Mapping[str, str]) -> None:
+        await self._guard(super().remember(events))
+
+    async def recall(self, channel: str) -> str | None:
+        text: str | None = await self._guard(super().recall(channel))
+        return text
+
+    async def _guard(self, call: Any) -> Any:
+        try:
+            return await self._work(call)
+        finally:
+            call.close()
+
+
+@pytest.fixture
+def store() -> FailingStore:
+    return FailingStore()
+
+
+def set_failing(store: FailingStore, mode: str, is_failing: bool) -> None:
+    setattr(store, mode, is_failing)
+
+
+def recover(site: Site) -> None:
+    """Let the node look after what the store has missed."""
+    for _ in range(2):
+        site.advance(1)
+
+
+@pytest.mark.parametrize("mode", ["fails", "fails_late"])
+def test_subscribers_are_served_by_what_their_node_knows(
+    store: FailingStore, mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Site(store=store, client_events=True) as site:
+        ann = site.connect()
+        ann.join(ROOM, "ann")
+        ann.take()
+        set_failing(store, mode, True)
+        bob = site.connect()
+        bob.join(ROOM, "bob")
+        bob.subscribe("news")
+        first = bob.take()[0]
+        assert first["data"]["presence"]["ids"] == ["ann", "bob"]
+        assert [data["user_id"] for _, _, data in ann.events()] == ["bob"]
+        site.publish("told", [ROOM, "news"])
+        bob.trigger("client-typing", ROOM, {})
+        assert [name for name, *_ in ann.events()] == ["told", "client-typing"]
+        assert [name for name, *_ in bob.events()] == ["told", "told"]
+        with pytest.raises(TransportUnavailable):
+            site.transport.channel_info(ROOM)
+        set_failing(store, mode, False)
+        recover(site)
+        assert site.transport.channel_info(ROOM).user_count == 2
+        assert site.transport.channel_info("news").subscription_count == 1
+        assert ann.events() == bob.events() == [], "nobody is told again"
+    assert caplog.records
+    assert "password" not in caplog.text
+
+
+@pytest.mark.parametrize("mode", ["fails", "fails_late"])
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_who_has_left_meanwhile_is_gone_afterwards(
+    store: FailingStore, mode: str, nodes: int
+) -> None:
+    with Site(store=store, nodes=nodes) as site:
+        ann, bob, eve = site.connect(), site.connect(nodes - 1), site.connect(nodes - 1)
+        for client, user in ((ann, "ann"), (bob, "bob"), (eve, "eve")):
+            client.join(ROOM, user)
+        eve.subscribe("news")
+        for client in (ann, bob, eve):
+            client.take()
+        set_failing(store, mode, True)
+        eve.disconnect()
+        bob.leave(ROOM)
+        site.publish("told", ROOM)
+        assert bob.events() == []
+        set_failing(store, mode, False)
+        recover(site)
+        told = [(name, data) for name, _, data in ann.events() if name != "told"]
+        assert sorted(data["user_id"] for _, data in told) == ["bob", "eve"]
+        assert {name for name, _ in told} == {"pusher_internal:member_removed"}
+        assert site.transport.channel_info(ROOM).user_count == 1
+        assert not site.transport.channel_info("news").occupied
+        assert site.nodes[nodes - 1].roster.channels.keys() == ({ROOM} if nodes == 1 else set())
+
+
+def test_a_store_that_takes_long_delays_its_own_channels_alone(store: FailingStore) -> None:
+    with Site(store=store) as site:
+        ann, bob = site.connect(), site.connect()
+        ann.join(ROOM, "ann")
+        ann.take()
+        store.held = asyncio.Event()
+        bob.join("presence-other", "bob")
+        site.publish("told", ROOM)
+        assert [name for name, *_ in ann.events()] == ["told"]
+        assert bob.events() == []
+        ann.say({"event": "pusher:ping"})
+        assert [name for name, *_ in ann.events()] == ["pusher:pong"]
+        store.held.set()
+        site.settle()
+        assert [name for name, *_ in bob.events()] == ["pusher_internal:subscription_succeeded"]
+
+
+def test_a_client_that_goes_while_the_store_thinks_leaves_nothing(store: FailingStore) -> None:
+    with Site(store=store) as site:
+        store.held = asyncio.Event()
+        ann, bob = site.connect(), site.connect()
+        ann.join(ROOM, "ann")
+        bob.join("cache-news")
+        site.node.disconnect(site.node.connections[ann.socket_id])
+        bob.disconnect()
+        store.held.set()
+        site.settle()
+        assert ann.events() == []
+        assert site.node.roster.channels == {}
+        assert not site.transport.channel_info(ROOM).occupied
+
+
+def test_a_cache_channel_says_nothing_of_what_nobody_knows(store: FailingStore) -> None:
+    with Site(store=store) as site:
+        store.fails = True
+        client = site.connect()
+        client.subscribe("cache-news")
+        assert [name for name, *_ in client.events()] == ["pusher_internal:subscription_succeeded"]
+        with pytest.raises(TransportUnavailable):
+            site.publish("told", "cache-news")

@@ -1,0 +1,198 @@
+"""What goes past uvicorn's `send` is what `send` would have sent, and is bounded the same."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from realtime_drf.server.outbox import Outbox
+from realtime_drf.server.shortcut import TextMessage, Turn, find_shortcut
+from tests.services.process import wait_until
+
+uvicorn = pytest.importorskip("uvicorn")
+client = pytest.importorskip("websockets.sync.client")
+exceptions = pytest.importorskip("websockets.exceptions")
+
+TEXTS = ["", "x", "é" * 62, "x" * 125, "x" * 126, "ü" * 32_767, "x" * 65_535, "x" * 65_536, "end"]
+
+
+class App:
+    """Accept connections, and do with the outbox of each what a test says."""
+
+    def __init__(self, act: Callable[[Outbox], Any]) -> None:
+        self.act = act
+        self.has_shortcut: bool | None = None
+        self.failure: Exception | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        self.has_shortcut = find_shortcut(send, Turn()) is not None
+        try:
+            await self.act(Outbox(send, Turn()))
+        except Exception as exc:  # noqa: BLE001  for the test to see
+            self.failure = exc
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+
+@contextlib.contextmanager
+def serve(app: Any, **options: Any) -> Iterator[str]:
+    """Run an app under uvicorn in a thread, and give its address."""
+    config = uvicorn.Config(
+        app, port=0, lifespan="off", ws="websockets-sansio", log_level="error", **options
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_until(lambda: server.started)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"ws://127.0.0.1:{port}/"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+async def send_all(outbox: Outbox) -> None:
+    """Write texts in one turn of the loop and in several, and at once the last and the close."""
+    for text in TEXTS:
+        assert outbox.write(TextMessage(text))
+    for text in TEXTS:
+        assert outbox.write(TextMessage(text))
+        await asyncio.sleep(0)
+    outbox.write(TextMessage("last"))
+    outbox.write({"type": "websocket.close", "code": 4200, "reason": "again"})
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("deflate", [False, True])
+def test_a_client_gets_all_in_order_and_then_the_close(loop: str, deflate: bool) -> None:
+    pytest.importorskip(loop)
+    app = App(send_all)
+    with serve(app, ws_per_message_deflate=deflate, loop=loop) as address:
+        received = []
+        with (
+            client.connect(address, proxy=None) as connection,
+            pytest.raises(exceptions.ConnectionClosed) as closed,
+        ):
+            while True:
+                received.append(connection.recv(timeout=5))
+    assert app.failure is None
+    assert received == [*TEXTS, *TEXTS, "last"]
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4200, "again")
+    # Each connection compresses by itself, so there is no frame for all.
+    assert app.has_shortcut is not deflate
+
+
+def test_what_one_turn_has_for_a_client_is_written_at_once() -> None:
+    writes: list[bytes] = []
+
+    async def act(outbox: Outbox) -> None:
+        shortcut: Any = outbox._shortcut
+        transport = shortcut._protocol.transport
+        shortcut._protocol.transport = Spy(transport, writes)
+        for number in range(50):
+            outbox.write(TextMessage(str(number)))
+        assert writes == []
+        await asyncio.sleep(0)
+        shortcut._protocol.transport = transport
+
+    app = App(act)
+    with (
+        serve(app, ws_per_message_deflate=False) as address,
+        client.connect(address, proxy=None) as connection,
+    ):
+        received = [connection.recv(timeout=5) for _ in range(50)]
+    assert app.failure is None
+    assert received == [str(number) for number in range(50)]
+    assert len(writes) == 1
+
+
+def test_a_client_that_does_not_read_fails_within_bounds() -> None:
+    written = 0
+    failed = threading.Event()
+
+    async def act(outbox: Outbox) -> None:
+        nonlocal written
+        message = TextMessage("x" * 10_000)
+        while outbox.write(message) and written < 100_000_000:
+            written += 10_000
+            await asyncio.sleep(0)
+        failed.set()
+
+    # It reads a message ahead, and then no more until it is asked.
+    with (
+        serve(App(act), ws_per_message_deflate=False) as address,
+        client.connect(address, proxy=None, max_queue=1, close_timeout=0),
+    ):
+        assert failed.wait(20)
+    # What the system buffers for a connection, and the outbox.
+    assert 1_000_000 < written < 20_000_000
+
+
+def test_writing_to_a_client_that_is_gone_fails() -> None:
+    gone = threading.Event()
+    results: list[bool] = []
+
+    async def act(outbox: Outbox) -> None:
+        protocol: Any = outbox._send.__self__  # type: ignore[attr-defined]
+        while not protocol.disconnected:
+            await asyncio.sleep(0.01)
+        results.append(outbox.write(TextMessage("anybody?")))
+        gone.set()
+
+    app = App(act)
+    with serve(app, ws_per_message_deflate=False) as address:
+        with client.connect(address, proxy=None):
+            pass
+        assert gone.wait(5)
+    assert results == [False]
+
+
+def test_nothing_is_written_after_the_server_has_begun_to_close() -> None:
+    writes: list[bytes] = []
+
+    async def act(outbox: Outbox) -> None:
+        shortcut: Any = outbox._shortcut
+        outbox.write(TextMessage("too late"))
+        shortcut._protocol.shutdown()
+        shortcut._protocol.transport = Spy(shortcut._protocol.transport, writes)
+        await asyncio.sleep(0)
+
+    app = App(act)
+    with (
+        serve(app, ws_per_message_deflate=False) as address,
+        client.connect(address, proxy=None) as connection,
+        pytest.raises(exceptions.ConnectionClosed) as closed,
+    ):
+        connection.recv(timeout=5)
+    assert closed.value.rcvd.code == 1012
+    assert (app.failure, writes) == (None, [])
+
+
+def test_there_is_none_past_a_send_that_somebody_has_wrapped() -> None:
+    async def send(message: Any) -> None:
+        """Be what a middleware puts before the server's own."""
+
+    assert find_shortcut(send, Turn()) is None
+
+
+class Spy:
+    """Note what is written to a transport."""
+
+    def __init__(self, transport: Any, writes: list[bytes]) -> None:
+        self._transport = transport
+        self._writes = writes
+
+    def write(self, data: bytes) -> None:
+        self._writes.append(data)
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
