@@ -139,11 +139,13 @@ class Node:
 
     def figures(self) -> dict[str, int]:
         """Return what is worth watching."""
+        webhooks = self.transport.webhooks
         return {
             "connections": len(self.connections),
             "channels": len(self.roster.channels),
             "lost_handovers": self.lost,
             "dropped_clients": self.dropped,
+            "dropped_webhooks": webhooks.dropped if webhooks is not None else 0,
         }
 
     # Connections
@@ -184,6 +186,11 @@ class Node:
             connection.close(frames.RECONNECT, "The server is restarting")
         await asyncio.gather(*(connection.flushed() for connection in connections))
         await self.roster.settled()
+
+    async def send_webhooks(self) -> None:
+        """Have the webhooks that wait sent, for the process ends; return after a short while."""
+        if self.transport.webhooks is not None:
+            await asyncio.to_thread(self.transport.webhooks.close)
 
     def _look_after_silent(self) -> None:
         now = self.clock()
