@@ -89,6 +89,7 @@ class ChannelsTransport(SigningTransport):
 
     supports_user_events = True
     supports_channel_info = True
+    supports_presence = True
     supports_disconnecting_users = True
 
     def __init__(
@@ -177,6 +178,13 @@ class ChannelsTransport(SigningTransport):
         return {
             view.channel: _channel_info(view) for view in views if not view.channel.startswith("#")
         }
+
+    def members(self, channel: str) -> list[str]:
+        """Return the ids of the users on a presence channel."""
+        if parse_channel_name(channel).kind is not ChannelKind.PRESENCE:
+            raise self._unsupported(f"tell who is on {channel!r}")
+        (view,) = self._ask(self.backplane.store.read([channel]))
+        return sorted(view.members)
 
     def disconnect_user(self, user_id: str) -> None:
         """End the connections on which the user has signed in."""

@@ -83,7 +83,7 @@ class Site:
         nodes: how many; they share the backplane, as processes would.
         beside: another site, with whose settings and transport this one runs, on its own loop.
         clock: of the nodes, and of the store.
-        store: instead of a `MemoryStore` that goes by the site's clock.
+        store: instead of a `MemoryStore` that goes by the site's clock; text is the option.
         settings: other settings of Django.
         options: of the transport.
     """
@@ -95,7 +95,7 @@ class Site:
         nodes: int = 1,
         beside: Site | None = None,
         clock: Clock | None = None,
-        store: Store | None = None,
+        store: Store | str | None = None,
         settings: Mapping[str, Any] | None = None,
         transports: Mapping[str, Any] | None = None,
         **options: Any,
@@ -110,6 +110,8 @@ class Site:
         self._count = nodes
         self._store = store
         self._beside = beside
+        if isinstance(store, str):
+            options["store"] = store
         entries = {"default": {"TRANSPORT": PATH, "OPTIONS": {**OPTIONS, **options}}}
         self._settings = override_settings(
             REALTIME_TRANSPORTS=entries if transports is None else transports, **(settings or {})
@@ -236,7 +238,7 @@ class Site:
             if not isinstance(transport, ChannelsTransport):
                 continue
             backplane = transport.backplane
-            if self._store is not None:
+            if self._store is not None and not isinstance(self._store, str):
                 backplane.store = self._store
             elif isinstance(backplane, LocalBackplane):
                 backplane.store = MemoryStore(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 
 from realtime_drf.exceptions import TransportUnavailable
 from realtime_drf.server.memory_store import MemoryStore
-from realtime_drf.server.node import Node
 from realtime_drf.server.store import Outcome, Slice, View
 from tests.server.harness import Clock, Site
 
@@ -188,18 +186,14 @@ def test_a_store_that_begins_anew_is_believed(store: FailingStore) -> None:
             ann.leave(ROOM)
         for client, user in ((ann, "ann"), (bob, "bob")):
             client.join(ROOM, user)
-        store._states.clear()
-        store._versions = itertools.count(1)
+        store._nodes.clear()
+        store._channels.clear()
+        store._number = 0
         bob.disconnect()
-        for node in site.nodes:
-            site.run(mark_all(node))
-        site.settle()
+        for _ in range(6):
+            site.advance(1)
         assert site.transport.channel_info(ROOM).user_count == 1
         assert ann.events()[-1][0] == "pusher_internal:member_removed"
-
-
-async def mark_all(node: Node) -> None:
-    node.on_gap(0)
 
 
 def test_a_client_that_goes_while_the_store_thinks_leaves_nothing(store: FailingStore) -> None:

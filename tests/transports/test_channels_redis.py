@@ -53,7 +53,7 @@ def make_site(redis: Redis, backend: str) -> MakeSite:
     @contextlib.contextmanager
     def make(url: str = "", **options: Any) -> Iterator[Site]:
         settings = {"CHANNEL_LAYERS": layers(backend, url or redis.url)}
-        with Site(settings=settings, **options) as site:
+        with Site(settings=settings, store="memory", **options) as site:
             try:
                 yield site
             finally:
@@ -207,7 +207,7 @@ def test_other_processes_publish(
     env = environment(
         DJANGO_SETTINGS_MODULE="tests.served.settings",
         SERVED_LAYERS=json.dumps(layers(backend, redis.url)),
-        SERVED_OPTIONS=json.dumps(OPTIONS),
+        SERVED_OPTIONS=json.dumps({**OPTIONS, "store": "memory"}),
     )
     with make_site() as site:
         client = listener(site)
@@ -294,7 +294,7 @@ def test_a_layer_that_is_down_is_said_in_time_and_healed(
 ) -> None:
     with Redis() as redis:
         settings = {"CHANNEL_LAYERS": layers(backend, redis.url)}
-        with Site(settings=settings, timeout=2) as site:
+        with Site(settings=settings, store="memory", timeout=2) as site:
             client = listener(site)
             port = redis.port
             redis.stop()
@@ -324,7 +324,7 @@ def test_a_layer_that_is_down_is_said_in_time_and_healed(
 def test_nobody_who_answers_is_said_in_time(backend: str) -> None:
     with closed_port() as port:
         settings = {"CHANNEL_LAYERS": layers(backend, f"redis://127.0.0.1:{port}")}
-        with Site(settings=settings, timeout=1) as site:
+        with Site(settings=settings, store="memory", timeout=1) as site:
             started = time.monotonic()
             with pytest.raises(TransportUnavailable, match="channel layer 'default' failed"):
                 site.transport.send([Event("told", "news")])
