@@ -13,6 +13,8 @@ import pytest
 from tests.services import redis, soketi
 from tests.services.policy import require
 
+pytestmark = pytest.mark.end_to_end
+
 
 def run(name: str, *options: str) -> tuple[list[str], Any]:
     """Run a benchmark quickly; return the lines of its table, and the object in its last line."""

@@ -22,6 +22,8 @@ import pytest
 import realtime_drf
 from tests.pages import ROOT, read_blocks
 
+pytestmark = pytest.mark.end_to_end
+
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PYTEST = ".venv/bin/python -m pytest "

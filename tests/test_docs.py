@@ -30,6 +30,8 @@ from tests.pages import PAGES, PROJECT_PAGES, ROOT, read_blocks, read_prose, slu
 from tests.processes import environment, run_server
 from tests.services.policy import REQUIRE_VARIABLE
 
+pytestmark = pytest.mark.end_to_end
+
 DOCS = ROOT / "docs"
 SETTINGS = "mysite/settings.py"
 PROJECTS = [page for page in PAGES if page.name in PROJECT_PAGES]

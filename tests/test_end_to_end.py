@@ -15,6 +15,8 @@ from tests.services.pusher_js import PusherJS
 from tests.services.soketi import Soketi
 from tests.test_example import EXAMPLE, manage
 
+pytestmark = pytest.mark.end_to_end
+
 
 def request(method: str, url: str, data: Any = None, socket_id: str | None = None) -> Any:
     """Call the API as a browser does, which names its own connection."""

@@ -25,6 +25,8 @@ from tests.services.process import wait_until
 from tests.test_end_to_end import request
 from tests.test_example import EXAMPLE, manage
 
+pytestmark = pytest.mark.end_to_end
+
 ANN, BOB = "ann", "bob"
 MASTER_KEY = base64.b64encode(b"k" * 32).decode()
 

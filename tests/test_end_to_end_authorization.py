@@ -18,6 +18,8 @@ from tests.services.soketi import Soketi
 from tests.test_end_to_end import serve_with
 from tests.test_example import EXAMPLE, manage
 
+pytestmark = pytest.mark.end_to_end
+
 ANN, BOB = "ann", "bob"
 ASGI = "example.asgi:application"
 

@@ -18,6 +18,8 @@ from tests.processes import environment, run_server
 from tests.services import node
 from tests.services.policy import require
 
+pytestmark = pytest.mark.end_to_end
+
 EXAMPLE = ROOT / "example"
 
 DRIVE_THE_API = """

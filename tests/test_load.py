@@ -7,11 +7,14 @@ import itertools
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.load.browser import Browser, Tally
 from benchmarks.load.frames import PING, PONG, client_frame, count_messages, read_frame
+
+pytestmark = pytest.mark.end_to_end
 
 TEXT = 0x81
 UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"

@@ -24,6 +24,8 @@ from tests.services.soketi import Soketi
 
 pytest.importorskip("pusher")
 
+pytestmark = pytest.mark.end_to_end
+
 
 def authorizer(soketi: Soketi) -> Callable[[str, str], Any]:
     """Return a function which lets everybody into every channel."""

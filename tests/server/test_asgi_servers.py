@@ -12,6 +12,8 @@ from tests.server.tokens import channel_tokens, user_tokens
 from tests.services.asgi_server import COMMANDS, AsgiServer
 from tests.services.pusher_js import PusherJS
 
+pytestmark = pytest.mark.end_to_end
+
 Serve = Callable[..., AsgiServer]
 OpenBrowser = Callable[..., PusherJS]
 

@@ -14,6 +14,8 @@ from tests.server.tokens import MASTER_KEY, channel_tokens, user_tokens
 from tests.services.asgi_server import AsgiServer
 from tests.services.pusher_js import PusherJS, Refused
 
+pytestmark = pytest.mark.end_to_end
+
 Serve = Callable[..., AsgiServer]
 Browser = Callable[..., PusherJS]
 

@@ -18,6 +18,8 @@ from tests.services.pusher_sdk import pusher_sdk
 pytest.importorskip("channels")
 pytest.importorskip("pusher")
 
+pytestmark = pytest.mark.end_to_end
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[AsgiServer]:

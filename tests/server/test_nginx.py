@@ -15,6 +15,8 @@ from tests.services.policy import require
 from tests.services.pusher_js import PusherJS
 from tests.services.redis import Redis
 
+pytestmark = pytest.mark.end_to_end
+
 
 @pytest.fixture
 def servers(redis: Redis, serve: Callable[..., AsgiServer]) -> list[AsgiServer]:

@@ -13,6 +13,8 @@ from tests.services.process import wait_until
 from tests.services.pusher_js import PusherJS
 from tests.services.silent_client import SilentClient
 
+pytestmark = pytest.mark.end_to_end
+
 ROUND = 50
 EVENT = {"name": "filler", "channels": ["news"], "data": "x" * 10_000}
 DROPPED = "does not read what it is sent"

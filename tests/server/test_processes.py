@@ -28,6 +28,8 @@ from tests.services.pusher_js import PusherJS
 from tests.services.redis import Redis
 from tests.services.swarm import Swarmer
 
+pytestmark = pytest.mark.end_to_end
+
 ROOM, NEWS = "presence-room", "news"
 STATED = LEASE + 2
 """Seconds that members are seen for after their process was killed, as the documentation says."""

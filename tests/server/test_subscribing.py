@@ -6,8 +6,12 @@ import base64
 import json
 from typing import Any
 
-import nacl.secret
 import pytest
+
+pytest.importorskip("channels")
+pytest.importorskip("nacl")
+
+import nacl.secret
 
 from realtime_drf.events import Event
 from realtime_drf.exceptions import UnsupportedFeature

@@ -31,6 +31,8 @@ OpenBrowser = Callable[..., PusherJS]
 
 pytest.importorskip("tenacity")
 
+pytestmark = pytest.mark.end_to_end
+
 
 @pytest.fixture
 def heard() -> Iterator[list[tuple[str, str, Any]]]:

@@ -19,6 +19,8 @@ from tests.transports.conftest import MakePusher
 
 pytest.importorskip("pusher")
 
+pytestmark = pytest.mark.end_to_end
+
 MASTER_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 DATA = {"id": 7, "title": 'Öl, "Brot" & \N{PARTY POPPER}', "price": 1.5, "tags": [None, True, []]}
 
