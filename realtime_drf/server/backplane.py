@@ -349,7 +349,10 @@ def _deliver(
     except (KeyError, TypeError, ValueError) as exc:
         logger.error("A message on the group of nodes is none of ours: %r", exc)
         return
-    deliver(items)
+    try:
+        deliver(items)
+    except Exception:  # such as what another version has put in: the next one may be all right
+        logger.exception("A hand-over could not be delivered.")
 
 
 def _log_failure(future: Any) -> None:
