@@ -91,3 +91,21 @@ def test_a_hand_over_that_cannot_be_delivered_does_not_make_a_node_deaf(
 
     assert asyncio.run(attend()) == ["told"]
     assert [each.levelno for each in caplog.records] == [logging.ERROR]
+
+
+def test_one_process_remembers_in_memory_what_others_publish_to_a_cache_channel() -> None:
+    async def publish() -> tuple[list[str], str | None, str | None]:
+        layer: Any = InMemoryChannelLayer()
+        node = Node()
+        served, other = MemoryStore(), MemoryStore()
+        task = asyncio.create_task(LayerBackplane(served, layer, app_id="1").attend(node))
+        await node.ready.wait()
+        publisher = LayerBackplane(other, layer, app_id="1")
+        items = [wire.EventItem("told", ["cache-news"], "1")]
+        await publisher._carry(wire.pack("it", 1, items), items)
+        await asyncio.wait_for(node.heard.wait(), 5)
+        task.cancel()
+        await asyncio.wait([task])
+        return node.names, await served.recall("cache-news"), await other.recall("cache-news")
+
+    assert asyncio.run(publish()) == (["told"], '["told", "1", ""]', None)
