@@ -22,6 +22,7 @@ class Outbox:
 
     Most writes are over at once, and then cost no task: the coroutine of `send` is stepped here,
     and only one that waits for the client is given to a task. Whatever follows queues up behind it.
+    So a `send` must not ask for the current task, as `asyncio.timeout` does: it is another's.
 
     Args:
         send: of the ASGI server, for a connection that is accepted.
