@@ -9,9 +9,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
+from realtime_drf.events import Event
+from realtime_drf.server import RealtimeServer
 from realtime_drf.server.outbox import Outbox
-from realtime_drf.server.shortcut import TextMessage, Turn, find_shortcut
+from realtime_drf.server.shortcut import UVICORN, TextMessage, Turn, find_shortcut
+from realtime_drf.transports import transports
+from tests.server.harness import OPTIONS, PATH, no_app
 from tests.services.process import wait_until
 
 uvicorn = pytest.importorskip("uvicorn")
@@ -174,6 +179,32 @@ def test_nothing_is_written_after_the_server_has_begun_to_close() -> None:
         connection.recv(timeout=5)
     assert closed.value.rcvd.code == 1012
     assert (app.failure, writes) == (None, [])
+
+
+def test_what_is_published_goes_past_send(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A message that holds no frame would arrive just the same, only slower.
+    module = pytest.importorskip(UVICORN)
+    sent: list[str] = []
+    original = module.WebSocketsSansIOProtocol.send
+
+    async def send(protocol: Any, message: Any) -> None:
+        sent.append(message["type"])
+        await original(protocol, message)
+
+    monkeypatch.setattr(module.WebSocketsSansIOProtocol, "send", send)
+    settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": PATH, "OPTIONS": OPTIONS}}
+    with (
+        serve(RealtimeServer(no_app), ws_per_message_deflate=False) as address,
+        client.connect(f"{address}app/app-key?protocol=7", proxy=None) as connection,
+    ):
+        connection.recv(timeout=5)
+        connection.send('{"event":"pusher:subscribe","data":{"channel":"news"}}')
+        assert "subscription_succeeded" in connection.recv(timeout=5)
+        transports["default"].send_batch([Event("told", "news", 1)])
+        assert "told" in connection.recv(timeout=5)
+        assert sent == ["websocket.accept"]
 
 
 def test_there_is_none_past_a_send_that_somebody_has_wrapped() -> None:

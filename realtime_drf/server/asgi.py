@@ -166,7 +166,7 @@ async def _serve(node: Node | None, scope: Scope, receive: Receive, send: Send) 
 async def _turn_away(exc: TurnedAway, send: Send) -> None:
     """Say why; a client reads the code and reason only of a connection that was accepted."""
     reason = str(exc)
-    with contextlib.suppress(OSError):  # the client is gone
+    with contextlib.suppress(Exception):  # whatever a server says of a client that is gone
         await send({"type": "websocket.send", "text": frames.error(reason, exc.code)})
         await send({"type": "websocket.close", "code": exc.code, "reason": reason})
 

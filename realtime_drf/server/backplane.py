@@ -207,12 +207,20 @@ class LayerBackplane(Backplane):
                 message = await self._persist(
                     lambda: self._layer.receive(name), lambda: self._begin_again(name, node)
                 )
-                _deliver(message, numbers, node.deliver)
+                await self._deliver(_read(message, numbers), node)
         finally:
             renewal.cancel()
 
     def close(self) -> None:
         self._thread.stop(self.store.close)
+
+    async def _deliver(self, items: Sequence[wire.Item], node: Attendant) -> None:
+        try:
+            if not self.store.is_shared and (cached := cached_events(items)):
+                await self.store.remember(cached)  # for whoever has published it cannot
+            node.deliver(items)
+        except Exception:  # such as what another version has put in: the next may be all right
+            logger.exception("A hand-over could not be delivered.")
 
     async def _persist(
         self,
@@ -256,7 +264,7 @@ class LayerBackplane(Backplane):
 
     async def _carry(self, message: dict[str, Any], items: Sequence[wire.Item]) -> None:
         async with asyncio.timeout(self._send_timeout):
-            if cached := cached_events(items):
+            if self.store.is_shared and (cached := cached_events(items)):
                 await self.store.remember(cached)
             await self._layer.group_send(self._group, message)
             if self._consumer_groups:
@@ -340,16 +348,14 @@ def consumer_messages(items: Sequence[wire.Item]) -> list[dict[str, Any]]:
     ]
 
 
-def _deliver(
-    message: Any, numbers: Numbers, deliver: Callable[[Sequence[wire.Item]], None]
-) -> None:
+def _read(message: Any, numbers: Numbers) -> Sequence[wire.Item]:
     try:
         items = wire.unpack(message)
         numbers.take(message["from"], message["number"])
     except (KeyError, TypeError, ValueError) as exc:
         logger.error("A message on the group of nodes is none of ours: %r", exc)
-        return
-    deliver(items)
+        return ()
+    return items
 
 
 def _log_failure(future: Any) -> None:

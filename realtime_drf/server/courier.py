@@ -101,7 +101,6 @@ class Courier:
         return f"<Courier to {self.name}>"
 
     def _begin_anew(self) -> None:
-        self._pid = os.getpid()
         self._changed = threading.Condition()
         self._waiting: deque[Item] = deque()
         self._waiting_bytes = 0
@@ -112,6 +111,9 @@ class Courier:
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
         self._close_at = float("inf")
+        self._pid = (
+            os.getpid()
+        )  # last: until then no other thread may take the parent's for its own
 
     # For all threads
 

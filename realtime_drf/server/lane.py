@@ -18,6 +18,9 @@ T = TypeVar("T")
 MOST_AT_ONCE: Final = 64
 """What has gathered while the loop was busy is worked off together, so many at a time."""
 
+MOST_WAITING: Final = 10_000
+"""What gathers while the loop is busy with something that hangs, such as a layer; no more does."""
+
 STOP_TIMEOUT: Final = 5.0
 """Seconds that a loop has to let go of what it has open."""
 
@@ -41,10 +44,15 @@ class Lane(Generic[T]):
     def put(self, item: T) -> Future[None]:
         """Queue something; the future tells when it is done, and how it failed.
 
+        It fails with BufferError if too much is waiting.
+
         Raises:
             RuntimeError: the event loop is closed.
         """
         future: Future[None] = Future()
+        if len(self._waiting) >= MOST_WAITING:
+            future.set_exception(BufferError(f"{MOST_WAITING} are waiting already."))
+            return future
         self._waiting.append((item, future))
         self._loop.call_soon_threadsafe(self._begin)
         return future

@@ -61,6 +61,8 @@ class MemoryStore:
         clock: returns the time in seconds since 1970.
     """
 
+    is_shared = False
+
     def __init__(
         self,
         *,

@@ -253,6 +253,7 @@ class Node:
             try:
                 known = (await self._backplane.store.read([name]))[0].members
             except Exception as exc:  # noqa: BLE001  any store, any error: suppose there is room
+                raise_if_cancelled()
                 log_store(exc)
             channel = self.roster.channels.get(name)  # others may have come meanwhile
         members = set(known) if channel is None else {*known, *channel.known, *channel.users}
@@ -270,6 +271,7 @@ class Node:
         try:
             return await self._backplane.store.recall(channel.name) or ""
         except Exception as exc:  # noqa: BLE001  any store, any error: nobody knows
+            raise_if_cancelled()
             log_store(exc)
             return None
 

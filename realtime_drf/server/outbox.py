@@ -22,6 +22,7 @@ class Outbox:
 
     Most writes are over at once, and then cost no task: the coroutine of `send` is stepped here,
     and only one that waits for the client is given to a task. Whatever follows queues up behind it.
+    So a `send` must not ask for the current task, as `asyncio.timeout` does: it is another's.
 
     Args:
         send: of the ASGI server, for a connection that is accepted.
@@ -67,7 +68,8 @@ class Outbox:
         """Write a last message, before whatever else waits, and take no more."""
         if self.task is not None:
             self._backlog = deque([message])
-        elif not self.failed:
+        elif not self.is_gone:
+            self.failed = False  # which it may be by a backlog that has been written since
             self.write(message)
         self.failed = True
         self._backlog_bytes = 0
@@ -80,7 +82,7 @@ class Outbox:
 
     async def flushed(self) -> None:
         """Wait until nothing waits."""
-        while self.task is not None:
+        while self.task is not None and not self.task.done():
             await asyncio.wait([self.task])
 
     def _discard(self) -> None:

@@ -57,6 +57,8 @@ class RedisStore:
     All calls raise exceptions of redis-py, OSError or TimeoutError where Redis fails.
     """
 
+    is_shared = True
+
     def __init__(
         self,
         url: str,

@@ -14,7 +14,7 @@ from realtime_drf.server import frames, wire
 from realtime_drf.server.backplane import Backplane
 from realtime_drf.server.channels import LocalChannel
 from realtime_drf.server.connection import Connection
-from realtime_drf.server.outbox import Message
+from realtime_drf.server.shortcut import TextMessage
 from realtime_drf.server.store import Outcome, Report, Slice, View
 
 logger = logging.getLogger("realtime_drf")
@@ -115,7 +115,7 @@ class Roster:
 
     def broadcast(self, channel: LocalChannel, frame: str, but: str = "") -> None:
         """Write a frame to all subscribers but one."""
-        message: Message = {"type": "websocket.send", "text": frame}
+        message = TextMessage(frame)
         for connection in list(channel.broadcast(message, but)):
             self._drop(connection)
 

@@ -12,6 +12,7 @@ look, nobody has wrapped `send`, and the client was granted no compression; `sen
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import MutableMapping
 from typing import Any, Final
 
@@ -107,7 +108,9 @@ class Shortcut:
         self._size = 0
         protocol = self._protocol
         if not (protocol.close_sent or protocol.transport.is_closing()):
-            protocol.transport.write(data)
+            # Whatever a transport says of a client that is gone is of no concern to the next one.
+            with contextlib.suppress(OSError, RuntimeError):
+                protocol.transport.write(data)
 
 
 def find_shortcut(send: Any, turn: Turn) -> Shortcut | None:

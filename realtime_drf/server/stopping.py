@@ -33,8 +33,10 @@ def stop_gracefully(loop: asyncio.AbstractEventLoop, nodes: Collection[Node]) ->
         return
     for number in SIGNALS:
         before = signal.getsignal(number)
-        if number == signal.SIGINT and before is signal.default_int_handler:
-            continue  # Ctrl-C raises in whatever runs: nothing can be put before that
+        if before in (None, signal.SIG_IGN, signal.default_int_handler):
+            # Handled outside of Python, which we could not call; ignored, so that nothing ends; or
+            # Ctrl-C, which raises in whatever runs: nothing can be put before these.
+            continue
         signal.signal(number, _make_handler(loop, nodes, number, before))
 
 

@@ -97,6 +97,9 @@ class Outcome(NamedTuple):
 class Store(Protocol):
     """Keep the state of an app's channels. Methods may be called from any event loop."""
 
+    is_shared: bool
+    """What one process has it keep is there for all."""
+
     async def sync(self, node: str, slices: Sequence[Slice]) -> Outcome:
         """Replace slices of a node, no two of the same channel; return a view for each."""
 

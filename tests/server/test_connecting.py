@@ -283,3 +283,19 @@ def test_a_client_that_is_gone_at_the_door_leaves_nothing_behind(key: str) -> No
             client.open(goes_after=is_broken_from)
             assert not client.is_served
         assert site.node.connections == {}
+
+
+@pytest.mark.parametrize("failure", [OSError, RuntimeError])
+def test_who_is_gone_before_being_turned_away_leaves_no_traceback(
+    failure: type[Exception],
+) -> None:
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        if message["type"] != "websocket.accept":
+            raise failure("the close has been sent")
+
+    with Site() as site:
+        scope = {"type": "websocket", "path": "/app/no-such-key", "headers": []}
+        site.run(site.servers[0](scope, receive, send))

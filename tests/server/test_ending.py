@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 pytest.importorskip("channels")
 
+from realtime_drf.server import connection as connection_module
+from realtime_drf.server import frames
 from realtime_drf.server.backplane import LayerBackplane
 from realtime_drf.server.memory_store import MemoryStore
+from realtime_drf.server.stopping import stop_gracefully
+from tests.server.harness import Site
 
 
 class DenyingLayer:
@@ -50,3 +56,64 @@ def test_attending_ends_when_it_is_cancelled() -> None:
         assert task.cancelled()
 
     asyncio.run(attend())
+
+
+class DenyingStore(MemoryStore):
+    """Do so once it is held."""
+
+    is_held = False
+
+    async def recall(self, channel: str) -> str | None:
+        if not self.is_held:
+            return await super().recall(channel)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ConnectionError from None
+        return None
+
+
+def test_a_client_that_is_given_up_is_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "CLOSE_TIMEOUT", 0.01)
+    store = DenyingStore()
+    with Site(store=store) as site:
+        client = site.connect()
+        client.subscribe("news")
+        store.is_held = client.is_stuck = True
+        client.subscribe("cache-news")
+        site.publish("told", "news", "never read")
+        site.loop.call_soon(site.node.connections[client.socket_id].close, frames.RECONNECT)
+        site.wait_for(lambda: not client.is_served)
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def handled() -> Iterator[int]:
+    """Give a signal that may be handled anew."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield signal.SIGTERM
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_a_signal_that_is_ignored_sends_nobody_away(
+    handled: int, loop: asyncio.AbstractEventLoop
+) -> None:
+    signal.signal(handled, signal.SIG_IGN)
+    stop_gracefully(loop, [])
+    assert signal.getsignal(handled) is signal.SIG_IGN
+
+
+def test_a_signal_that_is_handled_outside_of_python_stays_so(
+    handled: int, loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.getsignal(handled)
+    with monkeypatch.context() as patch:
+        patch.setattr(signal, "getsignal", lambda number: None)
+        stop_gracefully(loop, [])
+    assert signal.getsignal(handled) is before

@@ -39,6 +39,8 @@ COUNT, WATCHLIST = "pusher_internal:subscription_count", "pusher_internal:watchl
 class FaultyStore:
     """Keep everything, but not answer, answer late, or forget, as the test says."""
 
+    is_shared = True
+
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.calls = 0

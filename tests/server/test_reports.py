@@ -10,6 +10,7 @@ from django.core.cache import cache
 
 from realtime_drf import Event, signals
 from realtime_drf.occupancy import occupancies
+from realtime_drf.server import reports as reports_module
 from tests.server.harness import Site
 
 ROOM = "presence-room"
@@ -156,3 +157,30 @@ def test_the_cache_of_occupied_channels_is_fed() -> None:
         client.subscribe("news")
         site.hear()
         assert not skips()
+
+
+def test_receivers_that_take_too_long_lose_reports_and_take_up_no_memory(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(reports_module, "MOST_WAITING", 3)
+    goes_on = threading.Event()
+
+    def receiver(**kwargs: Any) -> None:
+        goes_on.wait(5)
+
+    signals.channel_occupied.connect(receiver)
+    try:
+        with Site() as site:
+            client = site.connect()
+            for number in range(6):
+                client.subscribe(f"news-{number}")
+            goes_on.set()
+            site.wait_for(lambda: not site.node._reporter._waiting)
+            assert [name for _, name, _ in site.hear()] == ["news-0", "news-1", "news-2"]
+            client.subscribe("again")
+            assert site.hear() == [(OCCUPIED, "again", "")]
+    finally:
+        signals.channel_occupied.disconnect(receiver)
+    assert [each.getMessage().split(":")[0] for each in caplog.records] == [
+        "Receivers of signals are too slow"
+    ]

@@ -1,0 +1,111 @@
+"""What hangs or fails on its way to the nodes neither takes up memory nor makes them deaf."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+pytest.importorskip("channels")
+
+from channels.layers import InMemoryChannelLayer
+
+from realtime_drf.server import lane, wire
+from realtime_drf.server.backplane import LayerBackplane
+from realtime_drf.server.lane import Lane
+from realtime_drf.server.memory_store import MemoryStore
+
+
+def test_a_lane_takes_no_more_than_may_wait_and_goes_on_afterwards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lane, "MOST_WAITING", 3)
+    done: list[int] = []
+
+    async def fill() -> None:
+        hangs = asyncio.Event()
+
+        async def work(items: Sequence[int]) -> None:
+            await hangs.wait()
+            done.extend(items)
+
+        road = Lane(asyncio.get_running_loop(), work)
+        futures = [road.put(0)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        futures += [road.put(number) for number in range(1, 6)]
+        assert [type(each.exception()) for each in futures[4:]] == [BufferError] * 2
+        hangs.set()
+        await asyncio.wait_for(asyncio.wrap_future(futures[3]), 5)
+        await asyncio.wait_for(asyncio.wrap_future(road.put(6)), 5)
+
+    asyncio.run(fill())
+    assert done == [0, 1, 2, 3, 6]
+
+
+class Node:
+    """Take hand-overs, but for one that it cannot."""
+
+    def __init__(self) -> None:
+        self.ready = asyncio.Event()
+        self.names: list[str] = []
+        self.heard = asyncio.Event()
+
+    def deliver(self, items: Sequence[wire.Item]) -> None:
+        for item in items:
+            assert isinstance(item, wire.EventItem)
+            self.names += [item.name for _ in item.channels]
+        self.heard.set()
+
+    def on_ready(self) -> None:
+        self.ready.set()
+
+    def on_gap(self, lost: int) -> None: ...
+
+
+def test_a_hand_over_that_cannot_be_delivered_does_not_make_a_node_deaf(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def attend() -> list[str]:
+        layer: Any = InMemoryChannelLayer()
+        node = Node()
+        backplane = LayerBackplane(MemoryStore(), layer, app_id="1")
+        task = asyncio.create_task(backplane.attend(node))
+        await node.ready.wait()
+        group = wire.node_group("1")
+        wrong: Any = None
+        for number, channels in enumerate([wrong, ["news"]]):
+            item = wire.EventItem("told", channels, "1")
+            await layer.group_send(group, wire.pack("me", number, [item]))
+        await asyncio.wait(
+            [task, asyncio.ensure_future(node.heard.wait())],
+            timeout=5,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        task.cancel()
+        await asyncio.wait([task])
+        return node.names
+
+    assert asyncio.run(attend()) == ["told"]
+    assert [each.levelno for each in caplog.records] == [logging.ERROR]
+
+
+def test_one_process_remembers_in_memory_what_others_publish_to_a_cache_channel() -> None:
+    async def publish() -> tuple[list[str], str | None, str | None]:
+        layer: Any = InMemoryChannelLayer()
+        node = Node()
+        served, other = MemoryStore(), MemoryStore()
+        task = asyncio.create_task(LayerBackplane(served, layer, app_id="1").attend(node))
+        await node.ready.wait()
+        publisher = LayerBackplane(other, layer, app_id="1")
+        items = [wire.EventItem("told", ["cache-news"], "1")]
+        await publisher._carry(wire.pack("it", 1, items), items)
+        await asyncio.wait_for(node.heard.wait(), 5)
+        task.cancel()
+        await asyncio.wait([task])
+        return node.names, await served.recall("cache-news"), await other.recall("cache-news")
+
+    assert asyncio.run(publish()) == (["told"], '["told", "1", ""]', None)
