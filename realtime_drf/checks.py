@@ -12,6 +12,7 @@ E008      a private channel does not say who may subscribe
 E009      a permission class that cannot work on a channel
 E010      several classes want to decide on signing in
 E011      SKIP_VACANT is on, and the transport cannot tell which channels are vacant
+E012      two Channels transports have the same key or app_id
 W001      REALTIME_BACKENDS_MODULE is set, and no installed app has such a module
 W002      a backend has no serializer, so that only a view can make its payload
 W003      a channel that the default transport cannot serve

@@ -31,7 +31,6 @@ class LocalChannel:
         "is_online",
         "known",
         "last_event",
-        "last_id",
         "name",
         "recalled",
         "subscribers",
@@ -66,8 +65,6 @@ class LocalChannel:
         """How many events have come, of a cache channel."""
         self.last_event = ""
         """The frame of the last of them."""
-        self.last_id = ""
-        """The id of the last of them; empty before the first."""
         self.recalled: dict[Connection, str] = {}
         """Subscribers that were given an event of the cache which may be on its way, by its id."""
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
-from realtime_drf.names import CLIENT_PREFIX, ChannelKind, build_channel_name
+from realtime_drf.names import CLIENT_PREFIX, ChannelKind, build_channel_name, parse_channel_name
 from realtime_drf.server import frames, wire
 from realtime_drf.server.backplane import Backplane, load_event
 from realtime_drf.server.channels import LocalChannel
@@ -32,6 +32,9 @@ TICK: Final = 1.0
 
 START_TIMEOUT: Final = 5.0
 """Seconds that a connection waits for a channel layer which cannot be reached."""
+
+MOST_LAST_EVENTS: Final = 10_000
+"""Cache channels of which a node knows the last event that came, whether anybody was on them."""
 
 
 class Node:
@@ -74,6 +77,8 @@ class Node:
             clock=clock,
             counts=self.options.subscription_counting,
         )
+        self._last_ids: dict[str, str] = {}
+        """Ids of the last events that came of cache channels, the latest at the end."""
         self._tick = tick
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = asyncio.Event()
@@ -284,7 +289,7 @@ class Node:
         elif cached:
             item = load_event(cached, channel.name)
             connection.tell(frames.event_frame(item.name, channel.name, frames.dump(item.body)))
-            if item.id != channel.last_id:  # else it has been here before
+            if item.id != self._last_ids.get(channel.name):  # else it has been here before
                 channel.recalled[connection] = item.id
         elif cached is not None:
             connection.tell(frames.cache_miss(channel.name))
@@ -360,22 +365,33 @@ class Node:
         data_text = ""
         for name in item.channels:
             channel = self.roster.channels.get(name)
+            is_kept = not item.name.startswith(CLIENT_PREFIX) and parse_channel_name(name).cache
+            is_awaited = is_kept and self._note_last(name, item.id)
             if channel is None:
                 continue
             data_text = data_text or frames.dump(item.body)
             frame = frames.event_frame(item.name, name, data_text, item.user_id)
-            if channel.is_cache and not item.name.startswith(CLIENT_PREFIX):
-                self._deliver_cached(channel, item, frame)
+            if is_kept:
+                self._deliver_cached(channel, item, frame, is_awaited=is_awaited)
             else:
                 self.roster.broadcast(channel, frame, item.socket_id)
 
-    def _deliver_cached(self, channel: LocalChannel, item: wire.EventItem, frame: str) -> None:
+    def _note_last(self, name: str, id_: str) -> bool:
+        """Note the last event of a cache channel; return whether one had come before."""
+        had_one = self._last_ids.pop(name, None) is not None
+        self._last_ids[name] = id_
+        if len(self._last_ids) > MOST_LAST_EVENTS:
+            del self._last_ids[next(iter(self._last_ids))]  # the one without events for longest
+        return had_one
+
+    def _deliver_cached(
+        self, channel: LocalChannel, item: wire.EventItem, frame: str, *, is_awaited: bool
+    ) -> None:
         """Deliver to all but those whom the cache has just given this very event or a later one.
 
         Of a channel that had events here before, one that the cache gave and that has not been here
-        is on its way. Otherwise it was here before the channel was, or comes next.
+        is on its way. Otherwise it was published before this node began, or comes next.
         """
-        is_awaited, channel.last_id = bool(channel.last_id), item.id
         channel.arrived += 1
         channel.last_event = frame
         have_it = [

@@ -190,10 +190,12 @@ class Roster:
 
     def _apply(self, view: View, number: int) -> None:
         """Take in what the store has answered, unless we have heard later news meanwhile."""
-        channel = self._find_needed(view.channel)
+        channel = self.channels.get(view.channel)
         if channel is None:
             return
-        if channel.version is None or view.version >= channel.version:
+        # Where nobody here is on it any more, others still have to hear how many are left.
+        is_needed = self._find_needed(view.channel) is not None
+        if is_needed and (channel.version is None or view.version >= channel.version):
             self._learn(channel, view.version, view.members)
             self._tell_online(channel, view.subscriptions > 0)
         if number > channel.counted_at and self._settles_at is None:

@@ -7,6 +7,7 @@ project reaches through a channel layer of Django Channels.
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import logging
 import secrets
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakSet
 
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 
-from realtime_drf.conf import DEFAULT_ALIAS, derive_secret, nearest
+from realtime_drf.conf import DEFAULT_ALIAS, configs, derive_secret, get_aliases, nearest
 from realtime_drf.events import Event
 from realtime_drf.exceptions import InvalidTransport, TransportUnavailable
 from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_name
@@ -38,6 +40,7 @@ from realtime_drf.server.redis_store import RedisStore
 from realtime_drf.server.store import Store, View
 from realtime_drf.server.webhooks import WebhookSender
 from realtime_drf.transports.base import ChannelInfo, Limits
+from realtime_drf.transports.handler import transports
 from realtime_drf.transports.signatures import Signer, SigningTransport
 
 if TYPE_CHECKING:
@@ -192,7 +195,10 @@ class ChannelsTransport(SigningTransport):
         self._publish([wire.DisconnectItem(user_id)])
 
     def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
-        return check_endpoints(self._endpoints, self.server_options, alias=self.alias)
+        return [
+            *check_endpoints(self._endpoints, self.server_options, alias=self.alias),
+            *self._check_apps(),
+        ]
 
     def check_deployment(self, **kwargs: Any) -> list[checks.CheckMessage]:
         """Warn of a layer that does not reach beyond this process, and of open webhooks."""
@@ -200,6 +206,28 @@ class ChannelsTransport(SigningTransport):
             *self._check_layer(),
             *check_endpoints_for_production(self._endpoints, alias=self.alias),
         ]
+
+    def _check_apps(self) -> Iterator[checks.CheckMessage]:
+        """Refuse the key or app_id of a transport that stands before this one."""
+        for alias in itertools.takewhile(lambda alias: alias != self.alias, get_aliases()):
+            try:
+                other = transports[alias] if configs[alias].enabled else None
+            except ImproperlyConfigured:
+                continue  # its own check says so
+            if not isinstance(other, ChannelsTransport):
+                continue
+            pairs = {
+                "key": (self.signer.key, other.signer.key),
+                "app_id": (self.app_id, other.app_id),
+            }
+            for name in [name for name, (own, theirs) in pairs.items() if own == theirs]:
+                yield checks.Error(
+                    f"REALTIME_TRANSPORTS[{self.alias!r}]: {name!r} is the same as that of "
+                    f"{alias!r}.",
+                    hint="They are apps of their own, and one would hide the other: name them "
+                    "differently.",
+                    id="realtime_drf.E012",
+                )
 
     def _check_layer(self) -> list[checks.CheckMessage]:
         if not self.is_local:

@@ -367,9 +367,16 @@ class Client:
         """Leave a channel."""
         self.say({"event": "pusher:unsubscribe", "data": {"channel": channel}}, settle=settle)
 
-    def sign_in(self, user_id: str, *, watchlist: Iterable[str] = (), settle: bool = True) -> None:
+    def sign_in(
+        self,
+        user_id: str,
+        info: Mapping[str, Any] | None = None,
+        *,
+        watchlist: Iterable[str] = (),
+        settle: bool = True,
+    ) -> None:
         """Sign in, with what the project's endpoint answers for a user."""
-        identity = Identity(user_id=user_id, watchlist=tuple(watchlist))
+        identity = Identity(user_id=user_id, user_info=info, watchlist=tuple(watchlist))
         token = self.site.transport.signer.user_token(self.socket_id, identity)
         self.say({"event": "pusher:signin", "data": token}, settle=settle)
 

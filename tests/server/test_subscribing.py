@@ -325,6 +325,30 @@ def test_what_is_on_its_way_while_one_subscribes_to_a_cache_channel_comes_once_a
         assert late.events() == [("told", "cache-news", 3)]
 
 
+def test_the_first_on_a_node_hears_nothing_again_that_the_cache_is_ahead_of() -> None:
+    with Site(nodes=2) as site:
+        site.publish("told", "cache-news", 0)
+        late = site.connect(1)
+        late.subscribe("cache-news", settle=False)
+        for number in (1, 2, 3):
+            site.send(Event("told", "cache-news", number))
+        site.settle()
+        assert [data for name, _, data in late.events() if name == "told"] == [3]
+        site.publish("told", "cache-news", 4)
+        assert late.events() == [("told", "cache-news", 4)]
+
+
+def test_who_stays_hears_that_the_last_on_another_node_has_left() -> None:
+    with Site(nodes=2, subscription_counting=True) as site:
+        ann, bob = site.connect(0), site.connect(1)
+        for client in (ann, bob):
+            client.subscribe("news")
+        ann.forget()
+        bob.disconnect()
+        counted = {"subscription_count": 1}
+        assert ann.events() == [("pusher_internal:subscription_count", "news", counted)]
+
+
 def test_an_event_of_a_cache_channel_that_is_lost_on_its_way_silences_nobody() -> None:
     with Site() as site:
         early, late = site.connect(), site.connect()

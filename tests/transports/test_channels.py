@@ -142,6 +142,33 @@ def test_options_that_are_right(settings: Settings, options: dict[str, Any]) -> 
     assert not [each for each in run_checks(tags=["realtime_drf"]) if each.id.endswith("E001")]
 
 
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"key": "app-key", "app_id": "other"}, ["key"]),
+        ({"key": "other-key", "app_id": "app"}, ["app_id"]),
+        ({}, ["key", "app_id"]),
+        ({"key": "other-key", "app_id": "other"}, []),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("enabled", [True, False], ids=["enabled", "disabled"])
+def test_two_transports_of_one_name_are_a_check_error(
+    settings: Settings, options: dict[str, Any], names: list[str], enabled: bool
+) -> None:
+    settings.REALTIME_TRANSPORTS = {
+        "default": {"TRANSPORT": PATH, "ENABLED": enabled},
+        "other": {"TRANSPORT": PATH, "OPTIONS": options},
+        "broken": {"TRANSPORT": PATH, "OPTIONS": {"key": ""}},
+    }
+    found = [each for each in run_checks(tags=["realtime_drf"]) if each.id.endswith("E012")]
+    assert [each.msg for each in found] == [
+        f"REALTIME_TRANSPORTS['other']: {name!r} is the same as that of 'default'."
+        for name in names
+        if enabled
+    ]
+
+
 def test_an_unknown_option_names_the_nearest(settings: Settings) -> None:
     with pytest.raises(InvalidTransport, match="Did you mean 'client_events'"):
         configured(settings, client_event=True)
