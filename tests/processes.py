@@ -20,7 +20,7 @@ from tests.pages import ROOT
 from tests.services.process import LOCALHOST, free_port, wait_until
 
 SECONDS = 30
-OURS = ("DJANGO_", "PYTEST_", "PUSHER_", "REALTIME")
+OURS = ("ABLY_", "DJANGO_", "PYTEST_", "PUSHER_", "REALTIME")
 
 
 def environment(**variables: str) -> dict[str, str]:

@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from realtime_drf.names import CLIENT_PREFIX, parse_channel_name
 from realtime_drf.server import wire
-from realtime_drf.server.lane import Lane, LoopThread
+from realtime_drf.server.lane import Lane, LoopThread, raise_if_cancelled
 from realtime_drf.server.store import Store, finish
 
 logger = logging.getLogger("realtime_drf")
@@ -227,6 +227,7 @@ class LayerBackplane(Backplane):
                     await recover()
                 return await call()
             except Exception as exc:  # noqa: BLE001  any layer, any error: try again
+                raise_if_cancelled()
                 logger.error(
                     "The channel layer failed (%s); again in %.1f s.", type(exc).__name__, pause
                 )

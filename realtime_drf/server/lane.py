@@ -85,6 +85,17 @@ class Lane(Generic[T]):
                 future.set_result(None)
 
 
+def raise_if_cancelled() -> None:
+    """Raise CancelledError in a task that is to end, after an exception of somebody else's.
+
+    Redis clients turn the cancellation of a call into an error of the connection: without this, a
+    task that tries again after errors would go on for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 class LoopThread:
     """Keep an event loop in a thread of its own, for a process that has none or another's.
 

@@ -16,6 +16,7 @@ from realtime_drf.server.backplane import Backplane, load_event
 from realtime_drf.server.channels import LocalChannel
 from realtime_drf.server.connection import Connection
 from realtime_drf.server.frames import SubscriptionRefused
+from realtime_drf.server.lane import raise_if_cancelled
 from realtime_drf.server.outbox import Send
 from realtime_drf.server.reports import Reporter
 from realtime_drf.server.roster import Roster, log_store, make_event
@@ -126,6 +127,7 @@ class Node:
             try:
                 await self.tick()
             except Exception as exc:  # noqa: BLE001  any store, any error: the next one may work
+                raise_if_cancelled()
                 log_store(exc)
 
     def _log_lost(self) -> None:
@@ -137,11 +139,13 @@ class Node:
 
     def figures(self) -> dict[str, int]:
         """Return what is worth watching."""
+        webhooks = self.transport.webhooks
         return {
             "connections": len(self.connections),
             "channels": len(self.roster.channels),
             "lost_handovers": self.lost,
             "dropped_clients": self.dropped,
+            "dropped_webhooks": webhooks.dropped if webhooks is not None else 0,
         }
 
     # Connections
@@ -182,6 +186,11 @@ class Node:
             connection.close(frames.RECONNECT, "The server is restarting")
         await asyncio.gather(*(connection.flushed() for connection in connections))
         await self.roster.settled()
+
+    async def send_webhooks(self) -> None:
+        """Have the webhooks that wait sent, for the process ends; return after a short while."""
+        if self.transport.webhooks is not None:
+            await asyncio.to_thread(self.transport.webhooks.close)
 
     def _look_after_silent(self) -> None:
         now = self.clock()

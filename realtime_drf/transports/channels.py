@@ -10,7 +10,7 @@ import base64
 import json
 import logging
 import secrets
-from collections.abc import Collection, Coroutine, Iterator, Sequence
+from collections.abc import Collection, Coroutine, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakSet
 
@@ -22,6 +22,11 @@ from realtime_drf.exceptions import InvalidTransport, TransportUnavailable
 from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_name
 from realtime_drf.server import wire
 from realtime_drf.server.backplane import Backplane, LayerBackplane, LocalBackplane
+from realtime_drf.server.endpoints import (
+    check_endpoints,
+    check_endpoints_for_production,
+    read_endpoints,
+)
 from realtime_drf.server.memory_store import MemoryStore
 from realtime_drf.server.options import (
     ServerOptions,
@@ -31,6 +36,7 @@ from realtime_drf.server.options import (
 )
 from realtime_drf.server.redis_store import RedisStore
 from realtime_drf.server.store import Store, View
+from realtime_drf.server.webhooks import WebhookSender
 from realtime_drf.transports.base import ChannelInfo, Limits
 from realtime_drf.transports.signatures import Signer, SigningTransport
 
@@ -76,10 +82,14 @@ class ChannelsTransport(SigningTransport):
         max_presence_members: users that a presence channel may have.
         max_frame_bytes: length of what a client may send at once.
         vacated_delay: seconds after which an empty channel, and a member's leaving, is reported.
+        webhooks: to whom what happens on channels is reported, a dict for each: ``url``, and if not
+            all is wanted ``events``, ``channel_name_starts_with`` and ``channel_name_ends_with``;
+            ``headers`` are sent along. See `realtime_drf.server.endpoints`.
     """
 
     supports_user_events = True
     supports_channel_info = True
+    supports_presence = True
     supports_disconnecting_users = True
 
     def __init__(
@@ -106,6 +116,7 @@ class ChannelsTransport(SigningTransport):
         max_presence_members: int = 100,
         max_frame_bytes: int = 65_536,
         vacated_delay: float = 3,
+        webhooks: Sequence[Mapping[str, Any]] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -142,6 +153,8 @@ class ChannelsTransport(SigningTransport):
         self._nacl: Any = self.require("nacl.secret", extra="channels") if master_key else None
         self.signer = Signer(key, secret or derive_secret(f"{self.alias}:{app_id}"), master_key)
         self.limits = Limits(payload_bytes=payload_limit)
+        self._endpoints = read_endpoints(webhooks, alias=self.alias)
+        self.webhooks = self._make_sender() if webhooks else None
         self.nodes: WeakSet[Node] = WeakSet()
         """The nodes of this process, once it serves browsers."""
         self._has_warned = False
@@ -166,13 +179,29 @@ class ChannelsTransport(SigningTransport):
             view.channel: _channel_info(view) for view in views if not view.channel.startswith("#")
         }
 
+    def members(self, channel: str) -> list[str]:
+        """Return the ids of the users on a presence channel."""
+        if parse_channel_name(channel).kind is not ChannelKind.PRESENCE:
+            raise self._unsupported(f"tell who is on {channel!r}")
+        (view,) = self._ask(self.backplane.store.read([channel]))
+        return sorted(view.members)
+
     def disconnect_user(self, user_id: str) -> None:
         """End the connections on which the user has signed in."""
         build_channel_name(ChannelKind.USER, user_id)  # refuses what is no user id
         self._publish([wire.DisconnectItem(user_id)])
 
+    def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
+        return check_endpoints(self._endpoints, self.server_options, alias=self.alias)
+
     def check_deployment(self, **kwargs: Any) -> list[checks.CheckMessage]:
-        """Warn of a layer that does not reach beyond this process."""
+        """Warn of a layer that does not reach beyond this process, and of open webhooks."""
+        return [
+            *self._check_layer(),
+            *check_endpoints_for_production(self._endpoints, alias=self.alias),
+        ]
+
+    def _check_layer(self) -> list[checks.CheckMessage]:
         if not self.is_local:
             return []
         return [
@@ -187,6 +216,8 @@ class ChannelsTransport(SigningTransport):
 
     def close(self) -> None:
         self.backplane.close()
+        if self.webhooks is not None:
+            self.webhooks.close()
 
     # Within
 
@@ -256,6 +287,14 @@ class ChannelsTransport(SigningTransport):
                 alias=self.alias,
             ) from None
         return key
+
+    def _make_sender(self) -> WebhookSender:
+        return WebhookSender(
+            self._endpoints,
+            self.signer,
+            tenacity=self.require("tenacity", extra="webhooks"),
+            urllib3=self.require("urllib3", extra="webhooks"),
+        )
 
     def _make_backplane(self, store: str | None) -> Backplane:
         layer = self._find_layer()

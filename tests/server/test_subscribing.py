@@ -10,6 +10,7 @@ import nacl.secret
 import pytest
 
 from realtime_drf.events import Event
+from realtime_drf.exceptions import UnsupportedFeature
 from realtime_drf.server.backplane import dump_event
 from realtime_drf.server.wire import EventItem
 from tests.server.harness import Client, Site
@@ -281,6 +282,9 @@ def test_the_project_can_ask_who_is_on_a_channel() -> None:
         assert (vacant.occupied, vacant.subscription_count) == (False, 0)
         assert site.transport.occupied_channels().keys() == {"news", "presence-room"}
         assert site.transport.occupied_channels("presence-").keys() == {"presence-room"}
+        assert site.transport.members("presence-room") == ["ann", "bob"]
+        with pytest.raises(UnsupportedFeature):
+            site.transport.members("news")
 
 
 def test_all_connections_of_a_user_can_be_ended() -> None:
