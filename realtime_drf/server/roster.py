@@ -94,19 +94,19 @@ class Roster:
         return future
 
     async def tick(self) -> None:
-        """Do what is due: tell what the store has missed, ask it, tell larger numbers."""
-        for name in self._unsynced:
-            self.mark(name)
-        if self._settles_at is not None and self._clock() >= self._settles_at:
-            self._settles_at = None
-            for name in self.channels:
-                self.mark(name)
+        """Do what is due: tell larger numbers, ask the store, and tell it what it has missed."""
         for channel in list(self.channels.values()):
             channel.recalled.clear()  # what was on its way by now has come, or got lost
             self._tell_count(channel)
         outcome = await self._backplane.store.beat(self._node, self._beaten_at)
         self._beaten_at = outcome.number
         self._take_in(outcome)
+        for name in self._unsynced:  # not before: it would fail again
+            self.mark(name)
+        if self._settles_at is not None and self._clock() >= self._settles_at:
+            self._settles_at = None
+            for name in self.channels:
+                self.mark(name)
 
     async def settled(self) -> None:
         """Wait until the store has been told all."""
@@ -125,29 +125,32 @@ class Roster:
         """Tell the store what is marked, all that has gathered at once, until nothing is left."""
         try:
             while self._dirty:
-                names = list(itertools.islice(self._dirty, MOST_AT_ONCE))
-                futures = [future for name in names for future in self._dirty.pop(name)]
-                try:
-                    await self._sync_once([self._slice(name) for name in names])
-                finally:
-                    for future in futures:
-                        if not future.done():
-                            future.set_result(None)
+                await self._sync_some()
         finally:
             self._syncing = None
 
-    async def _sync_once(self, slices: Sequence[Slice]) -> None:
-        names = [each.channel for each in slices]
+    async def _sync_some(self) -> None:
+        names = list(itertools.islice(self._dirty, MOST_AT_ONCE))
+        futures = [future for name in names for future in self._dirty.pop(name)]
         try:
+            slices = [self._slice(name) for name in names]
             outcome = await self._backplane.store.sync(self._node, slices)
         except Exception as exc:  # noqa: BLE001  any store, any error: go on with what is known here
             log_store(exc)
+            # What has gathered meanwhile need not wait for another call that fails.
+            names += self._dirty
+            futures += itertools.chain.from_iterable(self._dirty.values())
+            self._dirty.clear()
             self._unsynced.update(names)
-            for each in slices:
-                self._suppose(each)
+            for name in names:
+                self._suppose(self._slice(name))
         else:
             self._unsynced.difference_update(names)
             self._take_in(outcome)
+        finally:
+            for future in futures:
+                if not future.done():
+                    future.set_result(None)
 
     def _slice(self, name: str) -> Slice:
         channel = self.channels.get(name) or LocalChannel(name)

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from realtime_drf.server import wire
 from realtime_drf.server.backplane import Attendant, Backplane
 from realtime_drf.server.memory_store import MemoryStore
-from realtime_drf.server.roster import SETTLING
+from realtime_drf.server.roster import MOST_AT_ONCE, SETTLING
 from realtime_drf.server.store import LEASE, Outcome, Slice, Store, View, finish
 from tests.server.harness import Client, Clock, Site
 
@@ -30,6 +30,7 @@ NODES = 2
 MOST_BROWSERS = 5
 TICK = 1.0
 EXAMPLES = 100
+OPTIONS = {"subscription_counting": True, "max_channels": 1000, "activity_timeout": 10**6}
 
 SUCCEEDED = "pusher_internal:subscription_succeeded"
 ADDED, REMOVED = "pusher_internal:member_added", "pusher_internal:member_removed"
@@ -154,7 +155,7 @@ class Browser:
                 self.members[channel].add(data["user_id"])
             elif event == REMOVED:
                 self.members[channel].remove(data["user_id"])
-            elif event == COUNT:
+            elif event == COUNT and channel == NEWS:
                 self.count = data["subscription_count"]
             elif event == WATCHLIST:
                 for change in data["events"]:
@@ -169,7 +170,9 @@ class Nodes(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.site = FaultySite(nodes=NODES, subscription_counting=True, activity_timeout=10**6)
+        self.site = FaultySite(
+            nodes=NODES, subscription_counting=True, max_channels=1000, activity_timeout=10**6
+        )
         self.site.__enter__()
         self.store, self.backplane = self.site.store, self.site.backplane
         self.browsers: dict[int, list[Browser]] = {number: [] for number in range(NODES)}
@@ -386,6 +389,24 @@ def test_nobody_seems_to_leave_when_a_store_has_lost_its_memory(nodes: Nodes, fi
     nodes.check()
     for browser, count in zip(nodes.all, before, strict=True):
         assert browser.client.frames[count:] == []
+
+
+def test_a_store_that_fails_is_told_nothing_until_it_works(nodes: Nodes) -> None:
+    ann, names = nodes.all[0], [f"cache-{number}" for number in range(MOST_AT_ONCE + 10)]
+    nodes.store_changes(0, "refuses")
+    for name in names:
+        ann.client.subscribe(name, settle=False)
+    nodes.settle()
+    before = nodes.store.calls
+    for _ in range(3):
+        nodes.node_ticks(TICK, 0)
+    assert nodes.store.calls == before + 3, "but whether it works again"
+    nodes.store_changes(0, "works")
+    nodes.node_ticks(TICK, 0)
+    assert nodes.store.calls == before + 3 + 1 + 2, "and then, all together"
+    assert len(nodes.site.transport.occupied_channels("cache-")) == len(names)
+    for _ in range(3):
+        nodes.node_ticks(TICK, 0)
 
 
 def test_what_a_node_knows_costs_no_call(nodes: Nodes) -> None:
