@@ -69,12 +69,13 @@ def on_channels(request: pytest.FixtureRequest, folder: Path, command: str) -> I
     """The example with the Channels transport, which serves its browsers itself."""
     pytest.importorskip("channels_redis")
     backend = "channels_redis.pubsub.RedisPubSubChannelLayer"
-    hosts = [request.getfixturevalue("redis").url]
+    url = request.getfixturevalue("redis").url
     env = environment(
         EXAMPLE_DATABASE=str(folder / "db.sqlite3"),
         REALTIME="channels",
         DJANGO_SETTINGS_MODULE="tests.served.example",
-        SERVED_LAYERS=json.dumps({"default": {"BACKEND": backend, "CONFIG": {"hosts": hosts}}}),
+        SERVED_LAYERS=json.dumps({"default": {"BACKEND": backend, "CONFIG": {"hosts": [url]}}}),
+        SERVED_STORE=url,
     )
     fill(env)
     with run_server(EXAMPLE, env=env, command=command, application=ASGI) as server:

@@ -28,6 +28,9 @@ T = TypeVar("T")
 GROUP_RENEWAL: Final = 10.0
 """Seconds after which a node joins its group again, which an emptied Redis has forgotten."""
 
+SILENCE: Final = 1.0
+"""Seconds after which a call that was given up has met with silence, and not with a failure."""
+
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 10.0
 """Seconds between two calls of a layer that fails: at first, and at most."""
@@ -205,7 +208,7 @@ class LayerBackplane(Backplane):
         try:
             while True:
                 message = await self._persist(
-                    lambda: self._layer.receive(name), lambda: self._begin_again(name, node)
+                    lambda: self._receive(name), lambda: self._begin_again(name, node)
                 )
                 await self._deliver(_read(message, numbers), node)
         finally:
@@ -221,6 +224,20 @@ class LayerBackplane(Backplane):
             node.deliver(items)
         except Exception:  # such as what another version has put in: the next may be all right
             logger.exception("A hand-over could not be delivered.")
+
+    async def _receive(self, name: str) -> Any:
+        """Wait for a message for as long as it takes."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            began = clock()
+            try:
+                return await self._layer.receive(name)
+            except Exception as exc:
+                raise_if_cancelled()
+                # redis-py from 8.0 gives up a call after 5 seconds, for which RedisChannelLayer has
+                # Redis wait: then nothing is wrong, but that nothing has come.
+                if type(exc).__name__ != "TimeoutError" or clock() - began < SILENCE:
+                    raise
 
     async def _persist(
         self,

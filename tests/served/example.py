@@ -6,5 +6,7 @@ import json
 import os
 
 from example.settings import *  # noqa: F403
+from example.settings import REALTIME_TRANSPORTS
 
 CHANNEL_LAYERS = json.loads(os.environ["SERVED_LAYERS"])
+REALTIME_TRANSPORTS["default"]["OPTIONS"]["store"] = os.environ["SERVED_STORE"]

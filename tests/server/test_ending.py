@@ -117,3 +117,47 @@ def test_a_signal_that_is_handled_outside_of_python_stays_so(
         patch.setattr(signal, "getsignal", lambda number: None)
         stop_gracefully(loop, [])
     assert signal.getsignal(handled) is before
+
+
+class QuietLayer(DenyingLayer):
+    """Give up a call in which nothing comes, as redis-py does from 8.0, then bring a message."""
+
+    def __init__(self, loop_time: list[float]) -> None:
+        self.calls = 0
+        self._time = loop_time
+
+    async def group_add(self, group: str, name: str) -> None:
+        pass
+
+    async def receive(self, name: str) -> Any:
+        self.calls += 1
+        if self.calls < 4:
+            self._time[0] += 5
+            raise TimeoutError
+        if self.calls == 4:
+            return {"items": [["disconnect", "7"]], "from": "a", "number": 1}
+        return await asyncio.Event().wait()
+
+
+def test_silence_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    class Node(SilentNode):
+        def deliver(self, items: Any) -> None:
+            delivered.extend(items)
+
+    delivered: list[Any] = []
+    offset = [0.0]
+
+    async def attend() -> None:
+        loop = asyncio.get_running_loop()
+        real = loop.time
+        loop.time = lambda: real() + offset[0]  # type: ignore[method-assign]
+        backplane = LayerBackplane(MemoryStore(), QuietLayer(offset), app_id="1")
+        task = asyncio.create_task(backplane.attend(Node()))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    asyncio.run(attend())
+    assert [item.user_id for item in delivered] == ["7"]
+    assert caplog.text == ""
