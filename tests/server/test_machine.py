@@ -107,6 +107,8 @@ class ServerMachine(RuleBasedStateMachine):
         """Those whose connections the server has ended in this round."""
         self.has_lost_sight = False
         """A browser has gone in this round, and nobody looks at what it had heard."""
+        self.lane = asyncio.Lock()
+        self.sending: list[asyncio.Task[None]] = []
         self.cached: list[Cached] = []
         self.held: tuple[float, Sent] | None = None
         """The last event before this round, and until when it is kept."""
@@ -248,7 +250,14 @@ class ServerMachine(RuleBasedStateMachine):
                 self.note(Sent(self.numbers, each), excluded)
                 if each == CACHE:
                     self.cached.append(Cached(Sent(self.numbers, each), excluded))
-        self.site.send(*events)
+        self.sending.append(self.site.loop.create_task(self.send(events, number)))
+
+    async def send(self, events: Sequence[Event], pauses: int) -> None:
+        """Send after a while, and after those that were to be sent before."""
+        async with self.lane:
+            for _ in range(pauses):
+                await asyncio.sleep(0)
+            self.site.send(*events)
 
     def trigger(self, browser: Browser, channel: str) -> None:
         # A round of its own: what clients and the project send has no order between them.
@@ -277,6 +286,8 @@ class ServerMachine(RuleBasedStateMachine):
         for browser in [*self.browsers, *self.ended]:
             browser.client.read_on()
         self.site.settle()
+        assert all(task.done() and task.exception() is None for task in self.sending)
+        self.sending.clear()
         self.check_ended()
         misses = self.check_frames()
         for browser in self.browsers:
