@@ -120,7 +120,11 @@ class Site:
     def __enter__(self) -> Self:
         if self._beside is None:
             self._settings.enable()
-            self._adopt_store()
+            try:
+                self._adopt_store()
+            except BaseException:  # wrong options: other tests have none of these settings
+                self._settings.disable()
+                raise
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(lambda loop, context: self.errors.append(context))
         self.servers = [Server(self._app, self.clock) for _ in range(self._count)]
@@ -262,6 +266,9 @@ class Site:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+        # What is still being told to receivers reads the settings, which are about to change.
+        for node in self.nodes:
+            await self.loop.run_in_executor(None, node._reporter._executor.shutdown)
 
     def _on_report(self, sender: Any, channel: str, event: WebhookEvent, **kwargs: Any) -> None:
         self.report_events.append(event)

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("nacl")
+
 from tests.server.harness import Client, Site
 
 pytestmark = pytest.mark.usefixtures("silence")

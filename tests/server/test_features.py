@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("nacl")
+
 from realtime_drf.transports.signatures import Signer
 from tests.server.tokens import MASTER_KEY, channel_tokens, user_tokens
 from tests.services.asgi_server import AsgiServer

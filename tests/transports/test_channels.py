@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 pytest.importorskip("channels")
+pytest.importorskip("nacl")
 
 from channels.layers import BaseChannelLayer, get_channel_layer
 
