@@ -253,8 +253,10 @@ class Roster:
             channel.counted_at = item.number
             if channel.version is not None:
                 channel.version = max(item.number, channel.version)
-            channel.subscriptions = channel.told_count = item.subscriptions
-            self.broadcast(channel, frames.count(channel.name, item.subscriptions))
+            channel.subscriptions = item.subscriptions
+            if item.subscriptions != channel.told_count:  # it may have been told here already
+                channel.told_count = item.subscriptions
+                self.broadcast(channel, frames.count(channel.name, item.subscriptions))
 
     def _goes_on(self, channel: LocalChannel, previous: int, version: int) -> bool:
         """Tell whether news go on from what we know, or from where nobody was; else ask."""
