@@ -23,6 +23,7 @@ from realtime_drf.channels import (
 )
 from realtime_drf.conf import configs
 from realtime_drf.exceptions import InvalidEvent
+from realtime_drf.names import USER_PREFIX
 from realtime_drf.protocols import Denial, Grant, Identity
 from realtime_drf.transports import transports
 
@@ -34,11 +35,14 @@ _REFUSALS = (PermissionDenied, Http404, APIException)
 """What a policy may raise to say no."""
 
 
-def decide(request: Any, names: Sequence[str]) -> list[Decision]:
+def decide(
+    request: Any, names: Sequence[str], *, with_user_channels: bool = False
+) -> list[Decision]:
     """Return a grant or a denial for each channel name, in order.
 
     The channels of one class are decided together, so that a policy can answer for many with one
-    query (`PrivateChannel.authorize_many`).
+    query (`PrivateChannel.authorize_many`). The channel of a user is granted only
+    `with_user_channels`, and then to whom may sign in as that user.
     """
     by_class: dict[type[PrivateChannel], list[PrivateChannel]] = {}
     for name in dict.fromkeys(names):
@@ -51,6 +55,8 @@ def decide(request: Any, names: Sequence[str]) -> list[Decision]:
         groups = [[channel] for channel in channels] if cls.asks_each() else [channels]
         for group in groups:
             granted |= {grant.channel: grant for grant in _grant_many(request, cls, group)}
+    if with_user_channels and any(name.startswith(USER_PREFIX) for name in names):
+        granted |= _grant_user_channel(request)
     return [granted.get(name) or Denial(channel=name) for name in names]
 
 
@@ -59,7 +65,7 @@ def identify(request: Any) -> Identity | None:
 
     The id is always that of the request's user, and never anything that the client says.
     """
-    user_id = _get_user_id(request)
+    user_id = get_user_id(request)
     if user_id is None:
         return None
     try:
@@ -89,6 +95,12 @@ def disconnect_user(user: Any, *, transport: str = "default") -> None:
     (user_id,) = UserChannel(user).kwargs.values()
     if configs[transport].enabled:
         transports[transport].disconnect_user(user_id)
+
+
+def get_user_id(request: Any) -> str | None:
+    """Return the id of a request's user, or None if it has none."""
+    pk = getattr(request.user, "pk", None)
+    return None if pk is None else str(pk)
 
 
 def _list(ids: Iterable[Any] | str) -> Iterable[Any]:
@@ -144,9 +156,14 @@ def _grant_many(
 
 
 def _grant(request: Any, channel: PrivateChannel) -> Grant | None:
+    try:
+        may_publish = channel.may_publish(request)
+    except Exception as exc:  # noqa: BLE001  whatever goes wrong, nobody is let in
+        _report(exc, repr(channel))
+        return None
     if not isinstance(channel, PresenceChannel):
-        return Grant(channel=channel.name)
-    user_id = _get_user_id(request)
+        return Grant(channel=channel.name, may_publish=may_publish)
+    user_id = get_user_id(request)
     if user_id is None:
         logger.error("%r was refused: a presence channel needs a user with an id.", channel)
         return None
@@ -155,12 +172,15 @@ def _grant(request: Any, channel: PrivateChannel) -> Grant | None:
     except Exception as exc:  # noqa: BLE001  whatever goes wrong, nobody is let in
         _report(exc, repr(channel))
         return None
-    return Grant(channel=channel.name, user_id=user_id, user_info=info)
+    return Grant(channel=channel.name, user_id=user_id, user_info=info, may_publish=may_publish)
 
 
-def _get_user_id(request: Any) -> str | None:
-    pk = getattr(request.user, "pk", None)
-    return None if pk is None else str(pk)
+def _grant_user_channel(request: Any) -> dict[str, Grant]:
+    identity = identify(request)
+    if identity is None:
+        return {}
+    name = UserChannel(identity.user_id).name
+    return {name: Grant(channel=name, user_id=identity.user_id)}
 
 
 def _report(exc: Exception, what: str) -> None:

@@ -109,6 +109,17 @@ class PrivateChannel(Channel):
         """Tell whether the request's user may subscribe; must be written. It may be async."""
         raise NotImplementedError(f"{type(self).__qualname__} has no authorize().")
 
+    def authorize_publish(self, request: Any, **kwargs: Any) -> bool | Awaitable[bool]:
+        """Tell whether a client that may subscribe may also publish, past this API.
+
+        Only some transports ask, such as Ably's. It may be async.
+        """
+        return False
+
+    def may_publish(self, request: Any) -> bool:
+        """Ask `authorize_publish` with the values of the name."""
+        return self._check_bool(self.authorize_publish(request, **self.kwargs), "authorize_publish")
+
     @classmethod
     def authorize_many(cls, request: Any, channels: Sequence[Self]) -> Iterable[Self]:
         """Return those of several channels that may be subscribed to.
@@ -128,11 +139,13 @@ class PrivateChannel(Channel):
         return cls.authorize_many.__func__ is PrivateChannel.authorize_many.__func__  # type: ignore[attr-defined]
 
     def _ask(self, request: Any) -> bool:
-        answer = self.authorize(request, **self.kwargs)
+        return self._check_bool(self.authorize(request, **self.kwargs), "authorize")
+
+    def _check_bool(self, answer: bool | Awaitable[bool], name: str) -> bool:
         if isinstance(answer, Awaitable):
             answer = async_to_sync(_wait)(answer)
         if not isinstance(answer, bool):
-            raise TypeError(f"{self!r}: authorize() must return a bool, not {answer!r}.")
+            raise TypeError(f"{self!r}: {name}() must return a bool, not {answer!r}.")
         return answer
 
 

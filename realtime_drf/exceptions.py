@@ -68,6 +68,9 @@ class TransportError(RealtimeError):
 class TransportUnavailable(TransportError):
     """Say that the service did not answer, or asked us to come back later."""
 
+    retry_after: float | None = None
+    """Seconds after which the service wants to be asked again, where it said so."""
+
 
 class EventRejected(TransportError):
     """Say that the service, or a limit that it is known to have, refuses the event."""

@@ -72,21 +72,27 @@ class Transport(Protocol):
 class AuthorizationRequest:
     """Say which channels a client asks for, and for which of its connections.
 
-    `is_many` is set where the client expects a result for each of them.
+    `is_many` is set where the client expects a result for each of them. `user_id` is whose request
+    it is, and nothing that the client says: the view fills it in.
     """
 
     socket_id: str = field(repr=False)
     channels: tuple[str, ...]
     is_many: bool = False
+    user_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grant:
-    """Say that a channel may be subscribed to; on presence channels, as whom."""
+    """Say that a channel may be subscribed to; on presence channels, as whom.
+
+    `may_publish` is for transports that decide by channel who publishes from a client.
+    """
 
     channel: str
     user_id: str | None = None
     user_info: Mapping[str, Any] | None = None
+    may_publish: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,10 +113,14 @@ class Identity:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """Hold what a client is answered: an HTTP status and a body for JSON, which may be a token."""
+    """Hold what a client is answered: an HTTP status and a body, which may be a token.
+
+    The body is an object for JSON, or text of the `content_type`.
+    """
 
     status: int
-    body: Mapping[str, Any] = field(repr=False)
+    body: Mapping[str, Any] | str = field(repr=False)
+    content_type: str = "application/json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,13 +130,15 @@ class WebhookEvent:
     `kind` is the name of a signal: "channel_occupied", "channel_vacated", "member_added",
     "member_removed", "client_event", "cache_miss", "subscription_count"; others are not known.
     `time_ms` is when it happened, in milliseconds since 1970, by the service's clock. `details` is
-    what the service says besides.
+    what the service says besides. `id` tells it from all others, where the service may deliver it
+    again in other company; without one, the whole body is taken to come again as it was.
     """
 
     kind: str
     channel: str
     time_ms: int
     details: Mapping[str, Any] = field(default_factory=dict)
+    id: str = ""
 
 
 class Delivery(Protocol):

@@ -7,21 +7,23 @@ permissions do not: the channels decide.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
 from django.db import transaction
-from django.http import Http404, UnreadablePostError
+from django.http import Http404, HttpResponse, UnreadablePostError
+from django.http.response import HttpResponseBase
 from django.utils.decorators import method_decorator
 from rest_framework import parsers, renderers
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import MethodNotAllowed, ParseError
 from rest_framework.generics import GenericAPIView
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from realtime_drf.authorization import decide, identify
+from realtime_drf.authorization import decide, get_user_id, identify
 from realtime_drf.conf import DEFAULT_ALIAS
 from realtime_drf.exceptions import InvalidRequest, InvalidSignature
 from realtime_drf.occupancy import mark_occupied
@@ -63,15 +65,26 @@ class TransportView(JSONView, GenericAPIView[Any]):
     ability = ""
     """The flag of transports that can answer."""
 
-    def post(self, request: Request, alias: str = DEFAULT_ALIAS) -> Response:
+    def post(self, request: Request, alias: str = DEFAULT_ALIAS) -> HttpResponseBase:
         try:
-            answer = self.answer(request, get_transport(alias, self.ability))
+            answer = self.answer(request, get_transport(alias, self.ability), _posted(request))
         except InvalidRequest as exc:
             raise ParseError(str(exc)) from exc
-        return Response(answer.body, status=answer.status)
+        return _respond(answer)
 
-    def answer(self, request: Request, transport: Any) -> Answer:
-        """Return the transport's answer."""
+    def get(self, request: Request, alias: str = DEFAULT_ALIAS) -> HttpResponseBase:
+        """Do the same for clients of services which ask so; it changes nothing."""
+        transport = get_transport(alias, self.ability)
+        if not getattr(transport, "authorizes_by_get", False):
+            raise MethodNotAllowed("GET")
+        try:
+            answer = self.answer(request, transport, request.query_params)
+        except InvalidRequest as exc:
+            raise ParseError(str(exc)) from exc
+        return _respond(answer)
+
+    def answer(self, request: Request, transport: Any, data: Any) -> Answer:
+        """Return the transport's answer to what a client has sent."""
         raise NotImplementedError
 
 
@@ -81,9 +94,11 @@ class ChannelAuthorizationView(TransportView):
     serializer_class = ChannelAuthorizationSerializer
     ability = "supports_authorization"
 
-    def answer(self, request: Request, transport: Any) -> Answer:
-        asked = transport.read_authorization(_posted(request))
-        decisions = decide(request, asked.channels)
+    def answer(self, request: Request, transport: Any, data: Any) -> Answer:
+        asked = transport.read_authorization(data)
+        asked = replace(asked, user_id=get_user_id(request))
+        with_users = getattr(transport, "authorizes_user_channels", False)
+        decisions = decide(request, asked.channels, with_user_channels=with_users)
         mark_occupied(transport, [each.channel for each in decisions if isinstance(each, Grant)])
         answer: Answer = transport.answer_authorization(asked, decisions)
         return answer
@@ -95,8 +110,8 @@ class UserAuthenticationView(TransportView):
     serializer_class = UserAuthenticationSerializer
     ability = "supports_user_authentication"
 
-    def answer(self, request: Request, transport: Any) -> Answer:
-        socket_id = transport.read_user_authentication(_posted(request))
+    def answer(self, request: Request, transport: Any, data: Any) -> Answer:
+        socket_id = transport.read_user_authentication(data)
         identity = identify(request)
         if identity is None:
             return Answer(status=403, body={"error": "Forbidden"})
@@ -158,6 +173,17 @@ def get_transport(alias: str, ability: str) -> Any:
     if not getattr(transport, ability, False):
         raise Http404(f"{transport!r} has not {ability}.")
     return transport
+
+
+def _respond(answer: Answer) -> HttpResponseBase:
+    """Make a response that nobody keeps, since it may hold a token."""
+    response: HttpResponseBase
+    if isinstance(answer.body, str):
+        response = HttpResponse(answer.body, answer.content_type, status=answer.status)
+    else:
+        response = Response(answer.body, status=answer.status)
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def _read_body(request: Request) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from django.core.cache import caches
@@ -53,21 +53,23 @@ def receive(transport: Any, headers: Mapping[str, str], body: bytes) -> Outcome:
     """
     events: list[WebhookEvent] = transport.read_webhook(headers, body)
     known = [event for event in events if _is_known(event)]
+    keys = _keys(transport, body, known)
     ignored = len(events) - len(known)
     # Also from a repeated one, to which it makes no difference: a first attempt may have died.
     _learn(transport, known)
-    key = _key(transport, body)
-    if not _is_first(key):
+    first = {key for key in dict.fromkeys(keys) if _is_first(key)}
+    if keys and not first:
         return Outcome(0, 0, repeated=True)
+    new = [event for event, key in zip(known, keys, strict=False) if key in first]
     try:
-        _send_signals(transport, known)
+        _send_signals(transport, new)
     except BaseException:  # the process is told to end: the service will try again
-        _forget(key)
+        _forget(first)
         raise
     if ignored:
         names = dict.fromkeys(event.kind[:100] for event in events if event not in known)
         logger.info("%d event(s) of a webhook were ignored: %.500r", ignored, list(names))
-    return Outcome(len(known), ignored, repeated=False)
+    return Outcome(len(new), ignored, repeated=False)
 
 
 def tell(transport: Any, events: Sequence[WebhookEvent]) -> None:
@@ -97,8 +99,19 @@ def _send_signals(transport: Any, events: Sequence[WebhookEvent]) -> None:
         )
 
 
-def _key(transport: Any, body: bytes) -> str:
-    digest = hashlib.sha256(f"{transport.alias}\n".encode() + body).hexdigest()
+def _keys(transport: Any, body: bytes, events: Sequence[WebhookEvent]) -> list[str]:
+    """Return under which key each event is remembered: its own, or that of the body.
+
+    A body in which nothing is known is remembered too.
+    """
+    whole = _key(transport, body)
+    return [_key(transport, event.id.encode()) if event.id else whole for event in events] or [
+        whole
+    ]
+
+
+def _key(transport: Any, what: bytes) -> str:
+    digest = hashlib.sha256(f"{transport.alias}\n".encode() + what).hexdigest()
     return f"realtime_drf:webhook:{digest}"
 
 
@@ -111,9 +124,9 @@ def _is_first(key: str) -> bool:
         return True
 
 
-def _forget(key: str) -> None:
+def _forget(keys: Iterable[str]) -> None:
     try:
-        caches[get_cache_alias()].delete(key)
+        caches[get_cache_alias()].delete_many(keys)
     except Exception as exc:  # noqa: BLE001  any cache, any error
         logger.warning("A webhook that was interrupted will not be acted on: %s", _name(exc))
 

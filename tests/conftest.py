@@ -47,7 +47,10 @@ class SecretsHandler(logging.Handler):
 def _no_secret_is_logged() -> Iterator[None]:
     """Read along what the whole suite logs, of this package and of HTTP clients, down to DEBUG."""
     handler = SecretsHandler()
-    loggers = [logging.getLogger(name) for name in ("realtime_drf", "urllib3", "django")]
+    loggers = [
+        logging.getLogger(name)
+        for name in ("realtime_drf", "urllib3", "django", "ably", "httpx", "httpcore", "hpack")
+    ]
     for each in loggers:
         each.addHandler(handler)
         each.setLevel(logging.DEBUG)

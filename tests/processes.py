@@ -20,7 +20,7 @@ from tests.pages import ROOT
 from tests.services.process import LOCALHOST, free_port, wait_until
 
 SECONDS = 30
-OURS = ("DJANGO_", "PYTEST_", "PUSHER_", "REALTIME")
+OURS = ("ABLY_", "DJANGO_", "PYTEST_", "PUSHER_", "REALTIME")
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -82,12 +82,23 @@ class Server:
             self._queue.put(line.rstrip("\n"))
 
 
+RUNSERVER = "-W error manage.py runserver --noreload {host}:{port}"
+UVICORN = (
+    "-m uvicorn {application} --host {host} --port {port} --ws-per-message-deflate false "
+    "--timeout-graceful-shutdown 3 --log-level warning"
+)
+"""What Python is told."""
+
+
 @contextmanager
-def run_server(project: Path, *, env: Mapping[str, str]) -> Iterator[Server]:
+def run_server(
+    project: Path, *, env: Mapping[str, str], command: str = RUNSERVER, **places: str
+) -> Iterator[Server]:
     """Serve a project on a free port; stop the server in the end."""
-    address = f"{LOCALHOST}:{free_port()}"
+    port = free_port()
+    address = f"{LOCALHOST}:{port}"
     process = subprocess.Popen(
-        [sys.executable, "-W", "error", "manage.py", "runserver", "--noreload", address],
+        [sys.executable, *command.format(host=LOCALHOST, port=port, **places).split()],
         cwd=project,
         env={**env, "PYTHONUNBUFFERED": "1", "NO_PROXY": "127.0.0.1"},
         stdout=subprocess.PIPE,

@@ -5,7 +5,7 @@
 The blocks run in order in one namespace. A block headed ``# mysite/settings.py`` is put in force
 once ``manage.py check`` has nothing against it. Backends of a block are gone with the next visible
 one. The namespace has `sent`, which returns what the default transport has sent since last asked,
-and `service`, which stands in for Pusher's HTTP API.
+`service`, which stands in for Pusher's HTTP API, and `ably`, which does so for Ably's.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from django.core.checks import run_checks
 from django.test.utils import override_settings, setup_test_environment
 
 from tests.pages import Block, read_blocks
+from tests.services.ably_http import AblyService
 
 MEMORY = {"TRANSPORT": "realtime_drf.transports.memory.MemoryTransport"}
 
@@ -78,8 +79,14 @@ def run(page: Path) -> None:
         outbox.clear()
         return events
 
-    service = Service()
-    namespace: dict[str, Any] = {"__name__": "page", "sent": sent, "service": service}
+    service, ably = Service(), AblyService(secret="my-secret")
+    ably.start()
+    namespace: dict[str, Any] = {
+        "__name__": "page",
+        "sent": sent,
+        "service": service,
+        "ably": ably,
+    }
     override_settings(REALTIME_TRANSPORTS={"default": MEMORY}).enable()
     at_start = [type(backend) for backend in registry]
     for block in read_blocks(page):
@@ -90,13 +97,13 @@ def run(page: Path) -> None:
                 if backend not in at_start:
                     registry.unregister(backend)
         if block.file == "mysite/settings.py":
-            _put_in_force(block, service)
+            _put_in_force(block, service, ably)
         elif block.file is None:
             exec(cast(Any, block.compile()), namespace)
         # Other files were written into the project before this started.
 
 
-def _put_in_force(block: Block, service: Service) -> None:
+def _put_in_force(block: Block, service: Service, ably: AblyService) -> None:
     namespace: dict[str, Any] = {"os": os, "INSTALLED_APPS": []}
     exec(cast(Any, block.compile()), namespace)
     values = {name: value for name, value in namespace.items() if name.isupper()}
@@ -111,6 +118,9 @@ def _put_in_force(block: Block, service: Service) -> None:
     for entry in values.get("REALTIME_TRANSPORTS", {}).values():
         if entry["TRANSPORT"].endswith("PusherTransport"):
             entry["OPTIONS"] = {**entry.get("OPTIONS", {}), **service.options()}
+        if entry["TRANSPORT"].endswith("AblyTransport"):
+            local = {"endpoint": ably.host, "port": ably.port, "tls": False}
+            entry["OPTIONS"] = {**entry["OPTIONS"], **local, "use_token_auth": True}
     override_settings(**values).enable()
 
 

@@ -19,7 +19,9 @@ from realtime_drf import checks, conf, exceptions, setup_checks
 from realtime_drf.backends import RealtimeBackend
 from realtime_drf.testing import Outbox, RealtimeClient
 from realtime_drf.testing.contract.harness import Harness
+from realtime_drf.transports.ably import AblyTransport
 from realtime_drf.transports.base import BaseTransport
+from realtime_drf.transports.channels import ChannelsTransport
 from realtime_drf.transports.console import ConsoleTransport
 from realtime_drf.transports.memory import MemoryTransport
 from realtime_drf.transports.pusher import PusherTransport
@@ -43,7 +45,7 @@ WITH_TESTS = [
 LANGUAGES = {"console", "ini", "js", "nginx", "python", "text"}
 HELPERS_OF_CLAUSES = {
     *("miss", "skip", "require", "transport", "try_examples", "channel", "kinds"),
-    *("arrivals", "send_all"),
+    *("arrivals", "send_all", "wait_for"),
 }
 DIRECTIVES = {"{eval-rst}", "{toctree}", "{include} ../CHANGELOG.md"}
 
@@ -136,8 +138,14 @@ def test_readme_and_quickstart_show_the_same_settings() -> None:
 
 @pytest.mark.parametrize("page", [*WITH_PYTHON, ROOT / "README.md"], ids=by_name)
 def test_python_of_page_runs(page: Path, project: Path) -> None:
-    if "PusherTransport" in page.read_text():
-        pytest.importorskip("pusher")
+    for transport, modules in (
+        ("PusherTransport", ("pusher",)),
+        ("AblyTransport", ("ably", "Crypto")),
+        ("ChannelsTransport", ("channels", "nacl")),
+    ):
+        if transport in page.read_text():
+            for module in modules:
+                pytest.importorskip(module)
     write_files(page, project)
     run("-m", "tests.run_page", str(page), cwd=project)
 
@@ -250,7 +258,7 @@ def test_every_page_is_in_the_table_of_contents() -> None:
 def test_installed_extras_exist() -> None:
     extras = (ROOT / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[2]
     for page in PAGES:
-        for extra in re.findall(r"realtime-drf\[(\w+)\]", page.read_text()):
+        for extra in re.findall(r"realtime-drf\[([\w-]+)\]", page.read_text()):
             assert re.search(rf"^{extra} = ", extras, re.MULTILINE), extra
 
 
@@ -274,17 +282,19 @@ def test_checks_are_all_documented() -> None:
     page = (DOCS / "settings.md").read_text()
     ids = set(re.findall(r"^([EW]\d{3}) ", checks.__doc__ or "", re.MULTILINE))
     assert ids == set(re.findall(r"realtime_drf\.([EW]\d{3})", page))
-    assert ids == set(
-        re.findall(r"\{TAG\}\.([EW]\d{3})", source_of(checks) + source_of(setup_checks))
-    )
+    sources = [checks, setup_checks, sys.modules[ChannelsTransport.__module__]]
+    text = "".join(inspect.getsource(source) for source in sources)
+    assert ids == set(re.findall(r"\bid=f?\"(?:\{TAG\}|realtime_drf)\.([EW]\d{3})", text))
 
 
 @pytest.mark.parametrize(
     ("transport", "page"),
     [
+        (AblyTransport, "ably.md"),
         (PusherTransport, "pusher.md"),
         (MemoryTransport, "memory-and-console.md"),
         (ConsoleTransport, "memory-and-console.md"),
+        (ChannelsTransport, "channels.md"),
     ],
 )
 def test_options_are_documented(transport: type[BaseTransport], page: str) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.processes import run_server
+from tests.processes import UVICORN, environment, run_server
 from tests.services.laravel_echo import LaravelEcho
 from tests.services.pusher_js import Endpoint, PusherJS, Refused
 from tests.services.soketi import Soketi
@@ -17,13 +19,14 @@ from tests.test_end_to_end import serve_with
 from tests.test_example import EXAMPLE, manage
 
 ANN, BOB = "ann", "bob"
+ASGI = "example.asgi:application"
 
 
 class Project:
     """Hold the example as it runs: whom its endpoints let in, and what it publishes."""
 
-    def __init__(self, soketi: Soketi, address: str, env: dict[str, str]) -> None:
-        self.address = {"port": soketi.port, "key": soketi.key}
+    def __init__(self, service: dict[str, Any], address: str, env: dict[str, str]) -> None:
+        self.address = service
         self.auth_url = f"http://{address}/realtime/auth/"
         self.user_auth_url = f"http://{address}/realtime/user-auth/"
         self._env = env
@@ -47,19 +50,53 @@ class Project:
         return manage("shell", "--verbosity=0", "-c", script, env=self._env)
 
 
-@pytest.fixture(scope="module")
-def project(soketi: Soketi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+@contextlib.contextmanager
+def on_soketi(request: pytest.FixtureRequest, folder: Path) -> Iterator[Project]:
+    """The example with the Pusher transport, and another server of the protocol."""
     pytest.importorskip("pusher")
-    pytest.importorskip("nacl")
-    env = serve_with(
-        soketi,
-        tmp_path_factory.mktemp("example"),
-        PUSHER_ENCRYPTION_MASTER_KEY_BASE64=base64.b64encode(b"k" * 32).decode(),
+    soketi: Soketi = request.getfixturevalue("soketi")
+    key = base64.b64encode(b"k" * 32).decode()
+    env = serve_with(soketi, folder, PUSHER_ENCRYPTION_MASTER_KEY_BASE64=key)
+    fill(env)
+    with run_server(EXAMPLE, env=env) as server:
+        yield Project({"port": soketi.port, "key": soketi.key}, server.address, env)
+
+
+@contextlib.contextmanager
+def on_channels(request: pytest.FixtureRequest, folder: Path, command: str) -> Iterator[Project]:
+    """The example with the Channels transport, which serves its browsers itself."""
+    pytest.importorskip("channels_redis")
+    backend = "channels_redis.pubsub.RedisPubSubChannelLayer"
+    hosts = [request.getfixturevalue("redis").url]
+    env = environment(
+        EXAMPLE_DATABASE=str(folder / "db.sqlite3"),
+        REALTIME="channels",
+        DJANGO_SETTINGS_MODULE="tests.served.example",
+        SERVED_LAYERS=json.dumps({"default": {"BACKEND": backend, "CONFIG": {"hosts": hosts}}}),
     )
+    fill(env)
+    with run_server(EXAMPLE, env=env, command=command, application=ASGI) as server:
+        port = int(server.address.rpartition(":")[2])
+        yield Project({"port": port, "key": "example"}, server.address, env)
+
+
+def fill(env: dict[str, str]) -> None:
     manage("migrate", "--verbosity=0", env=env)
     manage("seed", env=env)
-    with run_server(EXAMPLE, env=env) as server:
-        yield Project(soketi, server.address, env)
+
+
+@pytest.fixture(scope="module", params=["soketi", "uvicorn"])
+def project(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Project]:
+    pytest.importorskip("nacl")
+    folder = tmp_path_factory.mktemp("example")
+    if request.param == "soketi":
+        with on_soketi(request, folder) as project:
+            yield project
+    else:
+        with on_channels(request, folder, UVICORN) as project:
+            yield project
 
 
 @pytest.fixture

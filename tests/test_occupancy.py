@@ -470,7 +470,7 @@ def test_the_authorization_view_marks_what_it_grants(
     settings: Settings, entry: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decisions = [Grant(channel="private-a"), Denial(channel="private-b")]
-    monkeypatch.setattr("realtime_drf.views.decide", lambda request, names: decisions)
+    monkeypatch.setattr("realtime_drf.views.decide", lambda request, names, **how: decisions)
     settings.ROOT_URLCONF = "realtime_drf.urls"
     form = {"socket_id": "1.1", "channel_names": ["private-a", "private-b"]}
     assert Client().post("/auth/", form).status_code == 200

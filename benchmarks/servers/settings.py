@@ -29,6 +29,7 @@ REALTIME_TRANSPORTS = {
             "key": "benchmark-key",
             "secret": "benchmark-secret",
             "http_api": True,
+            **({"store": _REDIS} if _REDIS else {}),
         },
         "ON_ERROR": "raise",
     },

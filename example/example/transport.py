@@ -1,7 +1,8 @@
 """What carries the events, as the environment says, and how a browser connects to it.
 
-``REALTIME`` is "channels" (the default), "pusher", "console" or "memory". With "pusher", either
-``PUSHER_URL`` or the variables of `PUSHER_VARIABLES` name the app.
+``REALTIME`` is "channels" (the default), "pusher", "ably", "console" or "memory". With "pusher",
+either ``PUSHER_URL`` or the variables of `PUSHER_VARIABLES` name the app; with "ably",
+``ABLY_API_KEY`` or those of `ABLY_VARIABLES`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from django.http import HttpRequest
 from realtime_drf.transports.pusher_address import Address, read_url
 
 PATHS = {
+    "ably": "realtime_drf.transports.ably.AblyTransport",
     "channels": "realtime_drf.transports.channels.ChannelsTransport",
     "console": "realtime_drf.transports.console.ConsoleTransport",
     "memory": "realtime_drf.transports.memory.MemoryTransport",
@@ -33,6 +35,14 @@ PUSHER_VARIABLES = {
     "PUSHER_PORT": "port",
     "PUSHER_SSL": "ssl",
     "PUSHER_ENCRYPTION_MASTER_KEY_BASE64": "encryption_master_key_base64",
+}
+ABLY_VARIABLES = {
+    "ABLY_API_KEY": "key",
+    "ABLY_ENDPOINT": "endpoint",
+    "ABLY_PORT": "port",
+    "ABLY_TLS": "tls",
+    "ABLY_USE_TOKEN_AUTH": "use_token_auth",
+    "ABLY_ENCRYPTION_MASTER_KEY_BASE64": "encryption_master_key_base64",
 }
 """What may be set in the environment, and the option of the transport that it becomes."""
 
@@ -55,26 +65,28 @@ def get_transport(name: str, secret_key: str) -> dict[str, Any]:
     if name == "channels":
         options = {"key": CHANNELS_KEY, "encryption_master_key_base64": master_key}
     elif name == "pusher":
-        options = {"encryption_master_key_base64": master_key, **_read_pusher_options()}
+        options = {"encryption_master_key_base64": master_key, **_read_options(PUSHER_VARIABLES)}
+    elif name == "ably":
+        options = _read_options(ABLY_VARIABLES)
     return {"TRANSPORT": PATHS[name], "OPTIONS": options}
 
 
-def _read_pusher_options() -> dict[str, Any]:
-    """Read the transport's options; with none of them it reads ``PUSHER_URL`` itself."""
+def _read_options(variables: dict[str, str]) -> dict[str, Any]:
+    """Read the transport's options; with none of them it looks for its own variable itself."""
     options: dict[str, Any] = {
-        option: os.environ[name] for name, option in PUSHER_VARIABLES.items() if name in os.environ
+        option: os.environ[name] for name, option in variables.items() if name in os.environ
     }
     if "port" in options:
         options["port"] = int(options["port"])
-    if "ssl" in options:
-        options["ssl"] = options["ssl"].lower() in ("1", "true", "yes", "on")
+    for flag in {"ssl", "tls", "use_token_auth"} & set(options):
+        options[flag] = options[flag].lower() in ("1", "true", "yes", "on")
     return options
 
 
 def get_client(request: HttpRequest) -> dict[str, Any] | None:
     """Return the key and the options with which a page makes its ``new Pusher(key, options)``.
 
-    None is for a transport that reaches no browser.
+    None is for a transport that reaches no browser, or none with pusher-js.
     """
     if settings.REALTIME == "channels":
         # The server of the page is that of the events too.

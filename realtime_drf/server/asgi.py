@@ -61,7 +61,7 @@ class RealtimeServer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _answer_lifespan(receive, send)
+            await self._answer_lifespan(receive, send)
             return
         nodes = self.get_nodes()
         if scope["type"] == "http" and (found := self._find_api(scope)) is not None:
@@ -92,6 +92,14 @@ class RealtimeServer:
     def create_node(self, transport: ChannelsTransport) -> Node:
         """Return a new node of an app, which is not started yet."""
         return Node(transport)
+
+    async def _answer_lifespan(self, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] != "lifespan.shutdown":
+            await send({"type": "lifespan.startup.complete"})
+        # Some servers end the process by a signal, so that nothing is called at its exit.
+        nodes = self._nodes.get(asyncio.get_running_loop(), {})
+        await asyncio.gather(*(node.send_webhooks() for node in nodes.values()))
+        await send({"type": "lifespan.shutdown.complete"})
 
     def _find_api(self, scope: Scope) -> tuple[HttpApi, str] | None:
         """Return the HTTP API that a path is of, and what follows the app in it."""
@@ -130,14 +138,6 @@ def _read_path(scope: Scope) -> str:
     if path.startswith(f"{root}/"):  # some servers have taken it off
         path = path.removeprefix(root)
     return path
-
-
-async def _answer_lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
 
 
 async def _refuse(receive: Receive, send: Send) -> None:

@@ -18,15 +18,15 @@ from typing import Any, Final, Protocol, TypeVar
 
 from realtime_drf.names import CLIENT_PREFIX, parse_channel_name
 from realtime_drf.server import wire
-from realtime_drf.server.lane import Lane, LoopThread
+from realtime_drf.server.lane import Lane, LoopThread, raise_if_cancelled
 from realtime_drf.server.store import Store, finish
 
 logger = logging.getLogger("realtime_drf")
 
 T = TypeVar("T")
 
-GROUP_RENEWAL: Final = 300.0
-"""Seconds after which a node joins its group again, which Channels would let expire in a day."""
+GROUP_RENEWAL: Final = 10.0
+"""Seconds after which a node joins its group again, which an emptied Redis has forgotten."""
 
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 10.0
@@ -124,10 +124,10 @@ class LocalBackplane(Backplane):
                     loop.call_soon_threadsafe(node.deliver, items)
                 except RuntimeError:  # it is closed
                     self._forget(node)
-            if self._consumer_groups:
-                for lane in self._lanes.values():
-                    for message in consumer_messages(items):
-                        lane.put(message)
+            # On one loop alone, or consumers would hear it once for each.
+            for lane in list(self._lanes.values())[:1]:
+                for message in consumer_messages(items):
+                    lane.put(message)
 
     def ask(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
         answer: T = finish(coroutine)
@@ -212,7 +212,7 @@ class LayerBackplane(Backplane):
             renewal.cancel()
 
     def close(self) -> None:
-        self._thread.stop()
+        self._thread.stop(self.store.close)
 
     async def _persist(
         self,
@@ -227,6 +227,7 @@ class LayerBackplane(Backplane):
                     await recover()
                 return await call()
             except Exception as exc:  # noqa: BLE001  any layer, any error: try again
+                raise_if_cancelled()
                 logger.error(
                     "The channel layer failed (%s); again in %.1f s.", type(exc).__name__, pause
                 )
@@ -234,7 +235,7 @@ class LayerBackplane(Backplane):
             pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _stay_in_group(self, name: str, node: Attendant) -> None:
-        """Join the group, and again from time to time: Channels lets a membership expire."""
+        """Join the group, and again and again: the layer may forget us, and would not say so."""
         while True:
             await self._persist(lambda: self._layer.group_add(self._group, name))
             node.on_ready()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from realtime_drf.names import ChannelKind, parse_channel_name
 from realtime_drf.server.outbox import Message
-from realtime_drf.server.store import Slice, View
+from realtime_drf.server.store import Slice
 
 if TYPE_CHECKING:
     from realtime_drf.server.connection import Connection
@@ -26,10 +26,12 @@ class LocalChannel:
         "_kind",
         "_users",
         "arrived",
+        "counted_at",
         "holders",
         "is_online",
         "known",
         "last_event",
+        "last_id",
         "name",
         "recalled",
         "subscribers",
@@ -56,14 +58,18 @@ class LocalChannel:
         self.is_online: bool | None = None
         self.subscriptions = 0
         """How many there are on all nodes, when that was last heard."""
+        self.counted_at = 0
+        """The number of the store's call that found so many."""
         self.told_count = 0
         self.told_count_at = float("-inf")
         self.arrived = 0
         """How many events have come, of a cache channel."""
         self.last_event = ""
         """The frame of the last of them."""
+        self.last_id = ""
+        """The id of the last of them; empty before the first."""
         self.recalled: dict[Connection, str] = {}
-        """Subscribers that were given an event of the cache and none since, with its id."""
+        """Subscribers that were given an event of the cache which may be on its way, by its id."""
 
     @property
     def is_presence(self) -> bool:
@@ -119,12 +125,14 @@ class LocalChannel:
         members = {user_id: infos[0] for user_id, infos in self._users.items()}
         return Slice(self.name, len(self.holders), members)
 
-    def learn(self, view: View) -> tuple[Mapping[str, str], list[str]]:
+    def learn(
+        self, version: int, members: Mapping[str, str]
+    ) -> tuple[Mapping[str, str], list[str]]:
         """Take in who is present on all nodes; return who is new to us, and who is gone."""
-        came = {user: info for user, info in view.members.items() if user not in self.known}
-        left = [user for user in self.known if user not in view.members]
-        self.known = dict(view.members)
-        self.version = view.version
+        came = {user: info for user, info in members.items() if user not in self.known}
+        left = [user for user in self.known if user not in members]
+        self.known = dict(members)
+        self.version = version
         return came, left
 
     def broadcast(self, message: Message, but: str = "") -> Iterator[Connection]:

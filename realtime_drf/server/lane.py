@@ -18,6 +18,9 @@ T = TypeVar("T")
 MOST_AT_ONCE: Final = 64
 """What has gathered while the loop was busy is worked off together, so many at a time."""
 
+STOP_TIMEOUT: Final = 5.0
+"""Seconds that a loop has to let go of what it has open."""
+
 
 class Lane(Generic[T]):
     """Work off what comes from all threads, one lot after the other.
@@ -82,6 +85,17 @@ class Lane(Generic[T]):
                 future.set_result(None)
 
 
+def raise_if_cancelled() -> None:
+    """Raise CancelledError in a task that is to end, after an exception of somebody else's.
+
+    Redis clients turn the cancellation of a call into an error of the connection: without this, a
+    task that tries again after errors would go on for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 class LoopThread:
     """Keep an event loop in a thread of its own, for a process that has none or another's.
 
@@ -93,6 +107,7 @@ class LoopThread:
         self._lock = threading.Lock()
         self._pid = 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
         os.register_at_fork(after_in_child=self._renew_lock)
 
     @property
@@ -102,9 +117,10 @@ class LoopThread:
             if self._loop is None or self._pid != os.getpid():
                 self._loop = asyncio.new_event_loop()
                 self._pid = os.getpid()
-                thread = threading.Thread(target=self._loop.run_forever, name=self._name)
-                thread.daemon = True
-                thread.start()
+                self._thread = threading.Thread(
+                    target=_run, args=[self._loop], name=self._name, daemon=True
+                )
+                self._thread.start()
             return self._loop
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
@@ -113,12 +129,42 @@ class LoopThread:
             asyncio.wait_for(coroutine, timeout), self.loop
         ).result()
 
-    def stop(self) -> None:
-        """End the loop and its thread; the next use starts others."""
+    def stop(self, last: Callable[[], Awaitable[None]]) -> None:
+        """End the loop and its thread, after something last, and what it has open.
+
+        The next use starts others.
+        """
+
+        async def end() -> None:
+            try:
+                await last()
+            finally:
+                asyncio.get_running_loop().stop()
+
         with self._lock:
             loop, self._loop = self._loop, None
-        if loop is not None and self._pid == os.getpid():
-            loop.call_soon_threadsafe(loop.stop)
+            thread, self._thread = self._thread, None
+        if loop is None or thread is None or self._pid != os.getpid():
+            return
+        asyncio.run_coroutine_threadsafe(end(), loop)
+        if thread is not threading.current_thread():
+            thread.join(STOP_TIMEOUT)
 
     def _renew_lock(self) -> None:
         self._lock = threading.Lock()  # the parent's may be held by a thread that is not here
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """Run a loop until it is stopped; closing it is what lets layers close their connections."""
+    try:
+        loop.run_forever()
+    finally:
+        loop.run_until_complete(_cancel_tasks())
+        loop.close()
+
+
+async def _cancel_tasks() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

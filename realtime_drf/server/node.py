@@ -16,6 +16,7 @@ from realtime_drf.server.backplane import Backplane, load_event
 from realtime_drf.server.channels import LocalChannel
 from realtime_drf.server.connection import Connection
 from realtime_drf.server.frames import SubscriptionRefused
+from realtime_drf.server.lane import raise_if_cancelled
 from realtime_drf.server.outbox import Send
 from realtime_drf.server.reports import Reporter
 from realtime_drf.server.roster import Roster, log_store, make_event
@@ -60,6 +61,7 @@ class Node:
         """The process is told to end: clients go elsewhere."""
         self.lost = 0
         """Hand-overs that were lost on their way through the layer."""
+        self._logged_lost = 0
         self.dropped = 0
         """Clients that were parted with, since they did not read."""
         self._backplane: Backplane = transport.backplane
@@ -93,6 +95,7 @@ class Node:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._backplane.store.close()
 
     @property
     def is_ready(self) -> bool:
@@ -109,14 +112,12 @@ class Node:
         self._ready.set()
 
     def on_gap(self, lost: int) -> None:
-        """Look anew at who is where, since nobody may have told us."""
+        """Count what was lost; who is where, the next beat finds out."""
         self.lost += lost
-        if lost:
-            logger.warning("%d hand-over(s) were lost on their way through the layer.", lost)
-        self.roster.mark_all()
 
     async def tick(self) -> None:
         """Do what is due: look after silent connections, and say that we are alive."""
+        self._log_lost()
         self._look_after_silent()
         await self.roster.tick()
 
@@ -126,15 +127,25 @@ class Node:
             try:
                 await self.tick()
             except Exception as exc:  # noqa: BLE001  any store, any error: the next one may work
+                raise_if_cancelled()
                 log_store(exc)
+
+    def _log_lost(self) -> None:
+        """Log what was lost, once a while however much that is."""
+        lost = self.lost - self._logged_lost
+        self._logged_lost = self.lost
+        if lost:
+            logger.warning("%d hand-over(s) were lost on their way through the layer.", lost)
 
     def figures(self) -> dict[str, int]:
         """Return what is worth watching."""
+        webhooks = self.transport.webhooks
         return {
             "connections": len(self.connections),
             "channels": len(self.roster.channels),
             "lost_handovers": self.lost,
             "dropped_clients": self.dropped,
+            "dropped_webhooks": webhooks.dropped if webhooks is not None else 0,
         }
 
     # Connections
@@ -174,6 +185,12 @@ class Node:
         for connection in connections:
             connection.close(frames.RECONNECT, "The server is restarting")
         await asyncio.gather(*(connection.flushed() for connection in connections))
+        await self.roster.settled()
+
+    async def send_webhooks(self) -> None:
+        """Have the webhooks that wait sent, for the process ends; return after a short while."""
+        if self.transport.webhooks is not None:
+            await asyncio.to_thread(self.transport.webhooks.close)
 
     def _look_after_silent(self) -> None:
         now = self.clock()
@@ -265,7 +282,8 @@ class Node:
         elif cached:
             item = load_event(cached, channel.name)
             connection.tell(frames.event_frame(item.name, channel.name, frames.dump(item.body)))
-            channel.recalled[connection] = item.id
+            if item.id != channel.last_id:  # else it has been here before
+                channel.recalled[connection] = item.id
         elif cached is not None:
             connection.tell(frames.cache_miss(channel.name))
             self._reporter.report([make_event("cache_miss", channel.name)])
@@ -350,11 +368,24 @@ class Node:
                 self.roster.broadcast(channel, frame, item.socket_id)
 
     def _deliver_cached(self, channel: LocalChannel, item: wire.EventItem, frame: str) -> None:
-        """Deliver to all but those to whom the cache has just given this very event."""
+        """Deliver to all but those whom the cache has just given this very event or a later one.
+
+        Of a channel that had events here before, one that the cache gave and that has not been here
+        is on its way. Otherwise it was here before the channel was, or comes next.
+        """
+        is_awaited, channel.last_id = bool(channel.last_id), item.id
         channel.arrived += 1
         channel.last_event = frame
-        recalled, channel.recalled = channel.recalled, {}
-        have_it = [connection for connection, id_ in recalled.items() if id_ == item.id]
+        have_it = [
+            connection
+            for connection, id_ in channel.recalled.items()
+            if is_awaited or id_ == item.id
+        ]
+        channel.recalled = {
+            connection: id_
+            for connection, id_ in channel.recalled.items()
+            if is_awaited and id_ != item.id
+        }
         for connection in have_it:
             channel.subscribers.pop(connection, None)
         self.roster.broadcast(channel, frame, item.socket_id)

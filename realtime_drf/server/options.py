@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 MAX_PRESENCE_MEMBERS: Final = 100
 """https://pusher.com/docs/channels/using_channels/presence-channels/"""
@@ -14,6 +15,9 @@ MAX_WATCHLIST: Final = 100
 
 CLIENT_EVENTS_PER_SECOND: Final = 10
 """https://pusher.com/docs/channels/using_channels/events/#rate-limit-your-events"""
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\sA-Z]+|null")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,3 +45,61 @@ class ServerOptions:
     client_events_per_second: int = CLIENT_EVENTS_PER_SECOND
     payload_limit: int | None = 10_240
     """Bytes of a client event's data."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError, with a sentence that says the mend, for a value that cannot work."""
+        for name in ("subscription_counting", "client_events"):
+            check_switch(name, getattr(self, name))
+        for name in (
+            "activity_timeout",
+            "max_channels",
+            "max_frame_bytes",
+            "max_presence_members",
+            "client_events_per_second",
+        ):
+            check_number(name, getattr(self, name), int)
+        check_number("pong_timeout", self.pong_timeout)
+        for name in ("max_connections", "payload_limit"):
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name), int)
+        _check_origins(self.allowed_origins)
+
+
+def check_switch(name: str, value: Any) -> None:
+    """Raise ValueError unless an option is True or False."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name!r} must be True or False, not {value!r}.")
+
+
+def check_number(name: str, value: Any, kind: Any = int | float, *, may_be_0: bool = False) -> None:
+    """Raise ValueError unless an option is a number of that kind above 0, or perhaps 0."""
+    is_number = isinstance(value, kind) and not isinstance(value, bool)
+    if not (is_number and (0 < value < float("inf") or (may_be_0 and value == 0))):
+        what = "a whole number" if kind is int else "a number"
+        least = "of 0 or more" if may_be_0 else "above 0"
+        raise ValueError(f"{name!r} must be {what} {least}, not {value!r}.")
+
+
+def check_credentials(*, app_id: str, key: Any, secret: Any) -> None:
+    """Raise ValueError, without the secret in its text, unless they can be those of an app."""
+    for name, value in (("app_id", app_id), ("key", key)):
+        if not isinstance(value, str) or not _NAME.fullmatch(value):
+            raise ValueError(
+                f"{name!r} must be text of letters, digits, hyphens, underscores and periods, as "
+                f"it is part of addresses."
+            )
+    if secret is not None and not (isinstance(secret, str) and secret):
+        raise ValueError("'secret' must be text, or left out to have it derived from SECRET_KEY.")
+
+
+def _check_origins(origins: Any) -> None:
+    if origins is None:
+        return
+    is_list = isinstance(origins, Collection) and not isinstance(origins, str)
+    if not is_list or not all(
+        isinstance(each, str) and _ORIGIN.fullmatch(each) for each in origins
+    ):
+        raise ValueError(
+            "'allowed_origins' must be a list of origins as browsers send them, such as "
+            "'https://example.com', in lower case and without a path."
+        )

@@ -1,4 +1,4 @@
-"""What happens on channels, told to the project: signals, and the cache of occupied channels."""
+"""What happens on channels, told to the project by signals, and to others by webhooks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger("realtime_drf")
 
 
 class Reporter:
-    """Tell receivers of signals in a thread of their own, in order, so that they hold up nobody."""
+    """Tell of what happens in other threads, in order, so that nobody is held up."""
 
     def __init__(self, transport: ChannelsTransport) -> None:
         self._transport = transport
@@ -30,6 +30,8 @@ class Reporter:
     def report(self, events: Sequence[WebhookEvent]) -> None:
         """Tell of what has happened, later."""
         if events:
+            if self._transport.webhooks is not None:
+                self._transport.webhooks.put(events)
             asyncio.get_running_loop().run_in_executor(self._executor, self._tell, events)
 
     def _tell(self, events: Sequence[WebhookEvent]) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from realtime_drf.names import ChannelKind, parse_channel_name
 from realtime_drf.protocols import WebhookEvent
 from realtime_drf.server import frames, wire
 from realtime_drf.server.backplane import Backplane
 from realtime_drf.server.channels import LocalChannel
 from realtime_drf.server.connection import Connection
-from realtime_drf.server.shortcut import TextMessage
+from realtime_drf.server.outbox import Message
 from realtime_drf.server.store import Outcome, Report, Slice, View
 
 logger = logging.getLogger("realtime_drf")
@@ -25,6 +25,12 @@ EXACT_COUNTS: Final = 100
 COUNT_PAUSE: Final = 5.0
 """Seconds between two changes of a number that is larger."""
 
+MOST_AT_ONCE: Final = 500
+"""Slices that one call of the store holds, which others have to wait for."""
+
+SETTLING: Final = 3.0
+"""Seconds that other nodes have to tell a store everything that has lost its memory."""
+
 UNKNOWN: Final = -1
 """The version before a change, where nobody knows it."""
 
@@ -34,7 +40,8 @@ class Roster:
 
     Whatever changes here marks its channel. What is marked goes to the store, all that has gathered
     in one call, and what the store answers is told: to the subscribers here, to the other nodes,
-    and to the project.
+    and to the project. What others tell may come late, twice or never; with every beat the store is
+    asked what has changed, and looked at again where that is news.
 
     Args:
         node: the node's name.
@@ -64,7 +71,12 @@ class Roster:
         self._counts = counts
         self._dirty: dict[str, list[asyncio.Future[None]]] = {}
         self._unsynced: set[str] = set()
+        """Channels of which the store may not know."""
         self._syncing: asyncio.Task[None] | None = None
+        self._beaten_at = 0
+        self._known_since = 0
+        self._settles_at: float | None = None
+        """Until when those whom the store does not name are not believed to be gone."""
 
     def open(self, name: str) -> LocalChannel:
         """Return a channel, which is new if nobody here is on it."""
@@ -81,22 +93,29 @@ class Roster:
             self._syncing = asyncio.create_task(self._sync())
         return future
 
-    def mark_all(self) -> None:
-        """Have the store told of everything: it, or we, may have missed something."""
-        for name in self.channels:
-            self.mark(name)
-
     async def tick(self) -> None:
         """Do what is due: tell what the store has missed, ask it, tell larger numbers."""
         for name in self._unsynced:
             self.mark(name)
+        if self._settles_at is not None and self._clock() >= self._settles_at:
+            self._settles_at = None
+            for name in self.channels:
+                self.mark(name)
         for channel in list(self.channels.values()):
+            channel.recalled.clear()  # what was on its way by now has come, or got lost
             self._tell_count(channel)
-        self._take_in(await self._backplane.store.beat(self._node))
+        outcome = await self._backplane.store.beat(self._node, self._beaten_at)
+        self._beaten_at = outcome.number
+        self._take_in(outcome)
+
+    async def settled(self) -> None:
+        """Wait until the store has been told all."""
+        while self._syncing is not None:
+            await asyncio.wait([self._syncing])
 
     def broadcast(self, channel: LocalChannel, frame: str, but: str = "") -> None:
         """Write a frame to all subscribers but one."""
-        message = TextMessage(frame)
+        message: Message = {"type": "websocket.send", "text": frame}
         for connection in list(channel.broadcast(message, but)):
             self._drop(connection)
 
@@ -106,14 +125,14 @@ class Roster:
         """Tell the store what is marked, all that has gathered at once, until nothing is left."""
         try:
             while self._dirty:
-                dirty, self._dirty = self._dirty, {}
+                names = list(itertools.islice(self._dirty, MOST_AT_ONCE))
+                futures = [future for name in names for future in self._dirty.pop(name)]
                 try:
-                    await self._sync_once([self._slice(name) for name in dirty])
+                    await self._sync_once([self._slice(name) for name in names])
                 finally:
-                    for futures in dirty.values():
-                        for future in futures:
-                            if not future.done():
-                                future.set_result(None)
+                    for future in futures:
+                        if not future.done():
+                            future.set_result(None)
         finally:
             self._syncing = None
 
@@ -127,32 +146,33 @@ class Roster:
             for each in slices:
                 self._suppose(each)
         else:
-            missed = self._unsynced.intersection(names)
-            self._unsynced -= missed
+            self._unsynced.difference_update(names)
             self._take_in(outcome)
-            # A call that failed may have done its work, of which nobody was told.
-            if items := [
-                item for view in outcome.views if view.channel in missed for item in _hints(view)
-            ]:
-                self._backplane.post(items)
 
     def _slice(self, name: str) -> Slice:
-        channel = self.channels.get(name)
-        return Slice(name, 0, {}) if channel is None else channel.slice()
+        channel = self.channels.get(name) or LocalChannel(name)
+        return channel.slice()._replace(is_counted=self._counts and channel.is_counted)
 
     def _suppose(self, part: Slice) -> None:
         """Go on, without the store, with those who are on this node."""
-        channel = self.channels.get(part.channel)
+        channel = self._find_needed(part.channel)
         if channel is not None:
-            members = {**channel.known, **part.members}
-            self._apply(View(part.channel, channel.version or 0, part.subscriptions, members))
+            self._learn(channel, channel.version or 0, channel.known)
+            self._tell_online(channel, bool(channel.is_online or part.subscriptions))
 
     def _take_in(self, outcome: Outcome) -> None:
         """Tell what the store has found: here, and of what changed, the other nodes."""
+        if outcome.known_since != self._known_since:
+            if self._known_since:
+                self._begin_anew()
+            self._known_since = outcome.known_since
         items: list[wire.Item] = []
         for view in outcome.views:
-            self._apply(view)
+            self._apply(view, outcome.number)
             items += _items(view)
+        for name, version in outcome.changed.items():
+            if channel := self.channels.get(name):
+                self._goes_on(channel, UNKNOWN, version)
         if items:
             self._backplane.post(items)
         # That a user is online is known by the same means, and is no channel's business.
@@ -160,21 +180,46 @@ class Roster:
         if reports:
             self._report([_make_event(each) for each in reports])
 
-    def _apply(self, view: View) -> None:
-        channel = self.channels.get(view.channel)
+    def _begin_anew(self) -> None:
+        """Tell the store everything: it has lost its memory, or has taken us for dead."""
+        logger.warning("The store had forgotten this process, and is told everything again.")
+        self._settles_at = self._clock() + SETTLING
+        for channel in self.channels.values():
+            channel.version = None
+            self.mark(channel.name)
+
+    def _apply(self, view: View, number: int) -> None:
+        """Take in what the store has answered, unless we have heard later news meanwhile."""
+        channel = self._find_needed(view.channel)
         if channel is None:
             return
-        if not channel.is_needed and view.channel not in self._dirty:
-            del self.channels[view.channel]
-            return
-        came, left = channel.learn(view)
+        if channel.version is None or view.version >= channel.version:
+            self._learn(channel, view.version, view.members)
+            self._tell_online(channel, view.subscriptions > 0)
+        if number > channel.counted_at and self._settles_at is None:
+            channel.subscriptions, channel.counted_at = view.subscriptions, number
+            self._tell_count(channel)
+
+    def _find_needed(self, name: str) -> LocalChannel | None:
+        """Return a channel; forget it if nobody here has to do with it any more."""
+        channel = self.channels.get(name)
+        if channel is not None and not channel.is_needed and name not in self._dirty:
+            del self.channels[name]
+            return None
+        return channel
+
+    def _learn(self, channel: LocalChannel, version: int, members: Mapping[str, str]) -> None:
+        """Tell the subscribers here how those who are present differ from what they know.
+
+        Whoever is here is present, whatever others say.
+        """
+        kept = {**channel.slice().members, **(channel.known if self._settles_at else {})}
+        members = {**members, **{user: kept[user] for user in kept if user not in members}}
+        came, left = channel.learn(version, members)
         for user_id in left:
             self.broadcast(channel, frames.member_removed(channel.name, user_id))
         for user_id, info in came.items():
             self.broadcast(channel, frames.member_added(channel.name, user_id, info))
-        self._tell_online(channel, view.subscriptions > 0)
-        channel.subscriptions = view.subscriptions
-        self._tell_count(channel)
 
     # From other nodes
 
@@ -185,7 +230,7 @@ class Roster:
             return
         members = {user: info for user, info in channel.known.items() if user not in item.left}
         members.update((user_id, info) for user_id, info in item.came)
-        self._apply(View(channel.name, item.version, channel.subscriptions, members))
+        self._learn(channel, item.version, members)
 
     def take_online(self, item: wire.OnlineItem) -> None:
         """Hear of another node that a user is online, or is not any more."""
@@ -197,21 +242,30 @@ class Roster:
     def take_count(self, item: wire.CountItem) -> None:
         """Hear of another node how many subscriptions a channel has."""
         channel = self.channels.get(item.channel)
-        if channel is not None and item.node != self._node:
+        if channel is None or self._settles_at is not None:
+            return
+        if item.number > channel.counted_at:
+            channel.counted_at = item.number
+            if channel.version is not None:
+                channel.version = max(item.number, channel.version)
             channel.subscriptions = channel.told_count = item.subscriptions
             self.broadcast(channel, frames.count(channel.name, item.subscriptions))
 
     def _goes_on(self, channel: LocalChannel, previous: int, version: int) -> bool:
-        if channel.version is None or version <= channel.version:
-            return False
-        if previous != channel.version:
-            self.mark(channel.name)
-            return False
-        return True
+        """Tell whether news go on from what we know, or from where nobody was; else ask."""
+        if channel.version is not None:
+            if version <= channel.version:
+                return False
+            if previous in (0, channel.version):
+                return True
+        # Where the store has yet to answer, that answer may be older than the news.
+        self.mark(channel.name)
+        return False
 
     # Telling
 
     def _tell_online(self, channel: LocalChannel, is_online: bool) -> None:
+        is_online = is_online or bool(channel.is_online and self._settles_at)
         was_online, channel.is_online = channel.is_online, is_online
         if was_online is not None and was_online != is_online:
             frame = frames.watchlist_event(is_online, [channel.user_id])
@@ -229,7 +283,7 @@ class Roster:
             return
         channel.told_count, channel.told_count_at = count, now
         self.broadcast(channel, frames.count(channel.name, count))
-        self._backplane.post([wire.CountItem(channel.name, count, self._node)])
+        self._backplane.post([wire.CountItem(channel.name, count, channel.counted_at)])
         self._report([make_event("subscription_count", channel.name, subscription_count=count)])
 
 
@@ -251,15 +305,6 @@ def _items(view: View) -> Iterable[wire.Item]:
         yield wire.MembersItem(view.channel, view.previous, view.version, came, list(view.left))
     if view.turned is not None and view.channel.startswith("#"):
         yield wire.OnlineItem(view.channel, view.previous, view.version, int(view.turned))
-
-
-def _hints(view: View) -> Iterable[wire.Item]:
-    """Yield what has other nodes ask the store, if they do not know this version."""
-    kind = parse_channel_name(view.channel).kind
-    if kind is ChannelKind.PRESENCE:
-        yield wire.MembersItem(view.channel, UNKNOWN, view.version, [], [])
-    elif kind is ChannelKind.USER:
-        yield wire.OnlineItem(view.channel, UNKNOWN, view.version, int(view.subscriptions > 0))
 
 
 def _make_event(report: Report) -> WebhookEvent:

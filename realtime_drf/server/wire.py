@@ -59,8 +59,8 @@ class CountItem(NamedTuple):
 
     channel: str
     subscriptions: int
-    node: str
-    """Who says so, and has told its own subscribers."""
+    number: int
+    """Of the store's call that found so many: a larger one is later."""
 
 
 class DisconnectItem(NamedTuple):

@@ -71,6 +71,9 @@ class BaseTransport(ABC):
     supports_exclusion = False
     """`send_batch` leaves out the connection that an event's ``socket_id`` names."""
 
+    supports_idempotency = False
+    """The service knows events by their ids: a hand-over that is sent again arrives once."""
+
     supports_encryption = False
     """`send_batch` encrypts what goes to channels of the kind encrypted."""
 
@@ -91,6 +94,15 @@ class BaseTransport(ABC):
 
     supports_webhooks = False
     """`read_webhook` reads what the service reports."""
+
+    supports_presence = False
+    """`members` asks the service which users are on a presence channel."""
+
+    authorizes_by_get = False
+    """Clients of the service may ask for an authorization with GET, too."""
+
+    authorizes_user_channels = False
+    """A client asks for the channel of its user as for others, without signing in before."""
 
     def __init__(self, *, alias: str = "default") -> None:
         self.alias = alias
@@ -151,6 +163,10 @@ class BaseTransport(ABC):
     def occupied_channels(self, prefix: str = "") -> dict[str, ChannelInfo]:
         """Ask the service which channels, by canonical prefix, have a subscriber."""
         raise self._unsupported("list channels")
+
+    def members(self, channel: str) -> list[str]:
+        """Ask the service for the ids of the users on a presence channel; return each once."""
+        raise self._unsupported("tell which users are on a channel")
 
     def disconnect_user(self, user_id: str) -> None:
         """Ask the service to end all connections of a user."""

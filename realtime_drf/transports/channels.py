@@ -10,7 +10,7 @@ import base64
 import json
 import logging
 import secrets
-from collections.abc import Collection, Coroutine, Iterator, Sequence
+from collections.abc import Collection, Coroutine, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakSet
 
@@ -22,8 +22,21 @@ from realtime_drf.exceptions import InvalidTransport, TransportUnavailable
 from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_name
 from realtime_drf.server import wire
 from realtime_drf.server.backplane import Backplane, LayerBackplane, LocalBackplane
-from realtime_drf.server.options import ServerOptions
-from realtime_drf.server.store import MemoryStore, Store, View
+from realtime_drf.server.endpoints import (
+    check_endpoints,
+    check_endpoints_for_production,
+    read_endpoints,
+)
+from realtime_drf.server.memory_store import MemoryStore
+from realtime_drf.server.options import (
+    ServerOptions,
+    check_credentials,
+    check_number,
+    check_switch,
+)
+from realtime_drf.server.redis_store import RedisStore
+from realtime_drf.server.store import Store, View
+from realtime_drf.server.webhooks import WebhookSender
 from realtime_drf.transports.base import ChannelInfo, Limits
 from realtime_drf.transports.signatures import Signer, SigningTransport
 
@@ -33,6 +46,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("realtime_drf")
 
 T = TypeVar("T")
+
+MEMORY: Final = "memory"
 
 MASTER_KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 24
@@ -47,6 +62,8 @@ class ChannelsTransport(SigningTransport):
         app_id, key, secret: name and sign for the app, as with Pusher; the key is what clients
             connect with. The secret is derived from SECRET_KEY if it is not given.
         layer: alias of the channel layer in CHANNEL_LAYERS.
+        store: where it is kept who is on which channel, if the layer reaches other processes: the
+            URL of a Redis, or "memory" if no more than one process serves browsers.
         timeout: seconds to wait for the layer.
         consumer_groups: events are also sent to a group for each channel, for consumers of one's
             own; see `realtime_drf.server.consumer_group`.
@@ -65,10 +82,14 @@ class ChannelsTransport(SigningTransport):
         max_presence_members: users that a presence channel may have.
         max_frame_bytes: length of what a client may send at once.
         vacated_delay: seconds after which an empty channel, and a member's leaving, is reported.
+        webhooks: to whom what happens on channels is reported, a dict for each: ``url``, and if not
+            all is wanted ``events``, ``channel_name_starts_with`` and ``channel_name_ends_with``;
+            ``headers`` are sent along. See `realtime_drf.server.endpoints`.
     """
 
     supports_user_events = True
     supports_channel_info = True
+    supports_presence = True
     supports_disconnecting_users = True
 
     def __init__(
@@ -78,6 +99,7 @@ class ChannelsTransport(SigningTransport):
         key: str = "app-key",
         secret: str | None = None,
         layer: str = DEFAULT_ALIAS,
+        store: str | None = None,
         timeout: float = 5,
         consumer_groups: bool = False,
         encryption_master_key_base64: str | None = None,
@@ -94,10 +116,32 @@ class ChannelsTransport(SigningTransport):
         max_presence_members: int = 100,
         max_frame_bytes: int = 65_536,
         vacated_delay: float = 3,
+        webhooks: Sequence[Mapping[str, Any]] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.app_id = str(app_id)
+        try:
+            check_credentials(app_id=str(app_id), key=key, secret=secret)
+            check_number("timeout", timeout)
+            check_number("vacated_delay", vacated_delay, may_be_0=True)
+            check_switch("consumer_groups", consumer_groups)
+            check_switch("http_api", http_api)
+            self.server_options = ServerOptions(
+                client_events=client_events,
+                client_events_per_second=client_events_per_second,
+                subscription_counting=subscription_counting,
+                allowed_origins=allowed_origins,
+                activity_timeout=activity_timeout,
+                pong_timeout=pong_timeout,
+                max_connections=max_connections,
+                max_channels=max_channels,
+                max_presence_members=max_presence_members,
+                max_frame_bytes=max_frame_bytes,
+                payload_limit=payload_limit,
+            )
+        except ValueError as exc:
+            raise InvalidTransport(str(exc), alias=self.alias) from None
         self._layers = self.require("channels.layers", extra="channels")
         self._layer_alias = layer
         self.timeout = timeout
@@ -109,23 +153,12 @@ class ChannelsTransport(SigningTransport):
         self._nacl: Any = self.require("nacl.secret", extra="channels") if master_key else None
         self.signer = Signer(key, secret or derive_secret(f"{self.alias}:{app_id}"), master_key)
         self.limits = Limits(payload_bytes=payload_limit)
-        self.server_options = ServerOptions(
-            client_events=client_events,
-            client_events_per_second=client_events_per_second,
-            subscription_counting=subscription_counting,
-            allowed_origins=None if allowed_origins is None else frozenset(allowed_origins),
-            activity_timeout=activity_timeout,
-            pong_timeout=pong_timeout,
-            max_connections=max_connections,
-            max_channels=max_channels,
-            max_presence_members=max_presence_members,
-            max_frame_bytes=max_frame_bytes,
-            payload_limit=payload_limit,
-        )
+        self._endpoints = read_endpoints(webhooks, alias=self.alias)
+        self.webhooks = self._make_sender() if webhooks else None
         self.nodes: WeakSet[Node] = WeakSet()
         """The nodes of this process, once it serves browsers."""
         self._has_warned = False
-        self.backplane = self._make_backplane()
+        self.backplane = self._make_backplane(store)
 
     @property
     def is_local(self) -> bool:
@@ -146,13 +179,29 @@ class ChannelsTransport(SigningTransport):
             view.channel: _channel_info(view) for view in views if not view.channel.startswith("#")
         }
 
+    def members(self, channel: str) -> list[str]:
+        """Return the ids of the users on a presence channel."""
+        if parse_channel_name(channel).kind is not ChannelKind.PRESENCE:
+            raise self._unsupported(f"tell who is on {channel!r}")
+        (view,) = self._ask(self.backplane.store.read([channel]))
+        return sorted(view.members)
+
     def disconnect_user(self, user_id: str) -> None:
         """End the connections on which the user has signed in."""
         build_channel_name(ChannelKind.USER, user_id)  # refuses what is no user id
         self._publish([wire.DisconnectItem(user_id)])
 
+    def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
+        return check_endpoints(self._endpoints, self.server_options, alias=self.alias)
+
     def check_deployment(self, **kwargs: Any) -> list[checks.CheckMessage]:
-        """Warn of a layer that does not reach beyond this process."""
+        """Warn of a layer that does not reach beyond this process, and of open webhooks."""
+        return [
+            *self._check_layer(),
+            *check_endpoints_for_production(self._endpoints, alias=self.alias),
+        ]
+
+    def _check_layer(self) -> list[checks.CheckMessage]:
         if not self.is_local:
             return []
         return [
@@ -167,6 +216,8 @@ class ChannelsTransport(SigningTransport):
 
     def close(self) -> None:
         self.backplane.close()
+        if self.webhooks is not None:
+            self.webhooks.close()
 
     # Within
 
@@ -237,18 +288,57 @@ class ChannelsTransport(SigningTransport):
             ) from None
         return key
 
-    def _make_backplane(self) -> Backplane:
-        store: Store = MemoryStore(vacated_delay=self._vacated_delay)
+    def _make_sender(self) -> WebhookSender:
+        return WebhookSender(
+            self._endpoints,
+            self.signer,
+            tenacity=self.require("tenacity", extra="webhooks"),
+            urllib3=self.require("urllib3", extra="webhooks"),
+        )
+
+    def _make_backplane(self, store: str | None) -> Backplane:
         layer = self._find_layer()
         if layer is None or isinstance(layer, self._layers.InMemoryChannelLayer):
-            return LocalBackplane(store, layer, consumer_groups=self._consumer_groups)
+            return LocalBackplane(
+                self._make_store(store or MEMORY, shared=False),
+                layer,
+                consumer_groups=self._consumer_groups,
+            )
+        if store is None:
+            raise InvalidTransport(
+                f"the channel layer {self._layer_alias!r} reaches other processes, and 'store' is "
+                f"missing, where they keep who is on which channel: give the URL of a Redis, such "
+                f"as 'redis://localhost:6379/1', or {MEMORY!r} if one process alone serves "
+                f"browsers.",
+                alias=self.alias,
+            )
         return LayerBackplane(
-            store,
+            self._make_store(store, shared=True),
             layer,
             app_id=self.app_id,
             send_timeout=self.timeout,
             consumer_groups=self._consumer_groups,
         )
+
+    def _make_store(self, store: str, *, shared: bool) -> Store:
+        if store == MEMORY:
+            return MemoryStore(vacated_delay=self._vacated_delay)
+        if not shared:
+            raise InvalidTransport(
+                "'store' is for a channel layer that reaches other processes, and this one is in "
+                "memory. Use channels_redis, or leave 'store' out.",
+                alias=self.alias,
+            )
+        self.require("redis.asyncio", extra="redis")
+        try:
+            return RedisStore(store, app_id=self.app_id, vacated_delay=self._vacated_delay)
+        except (ValueError, TypeError, AttributeError):
+            # Without its cause, which could quote a password.
+            raise InvalidTransport(
+                f"'store' must be {MEMORY!r} or the URL of a Redis, such as "
+                f"'redis://localhost:6379/1'.",
+                alias=self.alias,
+            ) from None
 
     def _find_layer(self) -> Any:
         """Return the channel layer; None if the project has none, which is one in memory."""

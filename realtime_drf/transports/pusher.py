@@ -70,6 +70,7 @@ class PusherTransport(SigningTransport):
 
     supports_user_events = True
     supports_channel_info = True
+    supports_presence = True
     supports_disconnecting_users = True
     supports_webhooks = True
 
@@ -184,6 +185,13 @@ class PusherTransport(SigningTransport):
             name: _channel_info(name, {"occupied": True, **attributes})
             for name, attributes in channels.items()
         }
+
+    def members(self, channel: str) -> list[str]:
+        """Ask for the ids of the users on a presence channel."""
+        if parse_channel_name(channel).kind is not ChannelKind.PRESENCE:
+            raise self._unsupported(f"tell who is on {channel!r}")
+        users = self._get(f"/channels/{channel}/users", {}).get("users", [])
+        return sorted({str(user["id"]) for user in users})
 
     def disconnect_user(self, user_id: str) -> None:
         """End the connections on which the user has signed in."""

@@ -43,7 +43,7 @@ class WebhookReader:
         if len(body) > MAX_BODY_BYTES:
             raise InvalidRequest(f"The body has more than {MAX_BODY_BYTES:,} bytes.")
         self._verify(headers, body)
-        content = _parse(body)
+        content = parse_object(body)
         time_ms = content.get("time_ms")
         events = content.get("events")
         if type(time_ms) is not int:
@@ -80,7 +80,8 @@ class WebhookReader:
         return WebhookEvent(kind=kind, channel=channel, time_ms=time_ms, details=details)
 
 
-def _parse(body: bytes) -> dict[str, Any]:
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object that a body is; raise InvalidRequest if it is none."""
     try:
         content = read(body.decode())
     except ValueError:

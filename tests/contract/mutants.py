@@ -135,6 +135,10 @@ class DoublesOne(Good):
         super().post([*messages, messages[-1]] if len(messages) > 1 else messages)
 
 
+class KnowsNothingAgain(Good):
+    supports_idempotency = True
+
+
 class Reorders(Good):
     def post(self, messages: Any) -> None:
         super().post(messages[::-1])
@@ -483,6 +487,7 @@ class _Unpicklable(TransportUnavailable):
 CAUGHT: dict[type[Good], str] = {
     DropsOne: "each_event_arrives_once_on_each_of_its_channels",
     DoublesOne: "each_event_arrives_once_on_each_of_its_channels",
+    KnowsNothingAgain: "a_hand_over_that_is_sent_again_arrives_once",
     Reorders: "events_arrive_in_order",
     ExcludesNobody: "the_origin_alone_is_left_out",
     ExcludesEverybody: "the_origin_alone_is_left_out",

@@ -14,7 +14,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-EXTRAS = ["", "pusher", "ably", "channels", "tasks", "testing", "all"]
+EXTRAS = [
+    "",
+    "pusher",
+    "ably",
+    "ably-crypto",
+    "channels",
+    "redis",
+    "tasks",
+    "testing",
+    "webhooks",
+    "all",
+]
 
 USE = """
 import importlib.metadata

@@ -21,8 +21,9 @@ from realtime_drf.events import Event
 from realtime_drf.protocols import Grant, Identity, WebhookEvent
 from realtime_drf.server.asgi import RealtimeServer
 from realtime_drf.server.backplane import LocalBackplane
+from realtime_drf.server.memory_store import MemoryStore
 from realtime_drf.server.node import Node
-from realtime_drf.server.store import MemoryStore, Store
+from realtime_drf.server.store import Store
 from realtime_drf.transports import transports
 from realtime_drf.transports.channels import ChannelsTransport
 
@@ -81,7 +82,8 @@ class Site:
         app: is wrapped by the server.
         nodes: how many; they share the backplane, as processes would.
         beside: another site, with whose settings and transport this one runs, on its own loop.
-        store: instead of a `MemoryStore` that goes by the site's clock.
+        clock: of the nodes, and of the store.
+        store: instead of a `MemoryStore` that goes by the site's clock; text is the option.
         settings: other settings of Django.
         options: of the transport.
     """
@@ -92,12 +94,13 @@ class Site:
         app: Any = no_app,
         nodes: int = 1,
         beside: Site | None = None,
-        store: Store | None = None,
+        clock: Clock | None = None,
+        store: Store | str | None = None,
         settings: Mapping[str, Any] | None = None,
         transports: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        self.clock = Clock()
+        self.clock = clock or Clock()
         self.reports: list[tuple[str, str, str]] = []
         """Kind, channel and user id of what receivers of signals were told."""
         self.report_events: list[WebhookEvent] = []
@@ -107,6 +110,8 @@ class Site:
         self._count = nodes
         self._store = store
         self._beside = beside
+        if isinstance(store, str):
+            options["store"] = store
         entries = {"default": {"TRANSPORT": PATH, "OPTIONS": {**OPTIONS, **options}}}
         self._settings = override_settings(
             REALTIME_TRANSPORTS=entries if transports is None else transports, **(settings or {})
@@ -233,11 +238,11 @@ class Site:
             if not isinstance(transport, ChannelsTransport):
                 continue
             backplane = transport.backplane
-            if self._store is not None:
+            if self._store is not None and not isinstance(self._store, str):
                 backplane.store = self._store
             elif isinstance(backplane, LocalBackplane):
                 backplane.store = MemoryStore(
-                    vacated_delay=transport._vacated_delay, clock=self.clock
+                    vacated_delay=transport._vacated_delay, lease=NEVER, clock=self.clock
                 )
 
     async def _idle(self) -> None:
@@ -301,6 +306,7 @@ class Client:
         self._inbox: asyncio.Queue[Message] = asyncio.Queue()
         self._reading = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._is_gone = False
         self._seen = 0
 
     # What it does
@@ -332,7 +338,9 @@ class Client:
         self._receive({"type": "websocket.receive", "text": None, "bytes": content})
 
     def disconnect(self, *, settle: bool = True) -> None:
-        """Be gone, without a word; more than once is no error."""
+        """Be gone, without a word; more than once is no error. What waits to be sent raises."""
+        self._is_gone = True
+        self._reading.set()
         self._receive({"type": "websocket.disconnect", "code": 1006}, settle)
 
     def read_on(self) -> None:
@@ -437,13 +445,15 @@ class Client:
         assert self.sends_under_way == 0, "two messages are sent at once"
         if self.breaks_after is not None and len(self.sent) >= self.breaks_after:
             raise OSError("the client is gone")
-        if self.is_stuck:
+        if self.is_stuck and not self._is_gone:
             self.sends_under_way += 1
             try:
                 self._reading.clear()
                 await self._reading.wait()
             finally:
                 self.sends_under_way -= 1
+            if self._is_gone:
+                raise OSError("the client is gone")
         message.get("text", "").encode()  # as a server must: text that is none cannot be sent
         self.sent.append(message)
 

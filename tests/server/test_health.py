@@ -53,7 +53,8 @@ def test_a_node_is_healthy_from_when_it_hears_to_when_it_ends(settings: Settings
         await node.stop()
         return answers
 
-    figures = {"connections": 0, "channels": 0, "lost_handovers": 0, "dropped_clients": 0}
+    names = ("connections", "channels", "lost_handovers", "dropped_clients", "dropped_webhooks")
+    figures = dict.fromkeys(names, 0)
     assert asyncio.run(live()) == [
         (503, {"status": "unavailable"}),
         (200, {"status": "ok", "nodes": [figures]}),

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from realtime_drf.exceptions import TransportUnavailable
-from realtime_drf.server.store import MemoryStore, Outcome, Slice, View
+from realtime_drf.server.memory_store import MemoryStore
+from realtime_drf.server.store import Outcome, Slice, View
 from tests.server.harness import Clock, Site
 
 ROOM = "presence-room"
@@ -23,6 +24,8 @@ class FailingStore(MemoryStore):
         self.fails = False
         self.fails_late = False
         self.held: asyncio.Event | None = None
+        self.slow: dict[str, asyncio.Event] = {}
+        """Nodes whose answers wait, once the work is done."""
 
     async def _work(self, call: Any) -> Any:
         if self.fails:
@@ -36,10 +39,12 @@ class FailingStore(MemoryStore):
 
     async def sync(self, node: str, slices: Sequence[Slice]) -> Outcome:
         outcome: Outcome = await self._guard(super().sync(node, slices))
+        if node in self.slow:
+            await self.slow[node].wait()
         return outcome
 
-    async def beat(self, node: str) -> Outcome:
-        outcome: Outcome = await self._guard(super().beat(node))
+    async def beat(self, node: str, since: int) -> Outcome:
+        outcome: Outcome = await self._guard(super().beat(node, since))
         return outcome
 
     async def read(self, channels: Sequence[str]) -> list[View]:
@@ -151,6 +156,44 @@ def test_a_store_that_takes_long_delays_its_own_channels_alone(store: FailingSto
         store.held.set()
         site.settle()
         assert [name for name, *_ in bob.events()] == ["pusher_internal:subscription_succeeded"]
+
+
+def test_an_answer_that_was_overtaken_undoes_nothing(store: FailingStore) -> None:
+    with Site(store=store, nodes=2) as site:
+        ann, again, bob = site.connect(), site.connect(), site.connect(1)
+        ann.join(ROOM, "ann")
+        ann.take()
+        store.slow[site.nodes[0].name] = asyncio.Event()
+        again.join(ROOM, "ann")  # the answer knows ann alone, and is on its way
+        bob.join(ROOM, "bob")
+        assert [data["user_id"] for _, _, data in ann.events()] == ["bob"]
+        store.slow.pop(site.nodes[0].name).set()
+        site.settle()
+        assert ann.events() == []
+        assert [name for name, *_ in again.events()] == [
+            "pusher_internal:subscription_succeeded",
+            "pusher_internal:member_added",
+        ]
+
+
+def test_a_store_that_begins_anew_is_believed(store: FailingStore) -> None:
+    with Site(store=store, nodes=2) as site:
+        ann, bob = site.connect(), site.connect(1)
+        for _ in range(3):  # so that versions are high
+            for client, user in ((ann, "ann"), (bob, "bob")):
+                client.join(ROOM, user)
+            bob.leave(ROOM)
+            ann.leave(ROOM)
+        for client, user in ((ann, "ann"), (bob, "bob")):
+            client.join(ROOM, user)
+        store._nodes.clear()
+        store._channels.clear()
+        store._number = 0
+        bob.disconnect()
+        for _ in range(6):
+            site.advance(1)
+        assert site.transport.channel_info(ROOM).user_count == 1
+        assert ann.events()[-1][0] == "pusher_internal:member_removed"
 
 
 def test_a_client_that_goes_while_the_store_thinks_leaves_nothing(store: FailingStore) -> None:

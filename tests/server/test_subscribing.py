@@ -10,6 +10,9 @@ import nacl.secret
 import pytest
 
 from realtime_drf.events import Event
+from realtime_drf.exceptions import UnsupportedFeature
+from realtime_drf.server.backplane import dump_event
+from realtime_drf.server.wire import EventItem
 from tests.server.harness import Client, Site
 
 pytestmark = pytest.mark.usefixtures("silence")
@@ -279,6 +282,9 @@ def test_the_project_can_ask_who_is_on_a_channel() -> None:
         assert (vacant.occupied, vacant.subscription_count) == (False, 0)
         assert site.transport.occupied_channels().keys() == {"news", "presence-room"}
         assert site.transport.occupied_channels("presence-").keys() == {"presence-room"}
+        assert site.transport.members("presence-room") == ["ann", "bob"]
+        with pytest.raises(UnsupportedFeature):
+            site.transport.members("news")
 
 
 def test_all_connections_of_a_user_can_be_ended() -> None:
@@ -289,3 +295,45 @@ def test_all_connections_of_a_user_can_be_ended() -> None:
         site.transport.disconnect_user("ann")
         site.settle()
         assert (ann.close_code, again.close_code, bob.close_code) == (4009, 4009, None)
+
+
+# Cache channels
+
+
+def test_what_is_on_its_way_while_one_subscribes_to_a_cache_channel_comes_once_and_in_order() -> (
+    None
+):
+    with Site() as site:
+        early = site.connect()
+        early.subscribe("cache-news")
+        site.publish("told", "cache-news", 0)
+        late = site.connect()
+        late.take()
+        early.take()
+        late.subscribe("cache-news", settle=False)
+        for number in (1, 2):
+            site.send(Event("told", "cache-news", number))
+        site.settle()
+        assert [data for _, _, data in early.events()] == [1, 2]
+        told = [data for name, _, data in late.events() if name == "told"]
+        assert told in ([0, 1, 2], [1, 2], [2])
+        site.publish("told", "cache-news", 3)
+        assert late.events() == [("told", "cache-news", 3)]
+
+
+def test_an_event_of_a_cache_channel_that_is_lost_on_its_way_silences_nobody() -> None:
+    with Site() as site:
+        early, late = site.connect(), site.connect()
+        early.subscribe("cache-news")
+        site.publish("told", "cache-news", 0)
+        lost = Event("told", "cache-news", 1)
+        site.run(site.transport.backplane.store.remember({"cache-news": dump(lost)}))
+        late.subscribe("cache-news")
+        assert late.events()[-1] == ("told", "cache-news", 1)
+        site.advance(1)
+        site.publish("told", "cache-news", 2)
+        assert late.events() == [("told", "cache-news", 2)]
+
+
+def dump(event: Event) -> str:
+    return dump_event(EventItem(event.name, event.channels, event.body, id=event.id))

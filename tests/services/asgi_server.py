@@ -97,7 +97,7 @@ class AsgiServer(RetriedService):
     @property
     def pid(self) -> int:
         """The process that serves: of several, the last that was started."""
-        return _youngest_descendant(self._running.supervisor_pid)
+        return self._running.pid
 
     @property
     def log(self) -> str:
@@ -107,6 +107,11 @@ class AsgiServer(RetriedService):
     def start(self) -> None:
         """Start the server; raise ServiceError when that fails."""
         self._retry(self._start_once)
+
+    def kill(self) -> None:
+        """End the process at once, as the system does when memory is short."""
+        self.signal(signal.SIGKILL)
+        self.stop()
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process that serves."""
@@ -155,13 +160,3 @@ def _answers(port: int) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
-
-
-def _youngest_descendant(pid: int) -> int:
-    """Follow the children of a process to the last one."""
-    while True:
-        with open(f"/proc/{pid}/task/{pid}/children") as file:
-            children = [int(child) for child in file.read().split()]
-        if not children:
-            return pid
-        pid = max(children)

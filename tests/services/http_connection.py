@@ -64,6 +64,9 @@ class Responder(Protocol):
     def respond(self, request: Request) -> Answer:
         """Return the answer to a request."""
 
+    def converse(self, request: Request, connection: socket.socket) -> None:
+        """Speak WebSocket on a connection until it ends."""
+
 
 class Connection(BaseHTTPRequestHandler):
     """Read requests off one connection and answer each in a single write.
@@ -93,6 +96,9 @@ class Connection(BaseHTTPRequestHandler):
         request = self._read()
         fault = self.service.take(request)
         match fault:
+            case None if request.headers.get("upgrade", "").lower() == "websocket":
+                self.close_connection = True
+                self.service.converse(request, self.connection)
             case None:
                 self._send(self.service.respond(request))
             case Slow():

@@ -40,6 +40,9 @@ class HttpService(Service):
         """Return the answer to a request; called in a thread of its connection."""
         raise NotImplementedError
 
+    def converse(self, request: Request, connection: socket.socket) -> None:
+        """Speak WebSocket until the end; by default the connection is closed."""
+
     @property
     def url(self) -> str:
         """Return the address of the server, without a slash at its end."""

@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.services import postgres, redis, soketi
 from tests.services import pusher_js as pusher_js_service
+from tests.services.ably_http import AblyService
 from tests.services.asgi_server import AsgiServer
+from tests.services.certificate import make_certificate
 from tests.services.laravel_echo import LaravelEcho
 from tests.services.policy import REQUIRE_VARIABLE, require, services_are_required
 from tests.services.process import ServiceError
@@ -153,3 +156,19 @@ def laravel_echo() -> Iterator[Callable[..., LaravelEcho]]:
             return clients.enter_context(LaravelEcho(**arguments))
 
         yield start
+
+
+@pytest.fixture
+def ably_service() -> Iterator[AblyService]:
+    """Run a stand-in for Ably's REST API, new for each test."""
+    with AblyService() as service:
+        yield service
+
+
+@pytest.fixture
+def ably_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AblyService]:
+    """Run one over TLS, which takes the key itself, with a certificate that this process trusts."""
+    context, bundle = make_certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    with AblyService(context=context) as service:
+        yield service

@@ -112,6 +112,11 @@ class ServerProcess:
             raise ServiceError(f"{self.name} is not running.")
         return self._supervisor.pid
 
+    @property
+    def pid(self) -> int:
+        """The server's process: of several, the last that was started."""
+        return _youngest_descendant(self.supervisor_pid)
+
     def stop(self) -> None:
         """End the server and all it started, and remove the folder; harmless when repeated."""
         if self._supervisor is not None:
@@ -191,3 +196,13 @@ def accepts_connections(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _youngest_descendant(pid: int) -> int:
+    """Follow the children of a process to the last one."""
+    while True:
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            children = [int(child) for child in file.read().split()]
+        if not children:
+            return pid
+        pid = max(children)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import os
 import shutil
+import signal
 import socket
+from collections.abc import Iterator
 
 from tests.services.process import LOCALHOST, RetriedService, ServerProcess, ServiceError, free_port
 
@@ -35,6 +39,18 @@ class Redis(RetriedService):
     def url(self) -> str:
         """Return the address, as clients take it."""
         return f"redis://{self.host}:{self.port}/0"
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Have the server answer nobody, though it listens, for as long as the block lasts."""
+        if self._server is None:
+            raise ServiceError("Redis is not running.")
+        pid = self._server.pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def start(self, port: int = 0) -> None:
         """Start the server, on a given port or any; raise ServiceError when that fails."""

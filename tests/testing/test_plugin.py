@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from tests.testing.conftest import Run
@@ -35,6 +38,17 @@ def test_neither_django_nor_drf_nor_hypothesis_is_imported_for_who_uses_no_fixtu
         """,
         *("-p", "no:django", "-p", "no:hypothesispytest", "-p", "no:xdist"),
     ).assert_outcomes(passed=1)
+
+
+def test_without_hypothesis_the_contract_says_what_to_install() -> None:
+    code = "import sys; sys.modules['hypothesis'] = None; import realtime_drf.testing as testing; "
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code} testing.TransportContract"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "TransportContract needs Hypothesis: pip install realtime-drf[testing]" in done.stderr
 
 
 def test_without_pytest_django_its_fixtures_work(pytester_run: Run) -> None:

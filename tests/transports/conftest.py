@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.services.ably_http import AblyService
 from tests.services.pusher_http import PusherService
 from tests.services.pusher_sdk import PusherApp
+from tests.transports import ably_setup
 
 if TYPE_CHECKING:
+    from realtime_drf.transports.ably import AblyTransport
     from realtime_drf.transports.pusher import PusherTransport
 
 MakePusher = Callable[..., "PusherTransport"]
@@ -50,4 +53,27 @@ def options_for(service: PusherApp) -> dict[str, Any]:
 def module_service() -> Iterator[PusherService]:
     """One stand-in for Hypothesis, whose examples share their fixtures: `reset()` it in each."""
     with PusherService() as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def make_ably() -> Iterator[ably_setup.MakeAbly]:
+    """Return a function that makes a transport to a stand-in for Ably, closed after the tests."""
+    pytest.importorskip("ably")
+    from realtime_drf.transports.ably import AblyTransport
+
+    with ExitStack() as stack:
+
+        def make(service: AblyService, **options: Any) -> AblyTransport:
+            transport = AblyTransport(**{**ably_setup.options_for(service), **options})
+            stack.callback(transport.close)
+            return transport
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def module_ably() -> Iterator[AblyService]:
+    """One stand-in for Hypothesis, whose examples share their fixtures: `reset()` it in each."""
+    with AblyService() as service:
         yield service

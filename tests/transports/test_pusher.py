@@ -353,6 +353,17 @@ def test_channel_info_tells_who_is_there(
     assert (info.subscription_count, info.user_count) == (3, 2)
 
 
+def test_members_are_the_users_of_a_presence_channel(
+    pusher_service: PusherService, make_pusher: MakePusher
+) -> None:
+    pusher_service.occupied = {"presence-b": {"users": ["8", "7"]}}
+    transport = make_pusher(pusher_service)
+    assert transport.members("presence-b") == ["7", "8"]
+    assert transport.members("presence-c") == []
+    with pytest.raises(UnsupportedFeature):
+        transport.members("private-b")
+
+
 @settings(deadline=None)
 @given(channel=channel_names.filter(lambda name: name not in (".", "..")))
 def test_any_channel_can_be_asked_for(

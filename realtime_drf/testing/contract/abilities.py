@@ -88,7 +88,7 @@ class Claims(Harness):
             self.require(transport, "supports_disconnecting_users")
             before = len(self.disconnected_users())
             transport.disconnect_user("7")
-            found = list(self.disconnected_users())[before:]
+            found = self.wait_for(lambda: list(self.disconnected_users())[before:])
             if found != ["7"]:
                 fail(f"User 7 was to be disconnected, and {found} were.")
 
@@ -124,11 +124,9 @@ class Claims(Harness):
         with self.transport() as transport:
             self.require(transport, "supports_authorization")
             data = self.authorization_data("private-x")
-            requests: list[dict[str, Any]] = [
-                {},
-                {name: [{}] for name in data},
-                dict.fromkeys(data),
-            ]
+            requests: list[dict[str, Any]] = [{name: [{}] for name in data}]
+            if self.needs_channels:
+                requests += [{}, dict.fromkeys(data)]
             for malformed in requests:
                 with expecting(InvalidRequest, since=f"{malformed} asks for no channel"):
                     transport.read_authorization(malformed)

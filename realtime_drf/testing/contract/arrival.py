@@ -45,9 +45,24 @@ class Arrival(Harness):
 
     def test_the_same_event_sent_twice_arrives_twice(self) -> None:
         with self.transport() as transport:
+            if transport.supports_idempotency:
+                self.skip("supports_idempotency is claimed")
             event = Event("again", [self.channel(), self.channel()], 1)
             self.send_all(transport, [event, event])
             self.send_all(transport, [event])
+
+    def test_a_hand_over_that_is_sent_again_arrives_once(self) -> None:
+        with self.transport() as transport:
+            self.require(transport, "supports_idempotency")
+            channels = [self.channel("one"), self.channel("other")]
+            alone = Event("alone", channels, 1)
+            together = [Event(f"e{n}", channels[n % 2 :], n) for n in range(10)]
+            with self.arrivals(transport, channels) as arrived:
+                for _ in range(3):
+                    transport.send([alone])
+                for _ in range(3):
+                    transport.send(together)
+            arrived.check([alone, *together], transport)
 
     def test_events_arrive_in_order(self) -> None:
         names = [self.channel(str(number)) for number in range(5)]

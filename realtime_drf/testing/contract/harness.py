@@ -73,6 +73,9 @@ class Harness:
     Without any, ``test_no_secret_is_shown`` is skipped.
     """
 
+    needs_channels = True
+    """A request for an authorization that names no channel is malformed."""
+
     channel_kinds: Iterable[ChannelKind] | None = None
     """Kinds of channels that `received` sees; by default all that the transport carries."""
 
@@ -143,7 +146,7 @@ class Harness:
         self.miss("occupy")
 
     def disconnected_users(self) -> Sequence[str]:
-        """Return the ids of the users whose connections the service was asked to end.
+        """Return the ids of the users whose connections the service was asked to end so far.
 
         Used where ``supports_disconnecting_users`` is set.
         """
@@ -250,6 +253,13 @@ class Harness:
                 arrived.end(new, marker, missing=True)
             sleep(0.001 + waited / 2)  # to look at all that arrived takes time, too
         arrived.end(new, marker)
+
+    def wait_for(self, read: Callable[[], Sequence[T]]) -> Sequence[T]:
+        """Return what is read, as soon as it is anything; nothing only after `patience` seconds."""
+        start = monotonic()
+        while not (found := read()) and monotonic() - start < self.patience:
+            sleep(0.005)
+        return found
 
     def send_all(self, transport: BaseTransport, events: Sequence[Event]) -> None:
         """Send events, none of which may be refused, and check that just these arrive."""

@@ -1,0 +1,270 @@
+"""A courier: brings reports to one endpoint, in order, again and again for a while if need be.
+
+It has a thread of its own, so that an endpoint that is slow or gone holds up nobody, neither the
+event loop nor other endpoints. What is reported while a request is under way goes in the next one.
+
+Each report is tried for `LIFETIME` seconds. As long as none of a request's reports is older, the
+very same body is sent again, so that a receiver can know it again; then the rest goes in another.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+logger = logging.getLogger("realtime_drf")
+
+LIFETIME: Final = 300.0
+"""Seconds for which a report is tried, as Pusher does.
+
+https://pusher.com/docs/channels/server_api/webhooks/
+"""
+
+LONGEST_PAUSE: Final = 60.0
+"""Seconds between two tries, at most: at first it is one to two, and doubled with each."""
+
+GATHERING: Final = 0.1
+"""Seconds in which what is reported gathers for one request."""
+
+TIMEOUT: Final = 10.0
+"""Seconds that a receiver has to answer."""
+
+MOST_REPORTS: Final = 500
+MOST_BYTES: Final = 262_144
+"""Of one request. A single report goes whatever its size."""
+
+MOST_WAITING: Final = 10_000
+MOST_WAITING_BYTES: Final = 16_777_216
+"""Of one endpoint. What exceeds it is dropped, the oldest first."""
+
+IDLE: Final = 60.0
+"""Seconds without a report after which the thread ends; the next report starts another."""
+
+FAREWELL: Final = 3.0
+"""Seconds for what waits when the process ends."""
+
+
+class Undelivered(Exception):
+    """Say, without a URL or body, why a request counts as not delivered."""
+
+
+class Item(NamedTuple):
+    """Hold a report: as JSON, and when it was made, by a clock and in milliseconds since 1970."""
+
+    text: bytes
+    at: float
+    time_ms: int
+
+
+Post = Callable[[int, Sequence[bytes], float], None]
+"""Post reports with the time at which the first was made, within so many seconds."""
+
+
+class Courier:
+    """Bring reports to one endpoint. `put` and `close` may be called from any thread.
+
+    Args:
+        name: stands for the endpoint in logs.
+        post: makes a request, always the same one of the same arguments; raises Undelivered.
+        tenacity: the module, which needs not be installed where there are no webhooks.
+        clock: returns seconds that never go back.
+        wall_clock: returns the time in seconds since 1970.
+        pause: waits for so many seconds; by default less if the courier is closed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        post: Post,
+        *,
+        tenacity: Any,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+        pause: Callable[[float], Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.dropped = 0
+        """Reports that did not arrive."""
+        self._post = post
+        self._tenacity = tenacity
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._pause = pause
+        self._begin_anew()
+
+    def __repr__(self) -> str:
+        return f"<Courier to {self.name}>"
+
+    def _begin_anew(self) -> None:
+        self._pid = os.getpid()
+        self._changed = threading.Condition()
+        self._waiting: deque[Item] = deque()
+        self._waiting_bytes = 0
+        self._under_way: list[Item] = []
+        self._overflowed = 0
+        self._failures = 0
+        self._is_last_try = False
+        self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
+        self._close_at = float("inf")
+
+    # For all threads
+
+    def put(self, text: bytes) -> None:
+        """Have a report brought there; return at once."""
+        if self._pid != os.getpid():
+            self._begin_anew()  # a fork's: threads do not live on, and what waits is the parent's
+        with self._changed:
+            item = Item(text, self._clock(), int(self._wall_clock() * 1000))
+            self._waiting.append(item)
+            self._waiting_bytes += len(text)
+            while len(self._waiting) > MOST_WAITING or self._waiting_bytes > MOST_WAITING_BYTES:
+                self._take_first()
+                self._overflowed += 1
+            if self._thread is None:
+                self._start()
+            else:
+                self._changed.notify_all()
+
+    def hurry(self, seconds: float = FAREWELL) -> None:
+        """Have all that waits tried once more, now, for no longer than so many seconds."""
+        if self._pid == os.getpid() and self._thread is not None:
+            with self._changed:
+                self._close_at = self._clock() + seconds
+                self._closing.set()
+                self._changed.notify_all()
+
+    def close(self, seconds: float = FAREWELL) -> None:
+        """Do so, and wait for it. The next report begins anew."""
+        self.hurry(seconds)
+        self.join(seconds)
+
+    def join(self, seconds: float) -> None:
+        """Wait for what `hurry` has begun."""
+        thread = self._thread
+        if thread is not None and self._pid == os.getpid():
+            thread.join(seconds)
+
+    def _start(self) -> None:
+        self._closing = threading.Event()
+        self._close_at = float("inf")
+        self._thread = threading.Thread(
+            target=self._run, name=f"realtime_drf {self.name}", daemon=True
+        )
+        self._thread.start()
+
+    # In the thread
+
+    def _run(self) -> None:
+        while self._wait():
+            try:
+                self.work_off()
+            except Exception:
+                logger.exception("%s: a request could not be made.", self.name)
+                self._drop(self._under_way, "could not be sent")
+                self._under_way = []
+
+    def _wait(self) -> bool:
+        """Wait until there is something to do, and let more gather; return False to end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closing.is_set(), IDLE)
+            if not self._waiting and not self._under_way:
+                self._thread = None
+                return False
+        (self._pause or self._closing.wait)(GATHERING)
+        return True
+
+    def work_off(self) -> None:
+        """Bring all that waits there; return once it has arrived, or is too old."""
+        tenacity = self._tenacity
+        closing = self._closing
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(Undelivered),
+            wait=tenacity.wait_exponential_jitter(max=LONGEST_PAUSE),
+            stop=lambda state: self._is_last_try,
+            sleep=self._pause or closing.wait,
+        )
+        while self._waiting or self._under_way:
+            try:
+                retrying(self._try_once)
+            except tenacity.RetryError:
+                self._give_up()
+
+    def _try_once(self) -> None:
+        """Send the request that is under way, or the next one."""
+        self._tell_overflow()
+        self._is_last_try = self._closing.is_set()
+        items = self._under_way = self._find_request()
+        if not items:
+            return
+        timeout = min(TIMEOUT, self._close_at - self._clock())
+        try:
+            if timeout <= 0:
+                raise Undelivered("the process ends")
+            self._post(items[0].time_ms, [item.text for item in items], timeout)
+        except Undelivered as exc:
+            if not self._failures:
+                logger.warning("%s does not take webhooks: %s. They are tried again.", self, exc)
+            self._failures += 1
+            raise
+        self._under_way = []
+        if self._failures:
+            logger.info("%s takes webhooks again, after %d tries.", self, self._failures)
+            self._failures = 0
+
+    def _find_request(self) -> list[Item]:
+        """Return the same reports as before while none is too old, and else the next ones."""
+        oldest = self._clock() - LIFETIME
+        if self._under_way and self._under_way[0].at > oldest:
+            return self._under_way
+        with self._changed:
+            for item in reversed(self._under_way):
+                self._waiting.appendleft(item)
+                self._waiting_bytes += len(item.text)
+            expired = []
+            while self._waiting and self._waiting[0].at <= oldest:
+                expired.append(self._take_first())
+            items = self._take_some()
+        self._drop(expired, f"did not arrive within {LIFETIME:.0f} seconds")
+        return items
+
+    def _take_some(self) -> list[Item]:
+        items: list[Item] = []
+        size = 0
+        while self._waiting and len(items) < MOST_REPORTS:
+            size += len(self._waiting[0].text) + 1
+            if items and size > MOST_BYTES:
+                break
+            items.append(self._take_first())
+        return items
+
+    def _take_first(self) -> Item:
+        item = self._waiting.popleft()
+        self._waiting_bytes -= len(item.text)
+        return item
+
+    def _give_up(self) -> None:
+        """Drop what was tried for the last time; where no time is left, all that waits too."""
+        items, self._under_way = self._under_way, []
+        with self._changed:
+            while self._waiting and self._clock() >= self._close_at:
+                items.append(self._take_first())
+        self._drop(items, "did not arrive before the process ended")
+
+    def _tell_overflow(self) -> None:
+        with self._changed:
+            count, self._overflowed = self._overflowed, 0
+        self._drop_count(count, "were too many to wait")
+
+    def _drop(self, items: Sequence[Item], why: str) -> None:
+        self._drop_count(len(items), why)
+
+    def _drop_count(self, count: int, why: str) -> None:
+        if count:
+            self.dropped += count
+            logger.error("%s: %d report(s) %s, and are dropped.", self, count, why)

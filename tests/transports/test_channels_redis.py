@@ -1,0 +1,332 @@
+"""The Channels transport over Redis: from any thread and process, in order, on few connections."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.test import AsyncRequestFactory, RequestFactory
+
+pytest.importorskip("channels_redis")
+
+from channels.layers import get_channel_layer
+
+from realtime_drf import Event, apublish, publish
+from realtime_drf.exceptions import TransportUnavailable
+from realtime_drf.server import consumer_group
+from realtime_drf.transports import transports
+from tests.processes import environment
+from tests.server.harness import OPTIONS, Client, Site
+from tests.services.process import closed_port
+from tests.services.redis import Redis
+
+LAYERS = {
+    "core": "channels_redis.core.RedisChannelLayer",
+    "pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer",
+}
+MakeSite = Callable[..., contextlib.AbstractContextManager[Site]]
+
+
+def layers(backend: str, url: str) -> dict[str, Any]:
+    return {"default": {"BACKEND": LAYERS[backend], "CONFIG": {"hosts": [url]}}}
+
+
+@pytest.fixture(params=LAYERS)
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def make_site(redis: Redis, backend: str) -> MakeSite:
+    """Return a function that makes a site on an empty Redis."""
+    flush(redis)
+
+    @contextlib.contextmanager
+    def make(url: str = "", **options: Any) -> Iterator[Site]:
+        settings = {"CHANNEL_LAYERS": layers(backend, url or redis.url)}
+        with Site(settings=settings, store="memory", **options) as site:
+            try:
+                yield site
+            finally:
+                site.transport.close()
+
+    return make
+
+
+def client_of(redis: Redis) -> Any:
+    from redis import Redis as RedisClient
+
+    return RedisClient(port=redis.port)
+
+
+def flush(redis: Redis) -> None:
+    with contextlib.closing(client_of(redis)) as client:
+        client.flushall()
+
+
+def connections_made(redis: Redis) -> int:
+    with contextlib.closing(client_of(redis)) as client:
+        made: int = client.info("stats")["total_connections_received"]
+        return made
+
+
+def listener(site: Site) -> Client:
+    """Return a client on "news" that receives what is published from now on."""
+    site.wait_for(site.node._ready.is_set)
+    client = site.connect()
+    client.subscribe("news")
+    client.take()
+    return client
+
+
+def receive(site: Site, client: Client, count: int) -> list[Any]:
+    """Return the data of so many events; more would be a mistake."""
+    got: list[Any] = []
+
+    def is_all() -> bool:
+        got.extend(data for name, _, data in client.events() if name == "told")
+        return len(got) >= count
+
+    site.wait_for(is_all)
+    site.settle()
+    assert client.events() == []
+    return got
+
+
+def in_thread(work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+# From where one publishes
+
+
+def test_views_threads_and_loops_publish_at_once_each_in_order(
+    make_site: MakeSite, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    def sync_view(request: Any) -> None:
+        for number in range(50):
+            publish(Event("told", "news", ["sync view", number]))
+
+    async def async_view(request: Any) -> None:
+        for number in range(50):
+            await apublish(Event("told", "news", ["async view", number]))
+
+    def plain_thread(name: str) -> None:
+        for number in range(50):
+            publish(Event("told", "news", [name, number]))
+
+    def loop_of_its_own() -> None:
+        asyncio.run(async_view(AsyncRequestFactory().get("/")))
+
+    with make_site() as site:
+        client = listener(site)
+        publish(Event("told", "news", ["first", 0]))
+        receive(site, client, 1)
+        before = connections_made(redis)
+        threads = [
+            in_thread(lambda: sync_view(RequestFactory().get("/"))),
+            in_thread(loop_of_its_own),
+            *(in_thread(lambda name=f"worker {n}": plain_thread(name)) for n in range(6)),
+        ]
+        got = receive(site, client, 8 * 50)
+        for thread in threads:
+            thread.join()
+        by_name: dict[str, list[int]] = {}
+        for name, number in got:
+            by_name.setdefault(name, []).append(number)
+        assert len(by_name) == 8
+        assert all(numbers == list(range(50)) for numbers in by_name.values())
+        # The client that counts is one; the layers open none for 400 events.
+        assert connections_made(redis) - before <= 3
+    assert [each.getMessage() for each in caplog.records if each.levelname != "DEBUG"] == []
+
+
+def test_an_event_from_the_servers_own_loop(make_site: MakeSite) -> None:
+    with make_site() as site:
+        client = listener(site)
+
+        async def work() -> None:
+            await apublish(Event("told", "news", 1))
+            await apublish(Event("told", "news", 2))
+
+        site.run(work())
+        assert receive(site, client, 2) == [1, 2]
+
+
+SCRIPT = """
+import json, os, sys, threading
+import django
+django.setup()
+from realtime_drf import Event, publish
+
+def work(name):
+    for number in range(20):
+        publish(Event("told", "news", [name, number]))
+
+if sys.argv[1] == "command":
+    work("command")
+elif sys.argv[1] == "workers":
+    threads = [threading.Thread(target=work, args=[f"worker {n}"]) for n in range(4)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+else:  # a server that forks once it has published, as gunicorn and Celery do
+    work("parent")
+    children = []
+    for number in range(3):
+        if not (pid := os.fork()):
+            work(f"child {number}")
+            os._exit(0)
+        children.append(pid)
+    work("parent again")
+    assert all(os.waitpid(pid, 0)[1] == 0 for pid in children)
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "names"),
+    [
+        ("command", ["command"]),
+        ("workers", [f"worker {number}" for number in range(4)]),
+        ("forks", ["parent", "parent again", *(f"child {number}" for number in range(3))]),
+    ],
+)
+def test_other_processes_publish(
+    make_site: MakeSite, redis: Redis, backend: str, how: str, names: list[str]
+) -> None:
+    env = environment(
+        DJANGO_SETTINGS_MODULE="tests.served.settings",
+        SERVED_LAYERS=json.dumps(layers(backend, redis.url)),
+        SERVED_OPTIONS=json.dumps({**OPTIONS, "store": "memory"}),
+    )
+    with make_site() as site:
+        client = listener(site)
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT, how], env=env, capture_output=True, text=True, timeout=60
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        by_name: dict[str, list[int]] = {}
+        for name, number in receive(site, client, 20 * len(names)):
+            by_name.setdefault(name, []).append(number)
+        assert by_name == {name: list(range(20)) for name in names}
+
+
+def test_a_fork_of_this_process_publishes(make_site: MakeSite) -> None:
+    with make_site() as site:
+        client = listener(site)
+        publish(Event("told", "news", "parent"))
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                publish(Event("told", "news", "child"))
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitpid(pid, 0)[1] == 0
+        publish(Event("told", "news", "parent"))
+        assert receive(site, client, 3) == ["parent", "child", "parent"]
+
+
+# What goes
+
+
+def test_nothing_is_said_of_a_layer_that_reaches_all(make_site: MakeSite) -> None:
+    with make_site() as site:
+        assert not site.transport.is_local
+        assert site.transport.check_deployment() == []
+
+
+def test_one_message_a_hand_over(make_site: MakeSite, redis: Redis) -> None:
+    def commands() -> int:
+        with contextlib.closing(client_of(redis)) as client:
+            stats = client.info("commandstats")
+        return sum(
+            each["calls"]
+            for name, each in stats.items()
+            if name.removeprefix("cmdstat_") in ("publish", "eval", "evalsha", "zrange")
+        )
+
+    with make_site() as site:
+        client = listener(site)
+        for count in (1, 50):
+            before = commands()
+            transports["default"].send([Event("told", ["news", "a", "b"], n) for n in range(count)])
+            assert receive(site, client, count) == list(range(count))
+            assert commands() - before <= 4
+
+
+def test_consumers_of_ones_own_hear_too(make_site: MakeSite) -> None:
+    with make_site(consumer_groups=True) as site:
+        client = listener(site)
+        event = Event("told", ["news", "private-a=b"], {"text": "Käse"})
+
+        async def listen() -> list[Any]:
+            layer = get_channel_layer()
+            name = await layer.new_channel()
+            for channel in event.channels:
+                await layer.group_add(consumer_group(channel), name)
+            await site.transport.asend([event])
+            return [await asyncio.wait_for(layer.receive(name), 10) for _ in event.channels]
+
+        messages = site.run(listen())
+        assert [(each["type"], each["channel"], each["data"]) for each in messages] == [
+            ("realtime.event", channel, event.body) for channel in event.channels
+        ]
+        assert receive(site, client, 1) == [{"text": "Käse"}]
+
+
+# Outages
+
+
+def test_a_layer_that_is_down_is_said_in_time_and_healed(
+    backend: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Redis() as redis:
+        settings = {"CHANNEL_LAYERS": layers(backend, redis.url)}
+        with Site(settings=settings, store="memory", timeout=2) as site:
+            client = listener(site)
+            port = redis.port
+            redis.stop()
+            event = Event("told", "news", 1)
+            started = time.monotonic()
+            with pytest.raises(TransportUnavailable) as caught:
+                for _ in range(5):  # what is in a socket's buffer is as good as sent
+                    site.transport.send([event])
+            assert time.monotonic() - started < 10
+            assert caught.value.unsent == (event,)
+            client.say({"event": "pusher:ping"})
+            assert ("pusher:pong", "", {}) in client.events()
+            redis.start(port)
+
+            def arrives() -> bool:
+                with contextlib.suppress(TransportUnavailable):
+                    site.transport.send([Event("told", "news", 2)])
+                return ("told", "news", 2) in client.events()
+
+            site.wait_for(arrives)
+            site.transport.close()
+    ours = [each.getMessage() for each in caplog.records if each.name == "realtime_drf"]
+    assert ours or backend == "pubsub"  # which heals by itself, and tells nobody
+    assert "127.0.0.1" not in "".join(ours), "an address may hold a password"
+
+
+def test_nobody_who_answers_is_said_in_time(backend: str) -> None:
+    with closed_port() as port:
+        settings = {"CHANNEL_LAYERS": layers(backend, f"redis://127.0.0.1:{port}")}
+        with Site(settings=settings, store="memory", timeout=1) as site:
+            started = time.monotonic()
+            with pytest.raises(TransportUnavailable, match="channel layer 'default' failed"):
+                site.transport.send([Event("told", "news")])
+            assert time.monotonic() - started < 5
+            site.transport.close()

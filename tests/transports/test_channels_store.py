@@ -1,0 +1,110 @@
+"""The option `store` of the Channels transport, and the layers that need it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytest.importorskip("channels_redis")
+
+from django.core.checks import run_checks
+from pytest_django import Settings
+
+from realtime_drf.exceptions import InvalidTransport, TransportUnavailable
+from realtime_drf.server.memory_store import MemoryStore
+from realtime_drf.server.redis_store import RedisStore
+from realtime_drf.server.store import Slice
+from realtime_drf.transports import transports
+from realtime_drf.transports.channels import ChannelsTransport
+from tests.server.harness import PATH
+from tests.services.process import closed_port
+from tests.services.redis import Redis
+
+BACKENDS = [
+    "channels_redis.core.RedisChannelLayer",
+    "channels_redis.pubsub.RedisPubSubChannelLayer",
+]
+IN_MEMORY = "channels.layers.InMemoryChannelLayer"
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    path: str = request.param
+    return path
+
+
+def configured(settings: Settings, backend: str, **options: Any) -> ChannelsTransport:
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": backend}}
+    settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": PATH, "OPTIONS": options}}
+    transport = transports["default"]
+    assert isinstance(transport, ChannelsTransport)
+    return transport
+
+
+def test_a_layer_on_redis_needs_a_store(settings: Settings, backend: str) -> None:
+    with pytest.raises(InvalidTransport, match="'store' is missing"):
+        configured(settings, backend)
+    (message,) = run_checks(tags=["realtime_drf"])
+    assert message.id == "realtime_drf.E001"
+    assert "such as 'redis://localhost:6379/1'" in message.msg
+
+
+def test_the_store_may_be_a_redis_or_this_process(settings: Settings, backend: str) -> None:
+    for url in ("redis://:test-secret@localhost/1", "rediss://localhost", "unix:///run/redis.sock"):
+        store = configured(settings, backend, store=url).backplane.store
+        assert isinstance(store, RedisStore)
+        assert "test-secret" not in repr(store)
+    assert isinstance(configured(settings, backend, store="memory").backplane.store, MemoryStore)
+    assert run_checks(tags=["realtime_drf"]) == []
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        "",
+        "localhost:6379",
+        "http://localhost",
+        "redis://:test-secret/1@localhost:6379",
+        "redis://localhost/1?socket_timeout=test-secret",
+        "redis://localhost/1?no_such_option=test-secret",
+        7,
+        {"url": "redis://localhost"},
+    ],
+)
+def test_any_other_store_is_an_error_that_quotes_no_password(
+    settings: Settings, store: Any
+) -> None:
+    with pytest.raises(InvalidTransport, match="'store' must be 'memory' or the URL") as failure:
+        configured(settings, BACKENDS[0], store=store)
+    assert "test-secret" not in str(failure.value)
+    assert failure.value.__cause__ is None
+    assert failure.value.__suppress_context__
+
+
+def test_a_store_beside_a_layer_in_memory_is_an_error(settings: Settings) -> None:
+    with pytest.raises(InvalidTransport, match="this one is in memory"):
+        configured(settings, IN_MEMORY, store="redis://localhost")
+    assert configured(settings, IN_MEMORY, store="memory").is_local
+
+
+def test_a_process_without_an_event_loop_asks_the_store(settings: Settings, redis: Redis) -> None:
+    transport = configured(settings, BACKENDS[1], app_id="asked", store=redis.url)
+    part = Slice("presence-room", 2, {"ann": ""})
+    transport.backplane.ask(transport.backplane.store.sync("node-1", [part]), 5)
+    for _ in range(2):
+        info = transport.channel_info("presence-room")
+        assert (info.occupied, info.subscription_count, info.user_count) == (True, 2, 1)
+        assert list(transport.occupied_channels("presence-")) == ["presence-room"]
+        assert not transport.channel_info("news").occupied
+        transport.close()  # the next call opens connections anew
+
+
+def test_a_store_that_cannot_be_reached_is_said_without_its_address(settings: Settings) -> None:
+    with closed_port() as port:
+        url = f"redis://:test-secret@127.0.0.1:{port}/0"
+        transport = configured(settings, BACKENDS[1], store=url)
+        with pytest.raises(TransportUnavailable, match="The store of the server failed") as failure:
+            transport.channel_info("news")
+        transport.close()
+    assert "test-secret" not in str(failure.value)
