@@ -141,7 +141,10 @@ def test_what_one_process_is_told_browsers_of_another_hear(
             "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
             "CONFIG": {"hosts": [database.url]},
         }
-        told, other = (serve(layers={"default": layer}, http_api=True, timeout=2) for _ in range(2))
+        told, other = (
+            serve(layers={"default": layer}, store=database.url, http_api=True, timeout=2)
+            for _ in range(2)
+        )
         browser = pusher_js(port=other.port, key=other.key)
         browser.subscribe("news")
         with pusher_sdk(told) as sdk:
