@@ -5,14 +5,14 @@ https://pusher.com/docs/channels/library_auth_reference/rest-api/
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl
 
 from realtime_drf.exceptions import InvalidEvent
 from realtime_drf.names import (
@@ -25,7 +25,19 @@ from realtime_drf.names import (
 from realtime_drf.rendering import read
 from realtime_drf.server import wire
 from realtime_drf.server.backplane import load_event
-from realtime_drf.server.http_signature import Unsigned, check_signature
+from realtime_drf.server.http_exchange import (
+    Gone,
+    Receive,
+    Refusal,
+    Scope,
+    Send,
+    answer,
+    pass_over_body,
+    read_body,
+    read_parameters,
+    read_path,
+)
+from realtime_drf.server.http_signature import Unsigned, check_body, check_signature
 from realtime_drf.server.store import View
 from realtime_drf.transports.signatures import is_socket_id
 
@@ -34,31 +46,20 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("realtime_drf")
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
 MAX_CHANNELS: Final = 100
 MAX_BATCH: Final = 10
-MAX_BODY_BYTES: Final = 1_048_576
-"""Bytes of a request's body; a batch of the usual limit has a tenth of it."""
+
+_JSON: Final = b"application/json"
+_TEXT: Final = b"text/plain; charset=utf-8"
 
 _KINDS_ALONE: Final = (ChannelKind.ENCRYPTED, ChannelKind.USER)
+
+_EVENTS = re.compile(r"/events")
+_BATCH = re.compile(r"/batch_events")
+_CHANNELS = re.compile(r"/channels")
 _CHANNEL = re.compile(r"/channels/([^/]+)")
 _USERS = re.compile(r"/channels/([^/]+)/users")
 _TERMINATE = re.compile(r"/users/([^/]+)/terminate_connections")
-
-
-class Refusal(Exception):
-    """Carry the status and the text with which a request is refused."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class Gone(Exception):
-    """Say that the client has not waited for its answer."""
 
 
 class HttpApi:
@@ -79,56 +80,62 @@ class HttpApi:
 
     async def __call__(self, scope: Scope, resource: str, receive: Receive, send: Send) -> None:
         """Answer one request; `resource` is the path behind that of the app."""
+        allow = ""
         try:
-            body = await _read_body(receive)
-            self._check_signature(scope, body)
-            content = await self._act(scope, resource, body)
+            parameters, body = await self._read(scope, receive)
+            # What asks the store has no bound of its own.
+            async with asyncio.timeout(self._transport.timeout):
+                content = await self._act(scope["method"], resource, parameters, body)
         except Gone:
             return
         except Refusal as refusal:
-            await _answer(send, refusal.status, f"{refusal}\n".encode(), b"text/plain")
+            status, text, kind = refusal.status, f"{refusal}\n".encode(), _TEXT
+            allow = refusal.allow
         except Exception as exc:  # noqa: BLE001  any layer or store, any error
             # Its text may hold an address with a password.
             logger.error("The HTTP API could not do what was asked: %s", type(exc).__name__)
-            await _answer(send, 503, b"Try again later\n", b"text/plain")
+            status, text, kind = 503, b"Try again later\n", _TEXT
         else:
-            await _answer(send, 200, json.dumps(content).encode(), b"application/json")
+            status, text, kind = 200, json.dumps(content).encode(), _JSON
+        await answer(send, status, text, kind, allow)
 
-    def _check_signature(self, scope: Scope, body: bytes) -> None:
-        raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
+    async def _read(self, scope: Scope, receive: Receive) -> tuple[dict[str, str], bytes]:
+        """Return the signed parameters and body of a request; keep nothing of a stranger's."""
         try:
-            check_signature(
+            parameters = check_signature(
                 self._transport.signer,
                 method=scope["method"],
-                path=raw_path.partition(b"?")[0].decode("latin-1"),
-                query=_parameters(scope),
-                body=body,
+                path=read_path(scope),
+                query=read_parameters(scope),
                 now=self._clock(),
             )
         except Unsigned as exc:
+            await pass_over_body(receive)
             raise Refusal(401, f"Not authorized: {exc}") from None
+        body = await read_body(receive)
+        try:
+            check_body(parameters, body)
+        except Unsigned as exc:
+            raise Refusal(401, f"Not authorized: {exc}") from None
+        return parameters, body
 
-    async def _act(self, scope: Scope, resource: str, body: bytes) -> dict[str, Any]:
-        query = dict(_parameters(scope))
-        routes: Sequence[tuple[str, Any, Callable[..., Awaitable[dict[str, Any]]]]] = (
-            ("POST", re.compile("/events"), lambda: self._publish(_read_json(body))),
-            ("POST", re.compile("/batch_events"), lambda: self._publish_batch(_read_json(body))),
+    async def _act(
+        self, given: str, resource: str, query: Mapping[str, str], body: bytes
+    ) -> dict[str, Any]:
+        routes: Sequence[tuple[str, re.Pattern[str], Callable[..., Awaitable[dict[str, Any]]]]] = (
+            ("POST", _EVENTS, lambda: self._publish(_read_json(body))),
+            ("POST", _BATCH, lambda: self._publish_batch(_read_json(body))),
             ("POST", _TERMINATE, self._terminate),
-            ("GET", re.compile("/channels"), lambda: self._list(query)),
+            ("GET", _CHANNELS, lambda: self._list(query)),
             ("GET", _CHANNEL, lambda name: self._show(name, query)),
             ("GET", _USERS, self._list_users),
         )
-        found = [
-            (method, act, match)
-            for method, pattern, act in routes
-            if (match := pattern.fullmatch(resource))
-        ]
-        if not found:
-            raise Refusal(404, "There is no such resource")
-        for method, act, match in found:
-            if method == scope["method"]:
+        for method, pattern, act in routes:
+            if match := pattern.fullmatch(resource):
+                if given != method:
+                    raise Refusal(405, f"{method} is the method of this resource", allow=method)
                 return await act(*match.groups())
-        raise Refusal(405, f"{found[0][0]} is the method of this resource")
+        raise Refusal(404, "There is no such resource")
 
     # Publishing
 
@@ -239,27 +246,6 @@ class HttpApi:
         return described
 
 
-def _parameters(scope: Scope) -> list[tuple[str, str]]:
-    query: bytes = scope.get("query_string", b"")
-    try:
-        return parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=100)
-    except ValueError:
-        raise Refusal(400, "The parameters cannot be read") from None
-
-
-async def _read_body(receive: Receive) -> bytes:
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Gone
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
-            raise Refusal(413, f"A request has {MAX_BODY_BYTES} bytes at most")
-        if not message.get("more_body"):
-            return bytes(body)
-
-
 def _read_json(body: bytes) -> Mapping[str, Any]:
     try:
         content = read(body.decode())
@@ -287,9 +273,3 @@ def _check_channel(name: str) -> str:
     except InvalidEvent as exc:
         raise Refusal(400, str(exc)) from None
     return name
-
-
-async def _answer(send: Send, status: int, body: bytes, content_type: bytes) -> None:
-    headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

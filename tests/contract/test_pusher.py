@@ -20,6 +20,7 @@ from realtime_drf.testing.strategies import texts
 from realtime_drf.transports.base import BaseTransport
 from tests.services import faults
 from tests.services import pusher_js as pusher_js_service
+from tests.services.asgi_server import AsgiServer
 from tests.services.policy import require
 from tests.services.process import closed_port
 from tests.services.pusher_http import PusherService
@@ -106,7 +107,7 @@ class TestPusher(PusherContract):
 class Browsers:
     """Two unchanged browsers of one server: what one misses, it was excluded from."""
 
-    def __init__(self, server: Soketi, stack: ExitStack) -> None:
+    def __init__(self, server: PusherApp, stack: ExitStack) -> None:
         self.server = server
         self.channels: set[str] = set()
         self.shown: Mapping[str, Any] | None = None
@@ -159,14 +160,27 @@ class Browsers:
 
 
 @pytest.fixture(scope="module")
-def browsers(soketi: Soketi) -> Iterator[Browsers]:
+def soketi_browsers(soketi: Soketi) -> Iterator[Browsers]:
     require("pusher-js", pusher_js_service.unavailable())
     with ExitStack() as stack:
         yield Browsers(soketi, stack)
 
 
-class TestPusherOnSoketi(PusherContract):
-    realtime_contract = "Pusher, soketi"
+@pytest.fixture(scope="module")
+def own_browsers() -> Iterator[Browsers]:
+    pytest.importorskip("channels")
+    require("pusher-js", pusher_js_service.unavailable())
+    # The browsers stay on the channels of all tests.
+    with AsgiServer(http_api=True, max_channels=100_000) as server, ExitStack() as stack:
+        yield Browsers(server, stack)
+
+
+class PusherOnServerContract(PusherContract):
+    """Reach a server of the protocol, with browsers that hear what it delivers."""
+
+    __test__ = False
+
+    browsers: Browsers
     max_examples = 10
     # A browser hands data on as JavaScript has read it, whose numbers are others.
     keeps_text = False
@@ -182,14 +196,9 @@ class TestPusherOnSoketi(PusherContract):
         ChannelKind.ENCRYPTED,
     )
 
-    @pytest.fixture(autouse=True)
-    def _server(self, soketi: Soketi, browsers: Browsers) -> None:
-        self.server, self.browsers = soketi, browsers
-        browsers.begin()
-
     @property
     def app(self) -> PusherApp:
-        return self.server
+        return self.browsers.server
 
     def watch(self, channels: Sequence[str]) -> None:
         self.browsers.watch(channels)
@@ -214,6 +223,26 @@ class TestPusherOnSoketi(PusherContract):
         finally:
             self.browsers.shown = None
         return True
+
+
+class TestPusherOnSoketi(PusherOnServerContract):
+    realtime_contract = "Pusher, soketi"
+
+    @pytest.fixture(autouse=True)
+    def _server(self, soketi_browsers: Browsers) -> None:
+        self.browsers = soketi_browsers
+        self.browsers.begin()
+
+
+class TestPusherOnThisServer(PusherOnServerContract):
+    """The HTTP API and the WebSockets of this package are service enough."""
+
+    realtime_contract = None  # type: ignore[assignment]  # the page compares transports, not servers
+
+    @pytest.fixture(autouse=True)
+    def _server(self, own_browsers: Browsers) -> None:
+        self.browsers = own_browsers
+        self.browsers.begin()
 
 
 def decrypted(channel: str, data: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from tests.server.tokens import channel_tokens, user_tokens
 from tests.services.asgi_server import COMMANDS, AsgiServer
 from tests.services.pusher_js import PusherJS
+from tests.services.pusher_sdk import pusher_sdk
 
 pytestmark = pytest.mark.end_to_end
 
@@ -25,7 +27,7 @@ def server(request: pytest.FixtureRequest, serve: Serve) -> AsgiServer:
     for module in {"runserver": ["daphne"]}.get(request.param, [request.param]):
         pytest.importorskip(module)
     settings = "tests.served.daphne" if request.param == "runserver" else "tests.served.settings"
-    return serve(request.param, settings=settings, client_events=True)
+    return serve(request.param, settings=settings, client_events=True, http_api=True)
 
 
 def test_pusher_js_works(server: AsgiServer, pusher_js: OpenBrowser) -> None:
@@ -53,6 +55,33 @@ def test_pusher_js_works(server: AsgiServer, pusher_js: OpenBrowser) -> None:
     assert ann.expect_for_user("badge") is None
     bob.close()
     assert ann.expect("pusher:member_removed") == {"id": "bob", "info": {"name": "bob"}}
+
+
+def test_the_http_api_is_served(server: AsgiServer) -> None:
+    pytest.importorskip("pusher")
+    from pusher.errors import PusherBadAuth, PusherBadStatus
+
+    with pusher_sdk(server) as sdk:
+        assert sdk.trigger("news", "told", {"text": "Käse 🧀"}) == {}
+        assert sdk.channel_info("private-nobody.is@there,or=here;") == {"occupied": False}
+        with pytest.raises(PusherBadStatus, match="413"):
+            sdk.trigger([f"c{number:0>150}" for number in range(100)], "told", "x" * 10_241)
+        assert sdk.channels_info() == {"channels": {}}
+    with pusher_sdk(server, secret="another") as stranger:
+        for _ in range(2):  # on one connection, which a body that is passed over must not spoil
+            with pytest.raises(PusherBadAuth):
+                stranger.trigger("news", "told", "x" * 10_000)
+    _leave_early(server)
+    with pusher_sdk(server) as sdk:
+        assert sdk.trigger("news", "told", {}) == {}
+    assert "Traceback" not in server.log
+
+
+def _leave_early(server: AsgiServer) -> None:
+    """Begin a request, and be gone."""
+    with socket.create_connection((server.host, server.port)) as connection:
+        head = f"POST /apps/{server.app_id}/events HTTP/1.1\r\nHost: {server.host}\r\n"
+        connection.sendall(f"{head}Content-Length: 500\r\n\r\n{{".encode())
 
 
 def test_clients_are_sent_away_before_the_server_ends(

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from tests.server.tokens import channel_tokens, user_tokens
-from tests.services import node_sdk
+from tests.services import node_sdk, redis
 from tests.services.asgi_server import AsgiServer
 from tests.services.node_sdk import call_node_sdk
 from tests.services.policy import require
+from tests.services.process import wait_until
 from tests.services.pusher_js import PusherJS
 from tests.services.pusher_sdk import pusher_sdk
 
@@ -128,3 +129,42 @@ def test_a_stranger_learns_nothing_through_the_node_sdk(server: AsgiServer) -> N
     require("Pusher's Node SDK", node_sdk.unavailable())
     (result,) = call_node_sdk(server, ["get", {"path": "/channels"}], secret="another")
     assert result["status"] == 401
+
+
+def test_what_one_process_is_told_browsers_of_another_hear(
+    serve: Callable[..., AsgiServer], pusher_js: Callable[..., PusherJS]
+) -> None:
+    pytest.importorskip("channels_redis")
+    require("Redis", redis.unavailable())
+    from pusher.errors import PusherBadStatus
+
+    with redis.Redis() as database:
+        layer = {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {"hosts": [database.url]},
+        }
+        told, other = (
+            serve(layers={"default": layer}, store=database.url, http_api=True, timeout=2)
+            for _ in range(2)
+        )
+        browser = pusher_js(port=other.port, key=other.key)
+        browser.subscribe("news")
+        with pusher_sdk(told) as sdk:
+            assert sdk.trigger("news", "told", {"n": 1}) == {}
+            assert browser.expect("told") == {"n": 1}
+            database.stop()
+            with pytest.raises(PusherBadStatus, match="503"):
+                sdk.trigger("news", "told", {"n": 2})
+            database.start(database.port)
+            wait_until(lambda: _is_sent(sdk))
+            # Channels' layer logs a traceback of its own.
+            assert "The HTTP API could not do what was asked: " in told.log
+
+
+def _is_sent(sdk: Any) -> bool:
+    from pusher.errors import PusherBadStatus
+
+    try:
+        return bool(sdk.trigger("news", "told", {"n": 3}) == {})
+    except PusherBadStatus:
+        return False
