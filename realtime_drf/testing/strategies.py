@@ -20,6 +20,7 @@ from realtime_drf.names import (
     RESERVED_EVENT_PREFIXES,
     ChannelKind,
     build_channel_name,
+    parse_channel_name,
 )
 
 CHANNEL_CHARACTERS = string.ascii_letters + string.digits + "_-=@,.;"
@@ -79,7 +80,15 @@ def event_names() -> st.SearchStrategy[str]:
 def channel_names(kinds: Iterable[ChannelKind] = CHANNEL_KINDS) -> st.SearchStrategy[str]:
     """Return legal names of channels of these kinds, cached or not, up to the longest."""
     heads = []
-    for kind in kinds:
+    wanted = frozenset(kinds)
+
+    def is_wanted(name: str) -> bool:
+        # What follows a prefix may make another one of it, or leave nothing behind it.
+        return not _is_illegal(name) and parse_channel_name(name).kind in wanted
+
+    for kind in ChannelKind:
+        if kind not in wanted:
+            continue
         for cache in (False, True) if kind is not ChannelKind.USER else (False,):
             prefix = build_channel_name(kind, "x", cache=cache)[:-1]
             room = MAX_CHANNEL_LENGTH - len(prefix)
@@ -87,7 +96,7 @@ def channel_names(kinds: Iterable[ChannelKind] = CHANNEL_KINDS) -> st.SearchStra
             heads.append(
                 st.text(CHANNEL_CHARACTERS, min_size=1, max_size=longest).map(prefix.__add__)
             )
-    return st.one_of(heads)
+    return st.one_of(heads).filter(is_wanted)
 
 
 def illegal_channel_names() -> st.SearchStrategy[str]:

@@ -212,7 +212,12 @@ def test_other_processes_publish(
     with make_site() as site:
         client = listener(site)
         done = subprocess.run(
-            [sys.executable, "-c", SCRIPT, how], env=env, capture_output=True, text=True, timeout=60
+            # From 3.12 Python warns of forks beside threads, which is what is tried here.
+            [sys.executable, "-W", "ignore:This process:DeprecationWarning", "-c", SCRIPT, how],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
         assert (done.returncode, done.stderr) == (0, "")
         by_name: dict[str, list[int]] = {}
