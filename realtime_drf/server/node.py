@@ -16,7 +16,7 @@ from realtime_drf.server.backplane import Backplane, load_event
 from realtime_drf.server.channels import LocalChannel
 from realtime_drf.server.connection import Connection
 from realtime_drf.server.frames import SubscriptionRefused
-from realtime_drf.server.lane import raise_if_cancelled
+from realtime_drf.server.lane import end, raise_if_cancelled
 from realtime_drf.server.outbox import Send
 from realtime_drf.server.reports import Reporter
 from realtime_drf.server.roster import Roster, log_store, make_event
@@ -97,9 +97,7 @@ class Node:
 
     async def stop(self) -> None:
         """End the work in the background."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         await self._backplane.store.close()
 
     @property

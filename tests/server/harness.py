@@ -21,6 +21,7 @@ from realtime_drf.events import Event
 from realtime_drf.protocols import Grant, Identity, WebhookEvent
 from realtime_drf.server.asgi import RealtimeServer
 from realtime_drf.server.backplane import LocalBackplane
+from realtime_drf.server.lane import end
 from realtime_drf.server.memory_store import MemoryStore
 from realtime_drf.server.node import Node
 from realtime_drf.server.store import Store
@@ -262,10 +263,7 @@ class Site:
     async def _stop(self) -> None:
         for node in self.nodes:
             await node.stop()
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await end(task for task in asyncio.all_tasks() if task is not asyncio.current_task())
         # What is still being told to receivers reads the settings, which are about to change.
         for node in self.nodes:
             await self.loop.run_in_executor(None, node._reporter._executor.shutdown)

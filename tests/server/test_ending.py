@@ -14,6 +14,7 @@ pytest.importorskip("channels")
 from realtime_drf.server import connection as connection_module
 from realtime_drf.server import frames
 from realtime_drf.server.backplane import LayerBackplane
+from realtime_drf.server.lane import end
 from realtime_drf.server.memory_store import MemoryStore
 from realtime_drf.server.stopping import stop_gracefully
 from tests.server.harness import Site
@@ -161,3 +162,25 @@ def test_silence_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
     asyncio.run(attend())
     assert [item.user_id for item in delivered] == ["7"]
     assert caplog.text == ""
+
+
+def test_a_task_that_swallows_a_cancellation_is_cancelled_again() -> None:
+    swallowed = []
+
+    async def stubborn() -> None:
+        for number in range(2):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                swallowed.append(number)
+        await asyncio.Event().wait()
+
+    async def act() -> None:
+        task = asyncio.create_task(stubborn())
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await end([task])
+        assert task.cancelled()
+
+    asyncio.run(act())
+    assert swallowed == [0, 1]
