@@ -28,8 +28,13 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def make_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Site]]:
-    """Return a function that serves the example with variables of the environment."""
+def make_site(
+    chromium: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Site]]:
+    """Return a function that serves the example with variables of the environment.
+
+    After the browser is there, and so pusher-js: the example looks for it when it starts.
+    """
     with ExitStack() as sites:
 
         def make(**variables: str) -> Site:
@@ -42,9 +47,12 @@ def make_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
 
 @pytest.fixture(scope="module", params=["channels", "pusher"])
 def site(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, chromium: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
-    """Serve the example over each transport that reaches browsers; nothing else is different."""
+    """Serve the example over each transport that reaches browsers; nothing else is different.
+
+    After the browser is there, and so pusher-js: the example looks for it when it starts.
+    """
     from tests.browser.site import Site
 
     for module in {"channels": ("channels", "nacl"), "pusher": ("pusher", "nacl")}[request.param]:
