@@ -1,16 +1,18 @@
 """Telling clients to reconnect elsewhere, at once, when the process is told to end.
 
 Lifespan is of no use for it: servers close their sockets before they say that they shut down, and
-some never do. So the handler of the signal is taken, and called once the clients have been told.
+some never do. So the signal is held back, and raised once more when the clients have been told.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
+import socket
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
 from types import FrameType
 from typing import Any, Final
 
@@ -21,8 +23,6 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 FAREWELL: Final = 1.0
 """Seconds that clients have to take the farewell, before the server ends its way."""
 
-Handler = Callable[[int, FrameType | None], Any]
-
 
 def stop_gracefully(loop: asyncio.AbstractEventLoop, nodes: Collection[Node]) -> None:
     """Have the clients of nodes told before the handlers of signals that there are now are called.
@@ -31,51 +31,88 @@ def stop_gracefully(loop: asyncio.AbstractEventLoop, nodes: Collection[Node]) ->
     """
     if threading.current_thread() is not threading.main_thread():
         return
-    for number in SIGNALS:
-        before = signal.getsignal(number)
-        if before in (None, signal.SIG_IGN, signal.default_int_handler):
-            # Handled outside of Python, which we could not call; ignored, so that nothing ends; or
-            # Ctrl-C, which raises in whatever runs: nothing can be put before these.
-            continue
-        signal.signal(number, _make_handler(loop, nodes, number, before))
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    # Handled outside of Python, which we could not restore; ignored, so that nothing ends; or
+    # Ctrl-C, which raises in whatever runs: nothing can be put before these.
+    others = (None, signal.SIG_IGN, signal.default_int_handler)
+    if ours := {number: each for number, each in handlers.items() if each not in others}:
+        _Delay(loop, nodes, ours).begin()
 
 
-def _make_handler(
-    loop: asyncio.AbstractEventLoop, nodes: Collection[Node], number: int, before: Any
-) -> Handler:
-    has_begun = False
+class _Delay:
+    """Hold signals back until the clients have been told, and then have them handled as before.
 
-    def handle(signum: int, frame: FrameType | None) -> None:
-        nonlocal has_begun
+    Python calls the handler of a signal, and writes its number to the wakeup file descriptor, for
+    loops that were given a handler with `loop.add_signal_handler`. Both are done later here.
+
+    Args:
+        loop: the running event loop.
+        nodes: whose clients are told.
+        handlers: what `signal.getsignal` gives for each signal.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, nodes: Collection[Node], handlers: Mapping[int, Any]
+    ) -> None:
+        self._loop = loop
+        self._nodes = nodes
+        self._handlers = handlers
+        self._has_come = False
+        self._task: asyncio.Task[None] | None = None
+        self._wakeup = -1
+        self._reader = -1
+
+    def begin(self) -> None:
+        """Hold back what comes from now on."""
+        reader, writer = socket.socketpair()
+        reader.setblocking(False)
+        writer.setblocking(False)
+        # Both for as long as the process lives, since what has replaced a handler may call it.
+        self._reader = reader.detach()
+        with contextlib.suppress(NotImplementedError):  # a loop of Windows, which handles no signal
+            self._loop.add_reader(self._reader, self._pass_on)
+            self._wakeup = signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
+        for number in self._handlers:
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         # A second signal is impatience: it goes to the server at once.
-        if has_begun or loop.is_closed():
-            _call(before, number, frame)
+        if self._has_come or self._loop.is_closed():
+            self._let_go(number)
             return
-        has_begun = True
+        self._has_come = True
         with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile
-            loop.call_soon_threadsafe(begin)
+            self._loop.call_soon_threadsafe(self._tell, number)
 
-    def begin() -> None:
-        tasks.add(loop.create_task(_say_farewell(nodes, lambda: _call(before, number, None))))
+    def _tell(self, number: int) -> None:
+        self._task = self._loop.create_task(self._say_farewell(number))
 
-    tasks: set[asyncio.Task[None]] = set()
-    return handle
+    async def _say_farewell(self, number: int) -> None:
+        try:
+            async with asyncio.timeout(FAREWELL):
+                await asyncio.gather(*(node.send_away() for node in self._nodes))
+        except TimeoutError:
+            pass  # whoever does not read does not hold up the others
+        finally:
+            self._let_go(number)
 
+    def _let_go(self, number: int) -> None:
+        """Have a signal handled as before; where that was the system's own way, go that way."""
+        handler = self._handlers[number]
+        if callable(handler):
+            handler(number, None)
+            self._wake(bytes((number,)))
+        else:
+            signal.signal(number, handler)
+            signal.raise_signal(number)
 
-async def _say_farewell(nodes: Collection[Node], then: Callable[[], None]) -> None:
-    try:
-        async with asyncio.timeout(FAREWELL):
-            await asyncio.gather(*(node.send_away() for node in nodes))
-    except TimeoutError:
-        pass  # whoever does not read does not hold up the others
-    finally:
-        then()
+    def _pass_on(self) -> None:
+        """Pass on the numbers of all signals but those that are held back."""
+        with contextlib.suppress(OSError):
+            numbers = os.read(self._reader, 4096)
+            self._wake(bytes(each for each in numbers if each not in self._handlers))
 
-
-def _call(handler: Any, number: int, frame: FrameType | None) -> None:
-    """Call what handled a signal before; where that was the system's own way, go that way."""
-    if callable(handler):
-        handler(number, frame)
-    elif handler == signal.SIG_DFL:
-        signal.signal(number, signal.SIG_DFL)
-        signal.raise_signal(number)
+    def _wake(self, numbers: bytes) -> None:
+        if numbers and self._wakeup != -1:
+            with contextlib.suppress(OSError):  # full, or closed: whoever listened is gone
+                os.write(self._wakeup, numbers)

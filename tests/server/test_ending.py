@@ -120,6 +120,56 @@ def test_a_signal_that_is_handled_outside_of_python_stays_so(
     assert signal.getsignal(handled) is before
 
 
+class SlowNode:
+    """Take a while to send the clients away."""
+
+    def __init__(self, happened: list[str]) -> None:
+        self._happened = happened
+
+    async def send_away(self) -> None:
+        await asyncio.sleep(0.05)
+        self._happened.append("told")
+
+
+def _make_loop(name: str) -> asyncio.AbstractEventLoop:
+    if name == "asyncio":
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = pytest.importorskip(name).new_event_loop()
+    return loop
+
+
+@pytest.mark.parametrize("name", ["asyncio", "uvloop"])
+@pytest.mark.usefixtures("handled")
+def test_a_handler_of_the_loop_waits_for_the_farewell_too(name: str) -> None:
+    happened: list[str] = []
+    loop = _make_loop(name)
+
+    async def act() -> None:
+        ended, hung_up = asyncio.Event(), asyncio.Event()
+
+        def end() -> None:
+            happened.append("ended")
+            ended.set()
+
+        loop.add_signal_handler(signal.SIGTERM, end)
+        loop.add_signal_handler(signal.SIGUSR1, hung_up.set)
+        stop_gracefully(loop, [SlowNode(happened)])  # type: ignore[list-item]
+        async with asyncio.timeout(10):
+            signal.raise_signal(signal.SIGUSR1)
+            await hung_up.wait()  # other signals are none of its business
+            signal.raise_signal(signal.SIGTERM)
+            await ended.wait()
+            ended.clear()
+            signal.raise_signal(signal.SIGTERM)  # a second is not held back
+            await ended.wait()
+
+    try:
+        loop.run_until_complete(act())
+    finally:
+        loop.close()
+    assert happened == ["told", "ended", "ended"]
+
+
 class QuietLayer(DenyingLayer):
     """Give up a call in which nothing comes, as redis-py does from 8.0, then bring a message."""
 
