@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from realtime_drf.names import ChannelKind, parse_channel_name
-from realtime_drf.server.outbox import Message
+from realtime_drf.server.shortcut import TextMessage
 from realtime_drf.server.store import Slice
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class LocalChannel:
         self._kind = parse_channel_name(name)
         self.holders: dict[Connection, str] = {}
         """Connections, each with its user id on presence channels."""
-        self.subscribers: dict[Connection, None] = {}
+        self.subscribers: dict[Connection, list[bytes]] = {}
+        """Connections, each with the frames that leave for it at the end of this turn."""
         self.watchers: dict[Connection, bool] = {}
         """Connections, each with whether it has been told if the user is online."""
         self._users: dict[str, list[str]] = {}
@@ -132,8 +133,13 @@ class LocalChannel:
         self.version = version
         return came, left
 
-    def broadcast(self, message: Message, but: str = "") -> Iterator[Connection]:
+    def broadcast(self, message: TextMessage, but: str = "") -> Iterator[Connection]:
         """Write a message to all subscribers but one; yield those that take no more."""
-        for connection in self.subscribers:
-            if connection.socket_id != but and not connection.write(message):
+        frame = message.frame
+        for connection, gathered in self.subscribers.items():
+            if but and connection.socket_id == but:
+                continue
+            if gathered:
+                gathered.append(frame)
+            elif not connection.write(message):
                 yield connection

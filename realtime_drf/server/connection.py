@@ -88,6 +88,11 @@ class Connection:
         """Write a message of ASGI; return whether the connection is still good for more."""
         return self._outbox.write(message)
 
+    @property
+    def gathered(self) -> list[bytes]:
+        """Frames that leave at the end of this turn; while there are any, more may be added."""
+        return self._outbox.gathered
+
     def tell(self, frame: str) -> None:
         """Write a frame."""
         self._outbox.write(TextMessage(frame))

@@ -75,6 +75,7 @@ class Node:
             report=self._reporter.report,
             drop=self._drop,
             clock=clock,
+            turn=self.turn,
             counts=self.options.subscription_counting,
         )
         self._last_ids: dict[str, str] = {}
@@ -234,7 +235,7 @@ class Node:
         connection.tell(frames.subscribed(name, channel.known if channel.is_presence else None))
         if channel.is_cache:
             self._tell_cached(channel, connection, cached, arrived)
-        channel.subscribers[connection] = None
+        channel.subscribers[connection] = connection.gathered
         if channel.told_count:
             connection.tell(frames.count(name, channel.told_count))
 
@@ -405,7 +406,7 @@ class Node:
         for connection in have_it:
             channel.subscribers.pop(connection, None)
         self.roster.broadcast(channel, frame, item.socket_id)
-        channel.subscribers.update(dict.fromkeys(have_it))
+        channel.subscribers.update((each, each.gathered) for each in have_it)
 
 
 def _user_channel(user_id: str) -> str:

@@ -29,11 +29,22 @@ class Outbox:
         turn: gathers what can go past `send`; without it nothing does.
     """
 
-    __slots__ = ("_backlog", "_backlog_bytes", "_send", "_shortcut", "failed", "is_gone", "task")
+    __slots__ = (
+        "_backlog",
+        "_backlog_bytes",
+        "_send",
+        "_shortcut",
+        "failed",
+        "gathered",
+        "is_gone",
+        "task",
+    )
 
     def __init__(self, send: Send, turn: Turn | None = None) -> None:
         self._send = send
         self._shortcut = None if turn is None else find_shortcut(send, turn)
+        self.gathered: list[bytes] = [] if self._shortcut is None else self._shortcut.frames
+        """Frames that leave at the end of this turn; while there are any, more may be added."""
         self._backlog: deque[Message] | None = None
         self._backlog_bytes = 0
         self.task: asyncio.Task[None] | None = None

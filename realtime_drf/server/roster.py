@@ -14,7 +14,7 @@ from realtime_drf.server import frames, wire
 from realtime_drf.server.backplane import Backplane
 from realtime_drf.server.channels import LocalChannel
 from realtime_drf.server.connection import Connection
-from realtime_drf.server.shortcut import TextMessage
+from realtime_drf.server.shortcut import TextMessage, Turn
 from realtime_drf.server.store import Outcome, Report, Slice, View
 
 logger = logging.getLogger("realtime_drf")
@@ -49,6 +49,7 @@ class Roster:
         report: is given what has happened to channels.
         drop: is given connections that take no more.
         clock: returns seconds that never go back.
+        turn: is told what many connections are given.
         counts: subscribers are told how many there are.
     """
 
@@ -60,6 +61,7 @@ class Roster:
         report: Callable[[Sequence[WebhookEvent]], None],
         drop: Callable[[Connection], None],
         clock: Callable[[], float],
+        turn: Turn,
         counts: bool = False,
     ) -> None:
         self.channels: dict[str, LocalChannel] = {}
@@ -68,6 +70,7 @@ class Roster:
         self._report = report
         self._drop = drop
         self._clock = clock
+        self._turn = turn
         self._counts = counts
         self._dirty: dict[str, list[asyncio.Future[None]]] = {}
         self._unsynced: set[str] = set()
@@ -116,6 +119,7 @@ class Roster:
     def broadcast(self, channel: LocalChannel, frame: str, but: str = "") -> None:
         """Write a frame to all subscribers but one."""
         message = TextMessage(frame)
+        self._turn.make_room(message.frame)
         for connection in list(channel.broadcast(message, but)):
             self._drop(connection)
 

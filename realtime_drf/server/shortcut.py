@@ -3,7 +3,8 @@
 Each message that is given to `send` is written by itself, and these system calls are most of what
 bringing an event to many clients costs. uvicorn's WebSocket has its transport at hand: here a
 message is framed once for all its clients, and what comes for one of them while the loop goes round
-once leaves in one write.
+once leaves in one write, joined once for all that are given the same. So a second message for a
+client in one turn costs no more than to append it to a list.
 
 ASGI promises nothing of this. So the shortcut is taken only where uvicorn looks as it is known to
 look, nobody has wrapped `send`, and the client was granted no compression; `send` is for all else.
@@ -47,6 +48,7 @@ class Turn:
 
     def __init__(self) -> None:
         self._waiting: list[Shortcut] = []
+        self._size = 0
 
     def add(self, shortcut: Shortcut) -> None:
         """Have a shortcut flushed."""
@@ -54,10 +56,23 @@ class Turn:
             asyncio.get_running_loop().call_soon(self._end)
         self._waiting.append(shortcut)
 
+    def make_room(self, frame: bytes) -> None:
+        """Count a frame for many clients, all of which are flushed before it becomes too much."""
+        self._size += len(frame)
+        if self._size > MOST_BYTES:
+            self._end()
+            self._size = len(frame)
+
     def _end(self) -> None:
         waiting, self._waiting = self._waiting, []
+        self._size = 0
+        frames: list[bytes] = []
+        data = b""
         for shortcut in waiting:
-            shortcut.flush()
+            if shortcut.frames != frames:  # most clients are given the same
+                frames = shortcut.frames.copy()
+                data = b"".join(frames)
+            shortcut.flush(data)
 
 
 class Shortcut:
@@ -68,12 +83,13 @@ class Shortcut:
         turn: says when to flush.
     """
 
-    __slots__ = ("_frames", "_protocol", "_size", "_turn")
+    __slots__ = ("_protocol", "_size", "_turn", "frames")
 
     def __init__(self, protocol: Any, turn: Turn) -> None:
         self._protocol = protocol
         self._turn = turn
-        self._frames: list[bytes] = []
+        self.frames: list[bytes] = []
+        """What this turn has for the client; while there is something, more may be added."""
         self._size = 0
 
     def write(self, message: MutableMapping[str, Any]) -> bool:
@@ -90,21 +106,26 @@ class Shortcut:
         ):
             self.flush()
             return False
-        if not self._frames:
+        if not self.frames:
             self._turn.add(self)
         frame = message.frame
-        self._frames.append(frame)
+        self.frames.append(frame)
         self._size += len(frame)
         if self._size > MOST_BYTES:
             self.flush()
         return True
 
-    def flush(self) -> None:
-        """Write what was taken, unless the connection has come to its end meanwhile."""
-        if not self._frames:
+    def flush(self, data: bytes | None = None) -> None:
+        """Write what was taken, unless the connection has come to its end meanwhile.
+
+        Args:
+            data: all that was taken, if it is at hand.
+        """
+        if not self.frames:
             return
-        data = self._frames[0] if len(self._frames) == 1 else b"".join(self._frames)
-        self._frames.clear()
+        if data is None:
+            data = b"".join(self.frames)
+        self.frames.clear()
         self._size = 0
         protocol = self._protocol
         if not (protocol.close_sent or protocol.transport.is_closing()):

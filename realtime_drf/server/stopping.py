@@ -31,7 +31,7 @@ def stop_gracefully(loop: asyncio.AbstractEventLoop, nodes: Collection[Node]) ->
     """
     if threading.current_thread() is not threading.main_thread():
         return
-    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in SIGNALS}
     # Handled outside of Python, which we could not restore; ignored, so that nothing ends; or
     # Ctrl-C, which raises in whatever runs: nothing can be put before these.
     others = (None, signal.SIG_IGN, signal.default_int_handler)

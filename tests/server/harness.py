@@ -11,7 +11,9 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+import math
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any, Final, Self, TypeVar
 
 from django.test import override_settings
@@ -24,6 +26,7 @@ from realtime_drf.server.backplane import LocalBackplane
 from realtime_drf.server.lane import end
 from realtime_drf.server.memory_store import MemoryStore
 from realtime_drf.server.node import Node
+from realtime_drf.server.shortcut import UVICORN
 from realtime_drf.server.store import Store
 from realtime_drf.transports import transports
 from realtime_drf.transports.channels import ChannelsTransport
@@ -273,8 +276,64 @@ class Site:
         self.reports.append((event.kind, channel, event.details.get("user_id", "")))
 
 
+class Uvicorn:
+    """Look like uvicorn's WebSocket to what writes past its `send`, for one client."""
+
+    __module__ = UVICORN
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.conn = SimpleNamespace(extensions=[])
+        self.disconnected = False
+        self.close_sent = False
+        self.writable = asyncio.Event()
+        self.writable.set()
+        self.transport = self
+        self.writes: list[int] = []
+        """Bytes of each write past `send`."""
+        self.takes = math.inf
+        """Writes after which the client is stuck."""
+
+    async def send(self, message: Message) -> None:
+        await self.writable.wait()
+        await self._client._send(message)
+        self.close_sent |= message["type"] == "websocket.close"
+
+    def is_closing(self) -> bool:
+        return self.disconnected
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(len(data))
+        if len(self.writes) >= self.takes:
+            self.takes = math.inf
+            self._client.is_stuck = True
+        for text in read_frames(data):
+            self._client._take({"type": "websocket.send", "text": text})
+
+
+def read_frames(data: bytes) -> Iterator[str]:
+    """Read the text of frames that a server has written."""
+    while data:
+        assert data[0] == 0x81, "a whole text"
+        start, size = 2, data[1]
+        if size > 125:
+            start = {126: 4, 127: 10}[size]
+            size = int.from_bytes(data[2:start], "big")
+        assert len(data) >= start + size
+        yield data[start : start + size].decode()
+        data = data[start + size :]
+
+
 class Client:
-    """Be a browser, as an ASGI server shows it to the app."""
+    """Be a browser, as an ASGI server shows it to the app.
+
+    Args:
+        site: the project.
+        server: of the site, the one that it connects to.
+        path: of the request, as are `query` and `headers`.
+        root_path: of the ASGI server.
+        is_on_uvicorn: the ASGI server lets itself be written to past `send`.
+    """
 
     _ports = itertools.count(50_000)
 
@@ -287,8 +346,10 @@ class Client:
         query: str = "protocol=7&client=js&version=8.4.0",
         headers: Iterable[tuple[bytes, bytes]] = (),
         root_path: str = "",
+        is_on_uvicorn: bool = False,
     ) -> None:
         self.site = site
+        self.uvicorn = Uvicorn(self) if is_on_uvicorn else None
         self.scope = {
             "type": "websocket",
             "asgi": {"version": "3.0"},
@@ -302,8 +363,7 @@ class Client:
         """What the app has sent, in ASGI's messages."""
         self.sends: list[Message] = []
         """What the app has tried to send, the same unless something waits or was refused."""
-        self.is_stuck = False
-        """It reads nothing: whatever is sent waits."""
+        self._is_stuck = False
         self.breaks_after: int | None = None
         """After so many messages, whatever is sent raises, as servers do once a client is gone."""
         self.sends_under_way = 0
@@ -313,6 +373,18 @@ class Client:
         self._task: asyncio.Task[None] | None = None
         self._is_gone = False
         self._seen = 0
+
+    @property
+    def is_stuck(self) -> bool:
+        """It reads nothing: whatever is sent waits."""
+        return self._is_stuck
+
+    @is_stuck.setter
+    def is_stuck(self, value: bool) -> None:
+        self._is_stuck = value
+        if self.uvicorn is not None:
+            change = self.uvicorn.writable.clear if value else self.uvicorn.writable.set
+            change()
 
     # What it does
 
@@ -346,6 +418,9 @@ class Client:
         """Be gone, without a word; more than once is no error. What waits to be sent raises."""
         self._is_gone = True
         self._reading.set()
+        if self.uvicorn is not None:
+            self.uvicorn.disconnected = True
+            self.uvicorn.writable.set()
         self._receive({"type": "websocket.disconnect", "code": 1006}, settle)
 
     def read_on(self) -> None:
@@ -442,7 +517,8 @@ class Client:
     # Within
 
     async def _serve(self) -> None:
-        await self._server(self.scope, self._inbox.get, self._send)
+        send = self._send if self.uvicorn is None else self.uvicorn.send
+        await self._server(self.scope, self._inbox.get, send)
 
     def _receive(self, message: Message, settle: bool = True) -> None:
         self._inbox.put_nowait(message)
@@ -450,11 +526,7 @@ class Client:
             self.site.settle()
 
     async def _send(self, message: Message) -> None:
-        self.sends.append(message)
-        assert not any(each["type"] == "websocket.close" for each in self.sent), (
-            f"{message} was sent after the close"
-        )
-        assert self.sends_under_way == 0, "two messages are sent at once"
+        self._look_at(message)
         if self.breaks_after is not None and len(self.sent) >= self.breaks_after:
             raise OSError("the client is gone")
         if self.is_stuck and not self._is_gone:
@@ -466,8 +538,22 @@ class Client:
                 self.sends_under_way -= 1
             if self._is_gone:
                 raise OSError("the client is gone")
+        if self.uvicorn is not None and self.uvicorn.disconnected:
+            raise OSError("the client is gone")
         message.get("text", "").encode()  # as a server must: text that is none cannot be sent
         self.sent.append(message)
+
+    def _take(self, message: Message) -> None:
+        """Take a message that was not given to `send`."""
+        self._look_at(message)
+        self.sent.append(message)
+
+    def _look_at(self, message: Message) -> None:
+        self.sends.append(message)
+        assert not any(each["type"] == "websocket.close" for each in self.sent), (
+            f"{message} was sent after the close"
+        )
+        assert self.sends_under_way == 0, "two messages are sent at once"
 
 
 def _read(frame: dict[str, Any]) -> dict[str, Any]:

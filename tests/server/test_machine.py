@@ -182,7 +182,9 @@ class ServerMachine(RuleBasedStateMachine):
 
     def come(self, user: str, number: int) -> None:
         if len(self.browsers) < MOST_BROWSERS:
-            self.browsers.append(Browser(self.site.connect(number % self.nodes), user))
+            is_on_uvicorn = len(self.site.clients) % 2 == 0
+            client = self.site.connect(number % self.nodes, is_on_uvicorn=is_on_uvicorn)
+            self.browsers.append(Browser(client, user))
             self.browsers[-1].client.take()
 
     def join(self, browser: Browser, channel: str) -> None:

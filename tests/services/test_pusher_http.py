@@ -154,7 +154,9 @@ class TestPusherService:
         assert request.query["auth_signature"] in str(caught.value)
         assert pusher_service.secret not in str(caught.value)
 
-    @pytest.mark.parametrize(("seconds", "status"), [(600, 200), (-600, 200), (601, 401), (-601, 401)])
+    @pytest.mark.parametrize(
+        ("seconds", "status"), [(600, 200), (-600, 200), (601, 401), (-601, 401)]
+    )
     def test_refuses_a_stale_timestamp(self, seconds: int, status: int) -> None:
         now = int(time.time())
         with PusherService(clock=lambda: now + seconds) as service:
