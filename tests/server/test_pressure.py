@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ from tests.services.asgi_server import AsgiServer
 from tests.services.process import wait_until
 from tests.services.pusher_js import PusherJS
 from tests.services.silent_client import SilentClient
+from tests.services.swarm import Swarmer
 
 pytestmark = pytest.mark.end_to_end
 
@@ -45,6 +48,54 @@ def test_a_client_that_does_not_read_is_parted_with(
         assert len(reader.events) == sent + 1, "the others have received each event once"
         # What it reads at last ends with the reason, where its server has room for it still.
         assert b"does not read" in silent.read_to_end()
+
+
+def test_one_of_five_hundred_that_stops_reading_is_no_matter_to_the_others(
+    serve: Callable[..., AsgiServer],
+) -> None:
+    server = serve("uvicorn")
+
+    async def connect() -> list[Swarmer]:
+        return await asyncio.gather(
+            *(
+                Swarmer.connect(server.port, server.key, lambda socket_id: [{"channel": "news"}])
+                for _ in range(500)
+            )
+        )
+
+    async def receive(reader: Swarmer) -> list[int]:
+        """Return the numbers of all events but the last."""
+        numbers = []
+        while (frame := await reader.read())["event"] != "last":
+            numbers.append(json.loads(frame["data"])["number"])
+        return numbers
+
+    def publish() -> int:
+        """Publish until the silent client is parted with; return how many events."""
+        sent = 0
+        while DROPPED not in server.log:
+            assert sent < 40 * ROUND, "the server has taken 20 MB for a client that reads nothing"
+            data = ({"number": sent + number, "text": "x" * 10_000} for number in range(ROUND))
+            server.publish(*({**EVENT, "data": each} for each in data))
+            sent += ROUND
+        server.publish({"name": "last", "channels": ["news"]})
+        return sent
+
+    async def run() -> None:
+        async with asyncio.timeout(120):
+            readers = await connect()
+            before = resident_bytes(server.pid)
+            with SilentClient(port=server.port, key=server.key, channel="news") as silent:
+                sent, *received = await asyncio.gather(
+                    asyncio.to_thread(publish), *map(receive, readers)
+                )
+                assert b"does not read" in silent.read_to_end()
+            assert resident_bytes(server.pid) - before < 40_000_000
+            assert received == [list(range(sent))] * 500
+            for reader in readers:
+                reader.close()
+
+    asyncio.run(run())
 
 
 def test_a_stuck_client_does_not_hold_up_the_end(
