@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -56,29 +57,59 @@ def _tell(name: str, rounds: Sequence[Round]) -> Iterator[Figure]:
 
 
 def count_commands(service: Redis, client: LoadClient, load: Load) -> Iterator[Figure]:
-    """Count what Redis is asked for each hand-over, with few and many browsers and channels."""
+    """Count what Redis is asked for each hand-over, with few and many browsers and channels.
+
+    Nodes ask by themselves too, once a second. What they ask of their own accord is seen while
+    nothing is published, and counted apart: it must not become more while something is.
+    """
     few = Load(browsers=_PROCESSES, events=load.events)
     spread = replace(load, channels=load.browsers // 10)
-    with running.ours(processes=_PROCESSES, redis=service.url) as server:
-        counts = [_count(service, server, client, each) for each in (few, load, spread)]
+    with (
+        running.ours(processes=_PROCESSES, redis=service.url) as server,
+        redis.Redis.from_url(service.url) as connection,
+    ):
+        beats, idle_seconds = _count(connection, server, client, replace(few, events=0))
+        counts = []
+        asked = 0.0
+        for each in (few, load, spread):
+            calls, seconds = _count(connection, server, client, each)
+            counts.append(sum(calls[name] for name in calls.keys() - beats) / each.events)
+            asked = max(asked, sum(calls[name] for name in calls.keys() & beats) / seconds)
     numbers = f"{few.browsers} to {load.browsers} browsers, 1 to {spread.channels} channels"
     yield Figure("commands_ratio", max(counts) / min(counts), 1.0, f"most to fewest: {numbers}")
     yield Figure("commands_a_handover", max(counts), None, "Redis commands")
+    meaning = "Redis commands a second of the nodes by themselves,"
+    yield Figure(
+        "idle_commands", sum(beats.values()) / idle_seconds, None, f"{meaning} with no event"
+    )
+    yield Figure("busy_commands", asked, None, f"{meaning} with events, at most")
 
 
-def _count(service: Redis, server: Running, client: LoadClient, load: Load) -> float:
+def _count(
+    connection: redis.Redis, server: Running, client: LoadClient, load: Load
+) -> tuple[Mapping[str, int], float]:
+    """Return how often Redis was asked what, scripts and what they ask included, and the seconds.
+
+    With no events to publish, look on for a while.
+    """
     run = {"under_way": 1, "channels": load.channels, **server.publishing}
     client.open(connections=load.browsers, channels=load.channels, **server.listening)
     client.run(events=UNDER_WAY, **run)
-    with redis.Redis.from_url(service.url) as connection:
-        connection.config_resetstat()
+    connection.config_resetstat()
+    began = time.perf_counter()
+    if load.events:
         # One at a time, so that each is a hand-over of its own.
         client.run(events=load.events, **run)
-        stats = connection.info("commandstats")
+    else:
+        time.sleep(_IDLE)
+    stats = connection.info("commandstats")
+    seconds = time.perf_counter() - began
     client.close()
-    calls: int = sum(each["calls"] for name, each in stats.items() if name not in _OWN)
-    return calls / load.events
+    return {name: each["calls"] for name, each in stats.items() if name not in _OWN}, seconds
 
+
+# Seconds for which nothing is published.
+_IDLE = 5.0
 
 # What this benchmark asks itself.
 _OWN = {"cmdstat_config|resetstat", "cmdstat_info"}
