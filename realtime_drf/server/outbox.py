@@ -120,7 +120,8 @@ class Outbox:
             while self._backlog:
                 message = self._backlog.popleft()
                 self._backlog_bytes -= len(message.get("text") or "") + 64
-                await self._send(message)
+                if self._shortcut is None or not self._shortcut.write(message):
+                    await self._send(message)
         except Exception:  # noqa: BLE001  whatever a server says of a client that is gone
             self.is_gone = True
             self._discard()

@@ -83,4 +83,5 @@ def test_what_follows_waits_for_a_client_that_has_enough(site: Site) -> None:
     assert 0 < len(first) < 50
     full.read_on()
     assert [number for number, _ in first + told(full)] == list(range(100))
+    assert sum(full_server.writes) > 90 * 9_000, "what has waited goes past `send` as well"
     assert [number for number, _ in told(other)] == list(range(100))
