@@ -10,7 +10,7 @@ from benchmarks.load.events import SIZE
 from benchmarks.load.process import Arrivals, LoadClient
 from benchmarks.servers.running import Running
 
-#: Triggers that are under way at any time.
+#: Triggers that are under way, and those of the warm-up.
 UNDER_WAY = 8
 
 
@@ -55,6 +55,8 @@ class Load:
     #: Browsers besides, which read nothing.
     stalled: int = 0
     all_arrive: bool = True
+    #: Triggers that are under way at any time.
+    under_way: int = UNDER_WAY
 
 
 def play_round(server: Running, client: LoadClient, load: Load) -> Round:
@@ -68,7 +70,7 @@ def play_round(server: Running, client: LoadClient, load: Load) -> Round:
     run = {
         "size": load.size,
         "channels": load.channels,
-        "under_way": UNDER_WAY,
+        "under_way": load.under_way,
         **server.publishing,
     }
     try:

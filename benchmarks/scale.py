@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.figures import Figure
 from benchmarks.load.process import LoadClient, load_client
@@ -25,18 +25,19 @@ class Size:
     rounds: int
 
 
-# As many messages with few browsers as with many. Whoever does not read is sent more than the
-# system buffers for a connection, which is some three megabytes.
+# The same events for few browsers and for many, so that as many of them meet in a turn of the loop.
+# Whoever does not read is sent more than the system buffers for a connection, which is some three
+# megabytes.
 FULL = Size(
     few=Load(browsers=500, events=200),
-    many=Load(browsers=5_000, events=20),
+    many=Load(browsers=5_000, events=200),
     alert=Load(browsers=500, events=600, size=8_000),
     stalled=Load(browsers=500, events=600, size=8_000, stalled=20),
-    rounds=3,
+    rounds=9,
 )
 QUICK = Size(
     few=Load(browsers=10, events=20),
-    many=Load(browsers=100, events=2),
+    many=Load(browsers=100, events=20),
     alert=Load(browsers=5, events=600, size=8_000),
     stalled=Load(browsers=5, events=600, size=8_000, stalled=2),
     rounds=1,
@@ -47,19 +48,33 @@ def measure(*, quick: bool) -> list[Figure]:
     """Return all figures."""
     size = QUICK if quick else FULL
     with load_client() as client:
-        return [*compare_numbers(client, size), *compare_stalled(client, size)]
+        return [
+            *compare_numbers(client, size),
+            *compare_numbers(client, _one_by_one(size), "alone_"),
+            *compare_stalled(client, size),
+        ]
 
 
-def compare_numbers(client: LoadClient, size: Size) -> Iterator[Figure]:
+def _one_by_one(size: Size) -> Size:
+    """Have each event arrive before the next is triggered."""
+    few, many = (
+        replace(each, under_way=1, events=each.events // 4) for each in (size.few, size.many)
+    )
+    return replace(size, few=few, many=many)
+
+
+def compare_numbers(client: LoadClient, size: Size, prefix: str = "") -> Iterator[Figure]:
     """Compare a message's cost with many browsers and with few."""
     with running.ours() as server:
         few, many = play([(server, size.few), (server, size.many)], client, rounds=size.rounds)
     ratio = median_ratio(many, few, lambda played: played.server_cost)
     numbers = f"{size.many.browsers} browsers to {size.few.browsers}"
-    yield Figure("cost_ratio", ratio, 1.5, f"the server's processor a message: {numbers}")
+    way = f"{size.few.under_way} event(s) under way"
+    meaning = f"the server's processor a message: {numbers}, {way}"
+    yield Figure(f"{prefix}cost_ratio", ratio, 1.5, meaning)
     for name, rounds in (("few", few), ("many", many)):
         cost = median(rounds, lambda played: played.server_cost)
-        yield Figure(f"{name}_cpu_us", cost, None, "microseconds of processor a message")
+        yield Figure(f"{prefix}{name}_cpu_us", cost, None, "microseconds of processor a message")
 
 
 def compare_stalled(client: LoadClient, size: Size) -> Iterator[Figure]:

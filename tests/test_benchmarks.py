@@ -96,5 +96,10 @@ def test_fanout_on_redis_asks_it_once_a_handover_for_any_number_of_browsers() ->
 def test_scale_measures_many_browsers_and_those_that_do_not_read() -> None:
     pytest.importorskip("channels")
     _, report = run("scale")
-    assert report["targets"] == {"cost_ratio": 1.5, "stalled_ratio": 0.9, "stalled_memory_mb": 2}
+    assert report["targets"] == {
+        "cost_ratio": 1.5,
+        "alone_cost_ratio": 1.5,
+        "stalled_ratio": 0.9,
+        "stalled_memory_mb": 2,
+    }
     assert report["at_least"] == ["stalled_ratio"]
