@@ -198,7 +198,8 @@ class Occupancy:
             for name, stamp in due.items()
         }
         try:
-            failed = self._get_cache().set_many(heard, timeout=KEPT_FOR)
+            # Some caches return nothing where Django's return an empty list.
+            failed = self._get_cache().set_many(heard, timeout=KEPT_FOR) or ()
         except Exception as exc:  # noqa: BLE001  any cache, any error: it stays owed
             self._rest(exc)
             return False

@@ -118,7 +118,8 @@ def _key(transport: Any, what: bytes) -> str:
 def _is_first(key: str) -> bool:
     """Tell whether a webhook comes for the first time; if the cache is down, suppose so."""
     try:
-        return caches[get_cache_alias()].add(key, 1, timeout=REMEMBERED)
+        # A cache that is told to ignore errors answers None when it is down.
+        return caches[get_cache_alias()].add(key, 1, timeout=REMEMBERED) is not False
     except Exception as exc:  # noqa: BLE001  any cache, any error
         logger.warning("A webhook that is repeated may be acted on twice: %s", _name(exc))
         return True

@@ -309,6 +309,22 @@ def test_a_grant_that_could_not_be_written_is_owed(site: Site, how: str) -> None
     assert site.sends(PRIVATE, worker=site.two) == [PRIVATE]
 
 
+def test_a_cache_that_answers_nothing_has_taken_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As django-redis does, where Django's own return the keys that have failed.
+    set_many = site.cache.set_many
+
+    def set_many_silently(*args: Any, **kwargs: Any) -> None:
+        set_many(*args, **kwargs)
+
+    monkeypatch.setattr(site.cache, "set_many", set_many_silently)
+    vacate(site, PRIVATE)
+    site.one.mark_occupied([PRIVATE])
+    assert site.one._owed == {}
+    assert site.sends(PRIVATE, worker=site.two) == [PRIVATE]
+
+
 def test_what_is_owed_is_bounded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("realtime_drf.occupancy.MAX_OWED", 5)
     vacate(site, PUBLIC)

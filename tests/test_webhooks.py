@@ -270,6 +270,24 @@ def test_with_the_cache_down_it_is_acted_on(
     assert "password" not in caplog.text
 
 
+class SwallowingCache(LocMemCache):
+    """A cache out of reach that answers nothing, as django-redis does with IGNORE_EXCEPTIONS."""
+
+    def add(self, *args: Any, **kwargs: Any) -> Any:
+        return None
+
+    get_many = set_many = delete = delete_many = add
+
+
+def test_with_a_cache_that_swallows_its_errors_it_is_acted_on(
+    settings: Settings, told: list[Any]
+) -> None:
+    settings.CACHES = {"default": {"BACKEND": f"{__name__}.SwallowingCache"}}
+    body = make_body("channel_occupied")
+    assert [post(body).json()["handled"] for _ in range(2)] == [1, 1]
+    assert len(told) == 2
+
+
 def test_what_is_not_known_is_ignored_and_counted(
     told: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
