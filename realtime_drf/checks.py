@@ -235,6 +235,14 @@ def _check_channel(cls: type[Channel]) -> Iterator[checks.CheckMessage]:
 
 
 def _check_permissions(cls: type[Channel]) -> Iterator[checks.CheckMessage]:
+    if not isinstance(cls.permission_classes, list | tuple):
+        yield checks.Error(
+            f"{cls.__qualname__}: permission_classes is no list: {cls.permission_classes!r}.",
+            hint="Put square brackets around it: else nobody may subscribe.",
+            obj=cls,
+            id=f"{TAG}.E009",
+        )
+        return
     for permission in cls.permission_classes:
         if problem := _find_problem(permission):
             yield checks.Error(

@@ -104,6 +104,14 @@ def test_a_permission_that_cannot_work_is_an_error(permission: Any, words: str) 
     assert words in message
 
 
+@pytest.mark.parametrize("forgotten", [IsAuthenticated, None, "IsAuthenticated"])
+def test_permissions_that_are_no_list_are_an_error(forgotten: Any) -> None:
+    type("Wrong", (Open,), {"pattern": "x", "permission_classes": forgotten})
+    [(id_, message)] = found()
+    assert id_ == "E009"
+    assert "Wrong: permission_classes is no list" in message
+
+
 def test_permissions_of_signing_in_are_checked_alike() -> None:
     type("Wrong", (UserChannel,), {"permission_classes": [DjangoModelPermissions]})
     assert [id_ for id_, _ in found()] == ["E009"]
