@@ -39,7 +39,12 @@ class Matrix:
                 yield transport, clause, cell
 
     def add(self, transport: str, test: str, outcome: str, reason: str = "") -> None:
-        """Note what became of a test; a failure of its setup or teardown counts."""
+        """Note what became of a test; a failure of its setup or teardown counts.
+
+        What plugins make of it besides, such as "rerun", is none of these.
+        """
+        if outcome not in MARKS:
+            return
         clause = test.removeprefix("test_").replace("_", " ")
         cells = self._cells.setdefault(transport, {})
         if outcome == "failed" or clause not in cells:

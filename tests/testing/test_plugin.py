@@ -150,6 +150,15 @@ def test_a_page_without_marks_is_an_error(pytester: pytest.Pytester) -> None:
         matrix.write(page)
 
 
+def test_what_other_plugins_make_of_a_test_is_no_outcome() -> None:
+    from realtime_drf.testing.matrix import Matrix
+
+    matrix = Matrix()
+    for outcome in ("rerun", "passed"):
+        matrix.add("Mine", "test_a", outcome)
+    assert matrix.as_text().splitlines()[1].split() == ["a", "yes"]
+
+
 def test_the_contract_runs_in_unittest(pytester_run: Run) -> None:
     code = CONTRACT.replace("(TransportContract)", "(TransportContract, unittest.TestCase)")
     code = code.replace("setup_method", "setUp").replace(
