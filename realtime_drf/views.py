@@ -24,8 +24,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from realtime_drf.authorization import decide, get_user_id, identify
-from realtime_drf.conf import DEFAULT_ALIAS
-from realtime_drf.exceptions import InvalidRequest, InvalidSignature
+from realtime_drf.conf import DEFAULT_ALIAS, configs
+from realtime_drf.exceptions import InvalidRequest, InvalidSignature, InvalidTransport
 from realtime_drf.occupancy import mark_occupied
 from realtime_drf.protocols import Answer, Grant
 from realtime_drf.serializers import ChannelAuthorizationSerializer, UserAuthenticationSerializer
@@ -157,7 +157,9 @@ class HealthView(JSONView):
     def get(self, request: Request, alias: str = DEFAULT_ALIAS) -> Response:
         if alias not in transports:
             raise Http404(f"There is no transport {alias!r}.")
-        nodes = list(getattr(transports[alias], "nodes", ()))
+        # One that is disabled serves nobody, and perhaps cannot be made.
+        transport = transports[alias] if configs[alias].enabled else None
+        nodes = list(getattr(transport, "nodes", ()))
         is_healthy = all(node.is_ready for node in nodes)
         body: dict[str, Any] = {"status": "ok" if is_healthy else "unavailable"}
         if getattr(request.user, "is_staff", False):
@@ -169,7 +171,12 @@ def get_transport(alias: str, ability: str) -> Any:
     """Return the transport of a URL's alias; one that is not there, or not able, is not found."""
     if alias not in transports:
         raise Http404(f"There is no transport {alias!r}.")
-    transport: Any = transports[alias]
+    try:
+        transport: Any = transports[alias]
+    except InvalidTransport as exc:
+        if configs[alias].enabled:
+            raise
+        raise Http404(f"The transport {alias!r} is disabled.") from exc
     if not getattr(transport, ability, False):
         raise Http404(f"{transport!r} has not {ability}.")
     return transport

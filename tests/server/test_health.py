@@ -12,8 +12,14 @@ from django.contrib.auth.models import AnonymousUser, User
 from pytest_django import Settings
 from rest_framework.test import APIRequestFactory, force_authenticate
 
+from realtime_drf.exceptions import InvalidTransport
 from realtime_drf.transports import transports
-from realtime_drf.views import HealthView
+from realtime_drf.views import (
+    ChannelAuthorizationView,
+    HealthView,
+    UserAuthenticationView,
+    WebhookView,
+)
 
 pytest.importorskip("channels")
 
@@ -32,6 +38,20 @@ def test_a_process_without_browsers_is_healthy(settings: Settings) -> None:
     settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": PATH}}
     assert ask() == (200, {"status": "ok"})
     assert ask(alias="other")[0] == 404
+
+
+def test_a_transport_that_is_disabled_and_cannot_be_made_harms_nobody(settings: Settings) -> None:
+    entry = {"TRANSPORT": "no.such.Transport", "ENABLED": False}
+    settings.REALTIME_TRANSPORTS = {"default": entry}
+    assert ask() == (200, {"status": "ok"})
+    for view in (ChannelAuthorizationView, UserAuthenticationView, WebhookView):
+        request = APIRequestFactory().post("/", {"socket_id": "1.1", "channel_name": "private-x"})
+        assert view.as_view()(request).status_code == 404
+    settings.REALTIME_TRANSPORTS = {"default": {**entry, "ENABLED": True}}
+    with pytest.raises(InvalidTransport):
+        ask()
+    with pytest.raises(InvalidTransport):
+        WebhookView.as_view()(APIRequestFactory().post("/"))
 
 
 def test_a_node_is_healthy_from_when_it_hears_to_when_it_ends(settings: Settings) -> None:
