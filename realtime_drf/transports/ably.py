@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from realtime_drf.events import Event
-from realtime_drf.exceptions import (
-    TransportUnavailable,
-)
+from realtime_drf.exceptions import InvalidTransport, TransportUnavailable
 from realtime_drf.names import ChannelKind, parse_channel_name
 from realtime_drf.protocols import WebhookEvent
 from realtime_drf.transports.ably_auth import TokenTransport
@@ -101,6 +99,12 @@ class AblyTransport(TokenTransport):
             extras=extras,
             fallback_hosts=fallback_hosts,
         )
+        if credentials.key and not (tls or use_token_auth):
+            raise InvalidTransport(
+                "a key goes over TLS only: leave 'tls' as it is, or have 'use_token_auth' exchange "
+                "the key for a token.",
+                alias=self.alias,
+            )
         sdk = self.require("ably.sync", extra="ably")
         self._extras = extras
         self._master_key = self._read_master_key(encryption_master_key_base64)
@@ -120,7 +124,8 @@ class AblyTransport(TokenTransport):
         self.set_up_tokens(credentials, ttl=token_ttl)
         self._webhooks = AblyWebhookReader({**(webhook_keys or {}), **credentials.as_keys()}, self)
         self.supports_webhooks = self._webhooks.has_keys
-        self.supports_disconnecting_users = credentials.key is not None
+        # The service ends connections for whoever has the key, and for no bearer of a token.
+        self.supports_disconnecting_users = credentials.key is not None and not use_token_auth
         options = {
             "key": credentials.key,
             "token": credentials.token,
@@ -194,6 +199,8 @@ class AblyTransport(TokenTransport):
 
     def disconnect_user(self, user_id: str) -> None:
         """Revoke the tokens of a user, which ends the connections that use them."""
+        if not self.supports_disconnecting_users:
+            raise self._unsupported("disconnect a user, for which it needs the key itself")
         self.revoke_tokens(user_id)
 
     def read_webhook(self, headers: Mapping[str, str], body: bytes) -> list[WebhookEvent]:

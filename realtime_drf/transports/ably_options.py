@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -102,7 +103,7 @@ def check_options(
             refuse(name, "True or False")
     for name, value in numbers.items():
         kinds = int | float if name == "timeout" else int
-        if not isinstance(value, kinds) or isinstance(value, bool) or value <= 0:
+        if type(value) is bool or not isinstance(value, kinds) or not 0 < value < math.inf:
             refuse(name, "a number above 0")
     for name, value in ports.items():
         if value is not None and (type(value) is not int or not 0 < value < 65536):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import re
 from base64 import b64decode
@@ -210,7 +211,7 @@ class PusherTransport(SigningTransport):
     # Settings
 
     def _check_number(self, option: str, value: Any, kind: Any) -> None:
-        if not isinstance(value, kind) or value <= 0:
+        if type(value) is bool or not isinstance(value, kind) or not 0 < value < math.inf:
             raise InvalidTransport(f"{option!r} must be a number above 0.", alias=self.alias)
 
     def _checked_keys(self, webhook_keys: Any) -> Mapping[str, str]:

@@ -132,9 +132,6 @@ class TestAblyWithTokens(AblyContract):
     def create_transport(self, **options: Any) -> BaseTransport:
         return super().create_transport(**{"use_binary_protocol": False, **options})
 
-    def disconnected_users(self) -> Sequence[str]:
-        self.miss("the key over TLS, with which alone that can be done")
-
 
 def decrypted(received: ably_app.Received) -> str:
     """Return the JSON text that a subscriber has who was given the channel's key."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import sys
 import traceback
 from typing import Any
@@ -142,6 +143,8 @@ def test_abilities_depend_on_what_it_is_given() -> None:
         assert getattr(with_key, f"supports_{ability}")
         assert not getattr(with_token, f"supports_{ability}")
     assert make(token="x" * 20, webhook_keys={"a.b": "c"}).supports_webhooks
+    # Which is asked with the key itself.
+    assert not make(key=KEY, use_token_auth=True).supports_disconnecting_users
     assert not with_key.supports_encryption
     master_key = base64.b64encode(b"k" * 32).decode()
     assert make(key=KEY, encryption_master_key_base64=master_key).supports_encryption
@@ -173,6 +176,9 @@ def test_it_shows_nothing_but_its_alias() -> None:
         ({"key": KEY, "tls": "yes"}, "'tls' must be True or False"),
         ({"key": KEY, "timeout": 0}, "'timeout' must be a number above 0"),
         ({"key": KEY, "timeout": None}, "'timeout' must be a number above 0"),
+        ({"key": KEY, "timeout": math.inf}, "'timeout' must be a number above 0"),
+        ({"key": KEY, "timeout": math.nan}, "'timeout' must be a number above 0"),
+        ({"key": KEY, "tls": False}, "a key goes over TLS only"),
         ({"key": KEY, "payload_limit": "1"}, "'payload_limit' must be a number above 0"),
         ({"key": KEY, "token_ttl": 90_000}, "'token_ttl' must be at most 86400"),
         ({"key": KEY, "prefix": "blog"}, "'prefix' must be words that each end in a colon"),

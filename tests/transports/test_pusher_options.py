@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import sys
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -175,6 +176,8 @@ def test_a_transport_shows_nothing_but_its_alias() -> None:
         ({**CREDENTIALS, "timeout": None}, "timeout"),
         ({**CREDENTIALS, "timeout": 0}, "timeout"),
         ({**CREDENTIALS, "timeout": -1}, "timeout"),
+        ({**CREDENTIALS, "timeout": True}, "timeout"),
+        ({**CREDENTIALS, "timeout": math.nan}, "timeout"),
         ({**CREDENTIALS, "payload_limit": "10240"}, "payload_limit"),
     ],
     ids=repr,
