@@ -57,7 +57,9 @@ class _Delay:
         self._loop = loop
         self._nodes = nodes
         self._handlers = handlers
+        self._pid = os.getpid()
         self._has_come = False
+        self._held: int | None = None
         self._task: asyncio.Task[None] | None = None
         self._wakeup = -1
         self._reader = -1
@@ -76,24 +78,35 @@ class _Delay:
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        # A second signal is impatience: it goes to the server at once.
-        if self._has_come or self._loop.is_closed():
+        if self._has_come or not self._is_serving():
+            # A second signal is impatience, or a parent's that follows the terminal's. Servers go
+            # by the order: the one that is held goes first.
+            self._let_go_of_held()
             self._let_go(number)
             return
         self._has_come = True
-        with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile
-            self._loop.call_soon_threadsafe(self._tell, number)
+        self._held = number
+        self._loop.call_soon_threadsafe(self._tell)
 
-    def _tell(self, number: int) -> None:
-        self._task = self._loop.create_task(self._say_farewell(number))
+    def _is_serving(self) -> bool:
+        """Tell whether the loop still runs, and in this process: a fork's runs in the parent."""
+        return self._pid == os.getpid() and self._loop.is_running()
 
-    async def _say_farewell(self, number: int) -> None:
+    def _tell(self) -> None:
+        self._task = self._loop.create_task(self._say_farewell())
+
+    async def _say_farewell(self) -> None:
         try:
             async with asyncio.timeout(FAREWELL):
                 await asyncio.gather(*(node.send_away() for node in self._nodes))
         except TimeoutError:
             pass  # whoever does not read does not hold up the others
         finally:
+            self._let_go_of_held()
+
+    def _let_go_of_held(self) -> None:
+        number, self._held = self._held, None
+        if number is not None:
             self._let_go(number)
 
     def _let_go(self, number: int) -> None:
@@ -113,6 +126,7 @@ class _Delay:
             self._wake(bytes(each for each in numbers if each not in self._handlers))
 
     def _wake(self, numbers: bytes) -> None:
-        if numbers and self._wakeup != -1:
-            with contextlib.suppress(OSError):  # full, or closed: whoever listened is gone
+        # A loop that has ended has closed its descriptor, and the number may be another's by now.
+        if numbers and self._wakeup != -1 and self._is_serving():
+            with contextlib.suppress(OSError):  # it is full
                 os.write(self._wakeup, numbers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 pytest.importorskip("channels")
 
 from realtime_drf.server import connection as connection_module
-from realtime_drf.server import frames
+from realtime_drf.server import frames, stopping
 from realtime_drf.server.backplane import LayerBackplane
 from realtime_drf.server.lane import end
 from realtime_drf.server.memory_store import MemoryStore
@@ -168,6 +169,73 @@ def test_a_handler_of_the_loop_waits_for_the_farewell_too(name: str) -> None:
     finally:
         loop.close()
     assert happened == ["told", "ended", "ended"]
+
+
+def test_a_signal_that_is_held_goes_before_another(handled: int) -> None:
+    # uvicorn takes an interrupt after it was told to end for the wish to end by force.
+    order: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: order.append(number))
+    signal.signal(handled, lambda number, frame: order.append(number))
+
+    async def act() -> None:
+        patch = pytest.MonkeyPatch()
+        with patch.context() as patched:
+            patched.setattr(stopping, "SIGNALS", (signal.SIGUSR1, signal.SIGTERM))
+            stop_gracefully(asyncio.get_running_loop(), [SlowNode(told)])  # type: ignore[list-item]
+        signal.raise_signal(signal.SIGUSR1)
+        await asyncio.sleep(0)
+        assert order == []
+        signal.raise_signal(handled)
+        assert order == [signal.SIGUSR1, handled]
+        async with asyncio.timeout(10):
+            while not told:
+                await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
+
+    told: list[str] = []
+    try:
+        asyncio.run(act())
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert order == [signal.SIGUSR1, handled]
+
+
+@pytest.mark.parametrize("end", ["stopped", "closed"])
+def test_a_signal_after_the_loop_is_not_held(handled: int, end: str) -> None:
+    came: list[int] = []
+    signal.signal(handled, lambda number, frame: came.append(number))
+    loop = asyncio.new_event_loop()
+
+    async def act() -> None:
+        stop_gracefully(loop, [])
+
+    loop.run_until_complete(act())
+    try:
+        if end == "closed":
+            loop.close()
+        signal.raise_signal(handled)
+        assert came == [handled]
+    finally:
+        loop.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_signal_to_a_child_is_not_held(handled: int, loop: asyncio.AbstractEventLoop) -> None:
+    signal.signal(handled, signal.SIG_DFL)
+
+    async def act() -> int:
+        stop_gracefully(loop, [])
+        pid = os.fork()
+        if pid == 0:
+            os.kill(os.getpid(), handled)
+            os._exit(0)
+        _, status = os.waitpid(pid, 0)
+        return status
+
+    status = loop.run_until_complete(act())
+    assert os.WIFSIGNALED(status)
+    assert os.WTERMSIG(status) == handled
 
 
 class QuietLayer(DenyingLayer):
