@@ -84,6 +84,8 @@ class RestClient:
         self._not_before = 0.0
         # Made at once, which asks nobody, so that wrong options are refused here.
         self._pid_and_client: tuple[int, Any] | None = (os.getpid(), self._make_client())
+        # A parent's, kept in the child: collected, its open connections would be warned of.
+        self._inherited: tuple[int, Any] | None = None
         # Of the SDK, which logs tokens, and of HTTP/2.
         for name in ("hpack.hpack", "hpack.table", "ably.sync.rest.auth"):
             logger = logging.getLogger(name)
@@ -102,6 +104,7 @@ class RestClient:
             with _making:
                 held = self._pid_and_client
                 if held is None or held[0] != os.getpid():
+                    self._inherited = held
                     held = self._pid_and_client = (os.getpid(), self._make_client())
         return held[1]
 
@@ -110,6 +113,8 @@ class RestClient:
         held, self._pid_and_client = self._pid_and_client, None
         if held is not None and held[0] == os.getpid():
             held[1].close()
+        elif held is not None:
+            self._inherited = held
 
     def get(self, path: str) -> Any:
         """Return what the service answers."""

@@ -101,7 +101,7 @@ def test_threads_share_a_transport(ably_service: AblyService, make_ably: MakeAbl
 
 
 FORKING = """
-import json, os, sys
+import gc, json, os, sys
 import django
 django.setup()
 from realtime_drf import Event
@@ -112,6 +112,7 @@ transport.send([Event("before", "x")])
 child = os.fork()
 for number in range(50):
     transport.send([Event(f"{number}", "child" if child == 0 else "parent")])
+gc.collect()  # which warns of what nobody has closed
 transport.close()
 if child == 0:
     os._exit(0)
