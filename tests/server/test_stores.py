@@ -12,6 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from realtime_drf.server import redis_store
 from realtime_drf.server.memory_store import MemoryStore
 from realtime_drf.server.redis_store import MAX_CONNECTIONS, TIMEOUT, RedisStore
 from realtime_drf.server.store import CHANGES_KEPT_FOR, LEASE, Outcome, Slice, View
@@ -225,7 +226,10 @@ def test_event_loops_have_connections_of_their_own_and_let_go_of_them(
     wait_until(is_alone)
 
 
-def test_many_calls_at_once_share_some_connections(url: str, client: Any) -> None:
+def test_many_calls_at_once_share_some_connections(
+    url: str, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_store, "TIMEOUT", 60.0)  # 500 connect at once, on a busy machine
     store = RedisStore(url)
 
     async def make() -> int:
