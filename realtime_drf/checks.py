@@ -13,6 +13,7 @@ E009      a permission class that cannot work on a channel
 E010      several classes want to decide on signing in
 E011      SKIP_VACANT is on, and the transport cannot tell which channels are vacant
 E012      two Channels transports have the same key or app_id
+E013      a policy is not asked, since it inherits its pattern
 W001      REALTIME_BACKENDS_MODULE is set, and no installed app has such a module
 W002      a backend has no serializer, so that only a view can make its payload
 W003      a channel that the default transport cannot serve
@@ -59,6 +60,17 @@ from realtime_drf.transports.base import BaseTransport
 
 TAG = "realtime_drf"
 
+_POLICY = (
+    "authorize",
+    "authorize_many",
+    "authorize_publish",
+    "get_user_info",
+    "permission_classes",
+    "kind",
+    "cache",
+)
+"""What of a channel class is asked when a client subscribes."""
+
 
 def register() -> None:
     """Make the checks known to Django."""
@@ -97,7 +109,7 @@ def check_channels(**kwargs: Any) -> list[checks.CheckMessage]:
     messages = [message for cls in channel_registry for message in _check_channel(cls)]
     if not messages:  # what follows needs patterns that can be read
         messages = [*_check_overlaps(), *_check_abilities()]
-    return [*messages, *_check_user_channels()]
+    return [*messages, *_check_heirs(), *_check_user_channels()]
 
 
 def check_occupancy(**kwargs: Any) -> list[checks.CheckMessage]:
@@ -279,6 +291,43 @@ def _check_overlaps() -> Iterator[checks.CheckMessage]:
                 obj=one,
                 id=f"{TAG}.E007",
             )
+
+
+def _check_heirs() -> Iterator[checks.CheckMessage]:
+    """Look for classes that change the policy of a pattern which is still their parent's."""
+    # A class that was replaced is a parent too.
+    stating = {base for cls in channel_registry for base in cls.__mro__ if _states_pattern(base)}
+    heirs = {heir: parent for parent in stating for heir in _find_heirs(parent, parent)}
+    for heir, parent in sorted(heirs.items(), key=lambda pair: pair[0].__qualname__):
+        yield checks.Error(
+            f"{heir.__qualname__} is not asked: it inherits the pattern of {parent.__qualname__}.",
+            hint=f"State the pattern again, to take the place of {parent.__qualname__}; with "
+            f"another kind or cache, both are asked.",
+            obj=heir,
+            id=f"{TAG}.E013",
+        )
+
+
+def _find_heirs(cls: type[Channel], parent: type[Channel]) -> Iterator[type[PrivateChannel]]:
+    """Yield those below a class that decide otherwise than the parent whose pattern they have."""
+    for heir in cls.__subclasses__():
+        if "pattern" in vars(heir):
+            continue
+        if issubclass(heir, PrivateChannel) and _decides_otherwise(heir, parent):
+            yield heir
+        else:
+            yield from _find_heirs(heir, parent)
+
+
+def _decides_otherwise(heir: type[Channel], parent: type[Channel]) -> bool:
+    return any(
+        inspect.getattr_static(heir, name, None) is not inspect.getattr_static(parent, name, None)
+        for name in _POLICY
+    )
+
+
+def _states_pattern(cls: type) -> bool:
+    return vars(cls).get("pattern") is not None
 
 
 def _check_user_channels() -> Iterator[checks.CheckMessage]:
