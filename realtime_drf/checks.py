@@ -352,12 +352,18 @@ def _check_abilities() -> Iterator[checks.CheckMessage]:
         return
     for cls in (*channel_registry, *channel_registry.user_channels):
         if inability := _find_inability(transport, cls):
-            yield checks.Warning(
-                f"{cls.__qualname__}: {type(transport).__name__} cannot {inability}.",
-                hint="As REALTIME_TRANSPORTS['default'] is now, nobody hears this channel.",
-                obj=cls,
-                id=f"{TAG}.W003",
-            )
+            consequence = "nobody hears this channel"
+        elif cls.cache and not transport.supports_cache:
+            inability = "keep the last event"
+            consequence = "this channel is heard, and who subscribes later gets nothing at first"
+        else:
+            continue
+        yield checks.Warning(
+            f"{cls.__qualname__}: {type(transport).__name__} cannot {inability}.",
+            hint=f"As REALTIME_TRANSPORTS['default'] is now, {consequence}.",
+            obj=cls,
+            id=f"{TAG}.W003",
+        )
 
 
 def _find_inability(transport: BaseTransport, cls: type[Channel]) -> str | None:

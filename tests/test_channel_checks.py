@@ -240,6 +240,21 @@ def test_a_channel_that_the_transport_cannot_serve_is_warned_of(settings: Settin
     assert (id_, "Safe: PusherTransport cannot encrypt." in message) == ("W003", True)
 
 
+def test_a_transport_that_keeps_no_last_event_is_warned_of(settings: Settings) -> None:
+    class Kept(PublicChannel):
+        pattern = "news"
+        cache = True
+
+    assert found() == []
+    settings.REALTIME_TRANSPORTS = CONSOLE
+    [warning] = checks.run_checks(tags=["realtime_drf"])
+    assert warning.id == "realtime_drf.W003"
+    assert warning.msg.endswith("Kept: ConsoleTransport cannot keep the last event.")
+    assert warning.hint is not None
+    assert "who subscribes later gets nothing" in warning.hint
+    assert "nobody" not in warning.hint
+
+
 @pytest.mark.usefixtures("policies")
 def test_a_channel_names_itself_and_is_found_by_its_name() -> None:
     for channel in (ListChannel(pk=5), BoardChannel(name="a"), SafeChannel(pk=1), KeptChannel()):

@@ -43,6 +43,25 @@ def test_subscribers_receive_on_their_channels_but_for_the_excluded_one() -> Non
     assert len(other.received) == 1
 
 
+def test_a_cache_channel_gives_its_last_event_to_who_subscribes_later() -> None:
+    memory = MemoryTransport()
+    early = memory.subscribe("cache-x", "x")
+    memory.send([Event("a", "cache-x"), Event("b", ["cache-x", "x"], 1), Event("c", "x")])
+    memory.clear()
+    late = memory.connect()
+    late.subscribe("cache-x")
+    late.subscribe("cache-x")
+    late.subscribe("x")
+    for subscriber in (late, memory.subscribe("cache-x")):
+        assert [(e.name, e.channels, e.data) for e in subscriber.received] == [
+            ("b", ("cache-x",), 1)
+        ]
+    assert [e.name for e in early.received] == ["a", "b", "b", "c"]
+    late.unsubscribe("cache-x")
+    late.subscribe("cache-x")
+    assert len(late.received) == 2
+
+
 def test_it_knows_who_is_on_a_channel() -> None:
     memory = MemoryTransport()
     memory.subscribe("presence-a", "b", socket_id="1.1")

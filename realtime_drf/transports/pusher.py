@@ -72,6 +72,7 @@ class PusherTransport(SigningTransport):
     supports_user_events = True
     supports_channel_info = True
     supports_presence = True
+    supports_cache = True
     supports_disconnecting_users = True
     supports_webhooks = True
 
