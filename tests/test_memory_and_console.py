@@ -84,6 +84,13 @@ def test_it_refuses_what_pusher_would_refuse() -> None:
     MemoryTransport(payload_limit=None).send([too_large])
 
 
+def test_it_counts_the_bytes_of_encrypted_data_as_pusher_does() -> None:
+    memory = MemoryTransport()
+    memory.send([Event("a", "private-encrypted-x", "x" * 7_600), Event("a", "x", "x" * 8_500)])
+    with pytest.raises(PayloadTooLarge, match="11,423 bytes"):
+        memory.send([Event("a", ["x", "private-encrypted-x"], "x" * 8_500)])
+
+
 def test_it_sends_to_users_and_encrypted_channels() -> None:
     memory = MemoryTransport()
     memory.send([Event("a", [UserChannel(7), "private-encrypted-x"])])

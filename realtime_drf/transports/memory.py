@@ -64,7 +64,8 @@ class MemoryTransport(SigningTransport):
     not what became of it.
 
     Options:
-        payload_limit: bytes of an event's data that are allowed; None is no limit.
+        payload_limit: bytes of an event's data that are allowed, Pusher's unless given; None is no
+            limit.
     """
 
     development_only = True
