@@ -15,7 +15,7 @@ E011      SKIP_VACANT is on, and the transport cannot tell which channels are va
 E012      two Channels transports have the same key or app_id
 E013      a policy is not asked, since it inherits its pattern
 W001      REALTIME_BACKENDS_MODULE is set, and no installed app has such a module
-W002      a backend has no serializer, so that only a view can make its payload
+W002      a backend has no serializer, so that the view's, for who asks, makes everyone's payload
 W003      a channel that the default transport cannot serve
 W004      SKIP_VACANT is on, and the cache is one of each process
 W005      a channel layer that reaches one process only (``check --deploy`` only)
@@ -224,8 +224,11 @@ def _check_serializers() -> Iterator[checks.CheckMessage]:
     for backend in registry:
         if backend.serializer_class is None and not _is_overridden(backend):
             yield checks.Warning(
-                f"{type(backend).__qualname__} has no serializer_class.",
-                hint="A change made outside a view cannot be published.",
+                f"{type(backend).__qualname__} has no serializer_class: the payload is made by "
+                f"whatever serializer the view picks for who makes the request, and everyone on "
+                f"the channel gets it.",
+                hint="Give it a serializer_class. Without one, a change made outside a view cannot "
+                "be published.",
                 obj=type(backend),
                 id=f"{TAG}.W002",
             )

@@ -164,6 +164,9 @@ def test_a_backend_without_a_serializer_is_warned_of() -> None:
         each for each in checks.run_checks(tags=["realtime_drf"]) if each.id == "realtime_drf.W002"
     ]
     assert [warning.obj for warning in warnings] == [Bare]
+    assert "everyone on the channel gets it" in warnings[0].msg
+    assert warnings[0].hint is not None
+    assert "outside a view cannot be published" in warnings[0].hint
 
 
 def test_a_transport_is_made_once_for_all_threads(settings: Settings) -> None:
