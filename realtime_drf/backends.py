@@ -58,9 +58,9 @@ class RealtimeBackend(Generic[M]):
     """Turn changes of one model into events; each hook has a default.
 
     ``serializer_class`` makes the payload and, if it is a ModelSerializer, names the model; else
-    ``model`` does. Without one, a view's serializer makes the payload. A class with
-    ``class Meta: abstract = True`` is a base and not registered. A registered subclass for the same
-    model takes its parent's place.
+    ``model`` does. Without one, the serializer that a view picks for its request makes the payload,
+    for everyone on the channel. A class with ``class Meta: abstract = True`` is a base and not
+    registered. A registered subclass for the same model takes its parent's place.
     """
 
     serializer_class: ClassVar[type[BaseSerializer[Any]] | None] = None
@@ -100,7 +100,10 @@ class RealtimeBackend(Generic[M]):
         return f"{self.get_model()._meta.model_name}.{change.action}"
 
     def get_serializer_class(self, change: Change[M]) -> type[BaseSerializer[Any]]:
-        """Return what makes the payload: the backend's own serializer, else the view's."""
+        """Return what makes the payload: the backend's own serializer, else the view's.
+
+        A view may pick by its request's user; everyone on the channel gets what it picks.
+        """
         if self.serializer_class is not None:
             return self.serializer_class
         if change.get_serializer_class is not None:

@@ -1,8 +1,8 @@
 """Channel classes: what a channel is called, and who may subscribe to it.
 
-A class with a ``pattern`` is registered by being defined. It is made in two ways: by values, to
-name a channel (``ListChannel(pk=5).name`` is "private-lists.5"), and from a name that a client asks
-for, to decide whether it may hear it.
+A class that states a ``pattern`` is registered by being defined. It is made in two ways: by values,
+to name a channel (``ListChannel(pk=5).name`` is "private-lists.5"), and from a name that a client
+asks for, to decide whether it may hear it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Channel:
 
     Attributes:
         pattern: segments joined by dots, each with at most one of Django's path converters:
-            ``"lists.<int:pk>"``. A class without one is a base.
+            ``"lists.<int:pk>"``. A class without one is a base. A class that inherits one names
+            channels and is not asked; if it states the same again, it takes its parent's place.
         cache: the channel keeps its last event for whoever subscribes later.
         permission_classes: DRF's permissions; they see the channel as their ``view``, with its
             ``kwargs`` and the ``action`` "subscribe". The project's defaults do not apply.
@@ -210,7 +211,8 @@ class ChannelRegistry:
         return iter(self.channels)
 
     def register(self, channel_class: type[Channel]) -> None:
-        """Add a class."""
+        """Add a class; it takes the place of a parent with the same pattern, kind and cache."""
+        self.channels = [each for each in self if not _replaces(channel_class, each)]
         self.channels.append(channel_class)
 
     def match(self, name: str) -> Channel | None:
@@ -232,6 +234,14 @@ class ChannelRegistry:
 
 
 registry = ChannelRegistry()
+
+
+def _replaces(cls: type[Channel], other: type[Channel]) -> bool:
+    return issubclass(cls, other) and (cls.pattern, cls.kind, cls.cache) == (
+        other.pattern,
+        other.kind,
+        other.cache,
+    )
 
 
 async def _wait(answer: Awaitable[Any]) -> Any:

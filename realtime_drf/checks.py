@@ -13,8 +13,9 @@ E009      a permission class that cannot work on a channel
 E010      several classes want to decide on signing in
 E011      SKIP_VACANT is on, and the transport cannot tell which channels are vacant
 E012      two Channels transports have the same key or app_id
+E013      a policy is not asked, since it inherits its pattern
 W001      REALTIME_BACKENDS_MODULE is set, and no installed app has such a module
-W002      a backend has no serializer, so that only a view can make its payload
+W002      a backend has no serializer, so that the view's, for who asks, makes everyone's payload
 W003      a channel that the default transport cannot serve
 W004      SKIP_VACANT is on, and the cache is one of each process
 W005      a channel layer that reaches one process only (``check --deploy`` only)
@@ -59,6 +60,17 @@ from realtime_drf.transports.base import BaseTransport
 
 TAG = "realtime_drf"
 
+_POLICY = (
+    "authorize",
+    "authorize_many",
+    "authorize_publish",
+    "get_user_info",
+    "permission_classes",
+    "kind",
+    "cache",
+)
+"""What of a channel class is asked when a client subscribes."""
+
 
 def register() -> None:
     """Make the checks known to Django."""
@@ -97,7 +109,7 @@ def check_channels(**kwargs: Any) -> list[checks.CheckMessage]:
     messages = [message for cls in channel_registry for message in _check_channel(cls)]
     if not messages:  # what follows needs patterns that can be read
         messages = [*_check_overlaps(), *_check_abilities()]
-    return [*messages, *_check_user_channels()]
+    return [*messages, *_check_heirs(), *_check_user_channels()]
 
 
 def check_occupancy(**kwargs: Any) -> list[checks.CheckMessage]:
@@ -212,8 +224,11 @@ def _check_serializers() -> Iterator[checks.CheckMessage]:
     for backend in registry:
         if backend.serializer_class is None and not _is_overridden(backend):
             yield checks.Warning(
-                f"{type(backend).__qualname__} has no serializer_class.",
-                hint="A change made outside a view cannot be published.",
+                f"{type(backend).__qualname__} has no serializer_class: the payload is made by "
+                f"whatever serializer the view picks for who makes the request, and everyone on "
+                f"the channel gets it.",
+                hint="Give it a serializer_class. Without one, a change made outside a view cannot "
+                "be published.",
                 obj=type(backend),
                 id=f"{TAG}.W002",
             )
@@ -281,6 +296,43 @@ def _check_overlaps() -> Iterator[checks.CheckMessage]:
             )
 
 
+def _check_heirs() -> Iterator[checks.CheckMessage]:
+    """Look for classes that change the policy of a pattern which is still their parent's."""
+    # A class that was replaced is a parent too.
+    stating = {base for cls in channel_registry for base in cls.__mro__ if _states_pattern(base)}
+    heirs = {heir: parent for parent in stating for heir in _find_heirs(parent, parent)}
+    for heir, parent in sorted(heirs.items(), key=lambda pair: pair[0].__qualname__):
+        yield checks.Error(
+            f"{heir.__qualname__} is not asked: it inherits the pattern of {parent.__qualname__}.",
+            hint=f"State the pattern again, to take the place of {parent.__qualname__}; with "
+            f"another kind or cache, both are asked.",
+            obj=heir,
+            id=f"{TAG}.E013",
+        )
+
+
+def _find_heirs(cls: type[Channel], parent: type[Channel]) -> Iterator[type[PrivateChannel]]:
+    """Yield those below a class that decide otherwise than the parent whose pattern they have."""
+    for heir in cls.__subclasses__():
+        if "pattern" in vars(heir):
+            continue
+        if issubclass(heir, PrivateChannel) and _decides_otherwise(heir, parent):
+            yield heir
+        else:
+            yield from _find_heirs(heir, parent)
+
+
+def _decides_otherwise(heir: type[Channel], parent: type[Channel]) -> bool:
+    return any(
+        inspect.getattr_static(heir, name, None) is not inspect.getattr_static(parent, name, None)
+        for name in _POLICY
+    )
+
+
+def _states_pattern(cls: type) -> bool:
+    return vars(cls).get("pattern") is not None
+
+
 def _check_user_channels() -> Iterator[checks.CheckMessage]:
     for cls in channel_registry.user_channels:
         yield from _check_permissions(cls)
@@ -303,12 +355,18 @@ def _check_abilities() -> Iterator[checks.CheckMessage]:
         return
     for cls in (*channel_registry, *channel_registry.user_channels):
         if inability := _find_inability(transport, cls):
-            yield checks.Warning(
-                f"{cls.__qualname__}: {type(transport).__name__} cannot {inability}.",
-                hint="As REALTIME_TRANSPORTS['default'] is now, nobody hears this channel.",
-                obj=cls,
-                id=f"{TAG}.W003",
-            )
+            consequence = "nobody hears this channel"
+        elif cls.cache and not transport.supports_cache:
+            inability = "keep the last event"
+            consequence = "this channel is heard, and who subscribes later gets nothing at first"
+        else:
+            continue
+        yield checks.Warning(
+            f"{cls.__qualname__}: {type(transport).__name__} cannot {inability}.",
+            hint=f"As REALTIME_TRANSPORTS['default'] is now, {consequence}.",
+            obj=cls,
+            id=f"{TAG}.W003",
+        )
 
 
 def _find_inability(transport: BaseTransport, cls: type[Channel]) -> str | None:

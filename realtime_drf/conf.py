@@ -9,7 +9,7 @@ import difflib
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeVar
 
 from django.conf import settings
@@ -52,24 +52,27 @@ class TransportConfig:
 class PerAlias(Generic[T]):
     """Make one thing an alias, when it is first asked for, for all threads of the process.
 
-    Subclasses say how, in `create`. Everything is made anew once a setting changes, as it does in
-    tests.
+    Subclasses say how, in `create`. It is made anew once the entry of its alias changes, as it does
+    in tests. Other settings leave it, since a test's clients are connected to it.
     """
 
     def __init__(self) -> None:
-        self._made: dict[str, T] = {}
+        self._made: dict[str, tuple[TransportConfig, T]] = {}
         self._lock = threading.RLock()
         os.register_at_fork(after_in_child=self._renew_lock)
         setting_changed.connect(self._forget)
 
     def __getitem__(self, alias: str) -> T:
         try:
-            return self._made[alias]
+            return self._made[alias][1]
         except KeyError:
             with self._lock:
                 if alias not in self._made:
-                    self._made[alias] = self.create(read_config(alias))
-                return self._made[alias]
+                    config = read_config(alias)
+                    made = self.create(config)
+                    # A copy, since tests may change the settings' own dict in place.
+                    self._made[alias] = (replace(config, options=dict(config.options)), made)
+                return self._made[alias][1]
 
     def __contains__(self, alias: object) -> bool:
         return alias in get_aliases()
@@ -85,8 +88,11 @@ class PerAlias(Generic[T]):
         self._lock = threading.RLock()  # the parent's may be held by a thread that is not here
 
     def _forget(self, *, setting: str, **kwargs: Any) -> None:
-        if setting.startswith(("REALTIME_", "PUSHER_", "DRF_MODEL_PUSHER_", "CHANNEL_LAYERS")):
+        if setting == "CHANNEL_LAYERS":  # of which transports are made beside their entries
             self._made = {}
+        elif setting.startswith(("REALTIME_", "PUSHER_", "DRF_MODEL_PUSHER_")):
+            pairs = self._made.items()
+            self._made = {alias: pair for alias, pair in pairs if _is_in_force(pair[0])}
 
 
 class ConfigHandler(PerAlias[TransportConfig]):
@@ -97,6 +103,13 @@ class ConfigHandler(PerAlias[TransportConfig]):
 
 
 configs = ConfigHandler()
+
+
+def _is_in_force(config: TransportConfig) -> bool:
+    try:
+        return read_config(config.alias) == config
+    except ImproperlyConfigured:
+        return False
 
 
 def get_aliases() -> list[str]:

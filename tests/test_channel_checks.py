@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 from django.core import checks
 from pytest_django import Settings
-from rest_framework.permissions import AllowAny, DjangoModelPermissions, IsAuthenticated
+from rest_framework.permissions import (
+    AllowAny,
+    DjangoModelPermissions,
+    IsAdminUser,
+    IsAuthenticated,
+)
 
 from realtime_drf.channels import (
     EncryptedChannel,
@@ -18,6 +23,7 @@ from realtime_drf.channels import (
     registry,
 )
 from realtime_drf.exceptions import InvalidEvent
+from realtime_drf.names import ChannelKind
 from tests.policies import POLICIES, BoardChannel, KeptChannel, ListChannel, SafeChannel
 
 CONSOLE = {"default": {"TRANSPORT": "realtime_drf.transports.console.ConsoleTransport"}}
@@ -77,6 +83,82 @@ def test_overlapping_patterns_are_an_error_where_they_name_the_same_kind() -> No
     assert id_ == "E007"
     assert "One (lists.<int:pk>) and" in message
     assert "Two (<slug:kind>.<int:pk>)" in message
+
+
+def test_a_subclass_that_states_the_pattern_again_decides_in_its_parents_place() -> None:
+    class Lists(Open):
+        pattern = "lists.<int:pk>"
+
+    class Kept(Lists):
+        pattern = "lists.<int:pk>"
+        cache = True
+
+    class Tighter(Lists):
+        pattern = "lists.<int:pk>"
+
+        def authorize(self, request: Any, **kwargs: Any) -> bool:
+            return False
+
+    assert [type(registry.match(f"private-{kind}lists.5")) for kind in ("", "cache-")] == [
+        Tighter,
+        Kept,
+    ]
+    assert Lists not in registry
+    assert found() == []
+
+    class Stranger(Lists):
+        pattern = "lists.<int:pk>"
+
+    assert registry.match("private-lists.5") is None
+    assert [id_ for id_, _ in found()] == ["E007"]
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"authorize": lambda self, request, pk: False},
+        {"authorize_many": classmethod(lambda cls, request, channels: [])},
+        {"authorize_publish": lambda self, request, pk: False},
+        {"get_user_info": lambda self, request, pk: None},
+        {"permission_classes": [IsAdminUser]},
+        {"cache": True},
+        {"kind": ChannelKind.ENCRYPTED},
+    ],
+    ids=lambda policy: next(iter(policy)),
+)
+def test_a_policy_with_an_inherited_pattern_is_an_error(policy: dict[str, Any]) -> None:
+    class Boards(PresenceChannel, Open):
+        pattern = "boards.<int:pk>"
+
+    class Helper(Boards):
+        def __str__(self) -> str:
+            return self.name
+
+    assert found() == []
+    type("Tighter", (Helper,), policy)
+    [(id_, message)] = found()
+    assert id_ == "E013"
+    assert message.startswith("Tighter is not asked: it inherits the pattern of ")
+    assert message.endswith("Boards.")
+
+
+def test_a_policy_that_inherits_from_one_that_was_replaced_is_an_error() -> None:
+    class Boards(Open):
+        pattern = "boards.<int:pk>"
+
+    class Successor(Boards):
+        pattern = "boards.<int:pk>"
+
+    class Strict:
+        def authorize(self, request: Any, **kwargs: Any) -> bool:
+            return False
+
+    class Forgotten(Strict, Boards):
+        pass
+
+    [(id_, message)] = found()
+    assert id_ == "E013"
+    assert "Forgotten is not asked" in message
 
 
 def test_a_private_channel_without_a_policy_is_an_error() -> None:
@@ -156,6 +238,21 @@ def test_a_channel_that_the_transport_cannot_serve_is_warned_of(settings: Settin
     settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": path, "OPTIONS": options}}
     [(id_, message)] = found()
     assert (id_, "Safe: PusherTransport cannot encrypt." in message) == ("W003", True)
+
+
+def test_a_transport_that_keeps_no_last_event_is_warned_of(settings: Settings) -> None:
+    class Kept(PublicChannel):
+        pattern = "news"
+        cache = True
+
+    assert found() == []
+    settings.REALTIME_TRANSPORTS = CONSOLE
+    [warning] = checks.run_checks(tags=["realtime_drf"])
+    assert warning.id == "realtime_drf.W003"
+    assert warning.msg.endswith("Kept: ConsoleTransport cannot keep the last event.")
+    assert warning.hint is not None
+    assert "who subscribes later gets nothing" in warning.hint
+    assert "nobody" not in warning.hint
 
 
 @pytest.mark.usefixtures("policies")

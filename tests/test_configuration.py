@@ -14,6 +14,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from django.test import override_settings
 from pytest_django import Settings
 
 from realtime_drf import Event, publish
@@ -21,6 +22,7 @@ from realtime_drf.backends import RealtimeBackend
 from realtime_drf.conf import configs, get_backends_modules, read_config
 from realtime_drf.delivery import deliveries
 from realtime_drf.exceptions import InvalidTransport, RealtimeError, TransportDoesNotExist
+from realtime_drf.occupancy import occupancies
 from realtime_drf.transports import transports
 from realtime_drf.transports.memory import MemoryTransport
 from tests.todos.models import Todo
@@ -164,6 +166,9 @@ def test_a_backend_without_a_serializer_is_warned_of() -> None:
         each for each in checks.run_checks(tags=["realtime_drf"]) if each.id == "realtime_drf.W002"
     ]
     assert [warning.obj for warning in warnings] == [Bare]
+    assert "everyone on the channel gets it" in warnings[0].msg
+    assert warnings[0].hint is not None
+    assert "outside a view cannot be published" in warnings[0].hint
 
 
 def test_a_transport_is_made_once_for_all_threads(settings: Settings) -> None:
@@ -181,7 +186,47 @@ def test_a_transport_is_made_once_for_all_threads(settings: Settings) -> None:
         thread.join()
     assert len({id(transport) for transport in made}) == 1
     before = transports["default"]
-    settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": MEMORY}}
+    settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": MEMORY, "ON_ERROR": "raise"}}
+    assert transports["default"] is not before
+
+
+def test_what_is_made_of_an_alias_lasts_as_long_as_its_entry(settings: Settings) -> None:
+    def entries(limit: int) -> dict[str, Any]:
+        changing = {"TRANSPORT": MEMORY, "OPTIONS": {"payload_limit": limit}}
+        return {"default": {"TRANSPORT": MEMORY}, "changing": changing}
+
+    def limit() -> int | None:
+        transport = transports["changing"]
+        assert isinstance(transport, MemoryTransport)
+        return transport.limits.payload_bytes
+
+    settings.REALTIME_TRANSPORTS = entries(1)
+    handlers = (transports, deliveries, occupancies, configs)
+    kept = [handler["default"] for handler in handlers]
+    changed = [handler["changing"] for handler in handlers]
+    with override_settings(REALTIME_TRANSPORTS=entries(2), REALTIME_CACHE="default"):
+        assert limit() == 2
+        for handler, before, other in zip(handlers, changed, kept, strict=True):
+            assert handler["changing"] is not before
+            assert handler["default"] is other
+    assert limit() == 1
+    settings.REALTIME_TRANSPORTS["changing"]["OPTIONS"]["payload_limit"] = 3
+    settings.REALTIME_TRANSPORTS = settings.REALTIME_TRANSPORTS
+    assert limit() == 3
+    with override_settings(REALTIME_TRANSPORTS="nothing of ours"):
+        assert transports._made == {}
+    with override_settings(CHANNEL_LAYERS={}):
+        assert transports["default"] is not kept[0]
+
+
+def test_a_change_of_the_old_settings_makes_the_transport_anew(settings: Settings) -> None:
+    pytest.importorskip("pusher")
+    del settings.REALTIME_TRANSPORTS
+    settings.PUSHER_APP_ID, settings.PUSHER_KEY, settings.PUSHER_SECRET = "1", "one", "test-secret"
+    before = transports["default"]
+    settings.DRF_MODEL_PUSHER_BACKENDS_FILE = "realtime.py"
+    assert transports["default"] is before
+    settings.PUSHER_KEY = "two"
     assert transports["default"] is not before
 
 

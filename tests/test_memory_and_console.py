@@ -43,6 +43,25 @@ def test_subscribers_receive_on_their_channels_but_for_the_excluded_one() -> Non
     assert len(other.received) == 1
 
 
+def test_a_cache_channel_gives_its_last_event_to_who_subscribes_later() -> None:
+    memory = MemoryTransport()
+    early = memory.subscribe("cache-x", "x")
+    memory.send([Event("a", "cache-x"), Event("b", ["cache-x", "x"], 1), Event("c", "x")])
+    memory.clear()
+    late = memory.connect()
+    late.subscribe("cache-x")
+    late.subscribe("cache-x")
+    late.subscribe("x")
+    for subscriber in (late, memory.subscribe("cache-x")):
+        assert [(e.name, e.channels, e.data) for e in subscriber.received] == [
+            ("b", ("cache-x",), 1)
+        ]
+    assert [e.name for e in early.received] == ["a", "b", "b", "c"]
+    late.unsubscribe("cache-x")
+    late.subscribe("cache-x")
+    assert len(late.received) == 2
+
+
 def test_it_knows_who_is_on_a_channel() -> None:
     memory = MemoryTransport()
     memory.subscribe("presence-a", "b", socket_id="1.1")
@@ -63,6 +82,13 @@ def test_it_refuses_what_pusher_would_refuse() -> None:
     assert caught.value.unsent == (too_large,)
     assert memory.outbox == [fits]
     MemoryTransport(payload_limit=None).send([too_large])
+
+
+def test_it_counts_the_bytes_of_encrypted_data_as_pusher_does() -> None:
+    memory = MemoryTransport()
+    memory.send([Event("a", "private-encrypted-x", "x" * 7_600), Event("a", "x", "x" * 8_500)])
+    with pytest.raises(PayloadTooLarge, match="11,423 bytes"):
+        memory.send([Event("a", ["x", "private-encrypted-x"], "x" * 8_500)])
 
 
 def test_it_sends_to_users_and_encrypted_channels() -> None:

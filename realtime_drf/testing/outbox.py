@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, overload
+from typing import Any, Final, overload
 
 from django.test import override_settings
+from django.utils.module_loading import import_string
 
 from realtime_drf.conf import get_aliases, get_entries
 from realtime_drf.events import Event
@@ -17,7 +19,10 @@ from realtime_drf.testing.commits import committing
 from realtime_drf.testing.matching import ANYTHING, Sent, Wanted, describe
 from realtime_drf.testing.swap import in_memory
 from realtime_drf.transports import transports
+from realtime_drf.transports.base import Limits
 from realtime_drf.transports.memory import MemoryTransport
+
+_MEMORY_LIMIT: Final[int] = inspect.signature(MemoryTransport).parameters["payload_limit"].default
 
 _active: list[Outbox] = []
 """The outboxes of the blocks that are open, the innermost last."""
@@ -211,12 +216,17 @@ def activated(outbox: Outbox) -> Iterator[None]:
 
 
 def swapped_entries(outbox: Outbox) -> Mapping[str, Any]:
-    """Return REALTIME_TRANSPORTS with all aliases swapped to transports of an outbox."""
+    """Return REALTIME_TRANSPORTS with all aliases swapped to transports of an outbox.
+
+    Each takes as many bytes of data as the one that it stands in for.
+    """
     path = f"{OutboxTransport.__module__}.{OutboxTransport.__qualname__}"
-    entries = in_memory(get_entries(), transport=path)
-    for entry in entries.values():
-        entry["OPTIONS"]["outbox"] = outbox
-    return entries
+    entries = get_entries()
+    swapped = in_memory(entries, transport=path)
+    for alias, entry in swapped.items():
+        limit = _default_limit(entries.get(alias, {}).get("TRANSPORT"))
+        entry["OPTIONS"] = {"payload_limit": limit, **entry["OPTIONS"], "outbox": outbox}
+    return swapped
 
 
 def current_outbox() -> Outbox:
@@ -254,6 +264,22 @@ def _activated(outbox: Outbox) -> Iterator[None]:
         yield
     finally:
         _active.remove(outbox)
+
+
+def _default_limit(path: Any) -> int | None:
+    """Return the limit that a class says of itself, which is not made; else memory's."""
+    try:
+        transport_class = import_string(path)
+        own = [vars(cls) for cls in transport_class.__mro__]
+    except Exception:  # noqa: BLE001  its SDK may be missing, and its check says what is wrong
+        return _MEMORY_LIMIT
+    for init in [names["__init__"] for names in own if "__init__" in names]:
+        option = inspect.signature(init).parameters.get("payload_limit")
+        if option is not None and option.default is not option.empty:
+            limit: int | None = option.default
+            return limit
+    limits = getattr(transport_class, "limits", Limits())
+    return limits.payload_bytes or _MEMORY_LIMIT
 
 
 def _masked(data: Any, keys: frozenset[str]) -> Any:

@@ -14,7 +14,8 @@ def in_memory(
     """Return entries for REALTIME_TRANSPORTS: the same aliases, all of them in memory.
 
     For a settings file of tests; it needs no Django. An alias that was disabled is enabled: in
-    memory it does no harm. A ``payload_limit`` is kept.
+    memory it does no harm. A ``payload_limit`` is kept; without one the limit is memory's own,
+    which is Pusher's.
 
     >>> in_memory(["default"])["default"]["TRANSPORT"]
     'realtime_drf.transports.memory.MemoryTransport'

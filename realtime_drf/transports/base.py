@@ -98,6 +98,9 @@ class BaseTransport(ABC):
     supports_presence = False
     """`members` asks the service which users are on a presence channel."""
 
+    supports_cache = False
+    """The service keeps the last event of a cache channel for who subscribes later."""
+
     authorizes_by_get = False
     """Clients of the service may ask for an authorization with GET, too."""
 

@@ -93,6 +93,7 @@ class ChannelsTransport(SigningTransport):
     supports_user_events = True
     supports_channel_info = True
     supports_presence = True
+    supports_cache = True
     supports_disconnecting_users = True
 
     def __init__(

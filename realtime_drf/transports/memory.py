@@ -17,6 +17,8 @@ from realtime_drf.transports.signatures import Signer, SigningTransport
 class Subscriber:
     """Receive what is sent to some channels, like one browser's connection.
 
+    Who joins a cache channel receives the last event that it holds.
+
     ``received`` holds, in order, an event for each of these channels that it was sent to, with that
     channel alone in its ``channels``.
     """
@@ -35,11 +37,17 @@ class Subscriber:
                 connection.
         """
         self._transport._verify(self.socket_id, channel, token or {})
-        self.channels.add(channel)
+        self._join(channel)
 
     def unsubscribe(self, channel: str | None = None) -> None:
         """Leave a channel, or all of them."""
         self.channels -= {channel} if channel else set(self.channels)
+
+    def _join(self, channel: str) -> None:
+        kept = self._transport._kept.get(channel)
+        if kept is not None and channel not in self.channels:
+            self.received.append(kept)
+        self.channels.add(channel)
 
     def _receive(self, event: Event) -> None:
         if event.socket_id != self.socket_id:
@@ -56,13 +64,15 @@ class MemoryTransport(SigningTransport):
     not what became of it.
 
     Options:
-        payload_limit: bytes of an event's data that are allowed; None is no limit.
+        payload_limit: bytes of an event's data that are allowed, Pusher's unless given; None is no
+            limit.
     """
 
     development_only = True
     supports_encryption = True
     supports_user_events = True
     supports_channel_info = True
+    supports_cache = True
 
     def __init__(self, *, payload_limit: int | None = 10_240, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -70,6 +80,7 @@ class MemoryTransport(SigningTransport):
         self.outbox: list[Event] = []
         self.signer = Signer("memory", secrets.token_hex(16), secrets.token_bytes(32))
         self._subscribers: list[Subscriber] = []
+        self._kept: dict[str, Event] = {}
         self._socket_numbers = itertools.count(1)
 
     def connect(self) -> Subscriber:
@@ -81,16 +92,20 @@ class MemoryTransport(SigningTransport):
         for channel in channels:
             parse_channel_name(channel)
         subscriber = self._add(socket_id)
-        subscriber.channels.update(channels)
+        for channel in channels:
+            subscriber._join(channel)
         return subscriber
 
     def clear(self) -> None:
-        """Empty the outbox; subscribers keep what they have."""
+        """Empty the outbox; subscribers and cache channels keep what they have."""
         self.outbox.clear()
 
     def send_batch(self, events: Sequence[Event]) -> None:
         self.outbox += events
         for event in events:
+            self._kept |= {
+                name: event.to([name]) for name in event.channels if parse_channel_name(name).cache
+            }
             for subscriber in list(self._subscribers):
                 subscriber._receive(event)
 

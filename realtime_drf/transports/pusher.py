@@ -72,6 +72,7 @@ class PusherTransport(SigningTransport):
     supports_user_events = True
     supports_channel_info = True
     supports_presence = True
+    supports_cache = True
     supports_disconnecting_users = True
     supports_webhooks = True
 
@@ -149,12 +150,6 @@ class PusherTransport(SigningTransport):
                 for channel in event.channels
             ]
             self._post("/batch_events", {"batch": batch})
-
-    def wire_size(self, event: Event) -> int:
-        size = super().wire_size(event)
-        if any(parse_channel_name(name).kind is ChannelKind.ENCRYPTED for name in event.channels):
-            return _encrypted_size(size)
-        return size
 
     def channel_info(self, channel: str) -> ChannelInfo:
         """Ask who is on a channel; presence channels tell ``user_count``.
@@ -331,11 +326,3 @@ def _channel_info(name: str, attributes: Mapping[str, Any]) -> ChannelInfo:
         subscription_count=attributes.get("subscription_count"),
         user_count=attributes.get("user_count"),
     )
-
-
-def _encrypted_size(size: int) -> int:
-    """Return the bytes of ``{"nonce": …, "ciphertext": …}`` for so many bytes of data.
-
-    The box adds 16 bytes; base64 makes 4 of each 3, and 32 of the nonce.
-    """
-    return len('{"nonce": "", "ciphertext": ""}') + 32 + 4 * -(-(size + 16) // 3)

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from realtime_drf.events import Event
 from realtime_drf.exceptions import InvalidEvent, InvalidRequest
 from realtime_drf.names import ChannelKind, is_unicode, parse_channel_name
 from realtime_drf.protocols import Answer, AuthorizationRequest, Denial, Grant, Identity
@@ -139,7 +140,7 @@ def _checked(user_info: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 class SigningTransport(BaseTransport):
-    """Authorize as Pusher's protocol does; a subclass gives its `signer`."""
+    """Authorize and count bytes as Pusher's protocol does; a subclass gives its `signer`."""
 
     supports_exclusion = True
     supports_authorization = True
@@ -149,6 +150,13 @@ class SigningTransport(BaseTransport):
 
     def is_socket_id(self, token: str) -> bool:
         return is_socket_id(token)
+
+    def wire_size(self, event: Event) -> int:
+        """Count encrypted data as it goes over the wire."""
+        size = super().wire_size(event)
+        if any(parse_channel_name(name).kind is ChannelKind.ENCRYPTED for name in event.channels):
+            return _encrypted_size(size)
+        return size
 
     def read_authorization(self, data: Mapping[str, Any]) -> AuthorizationRequest:
         """Read ``socket_id`` and ``channel_name``, or up to 100 ``channel_names``."""
@@ -181,3 +189,11 @@ class SigningTransport(BaseTransport):
             except (InvalidEvent, InvalidRequest) as exc:  # a policy's data, a missing master key
                 logger.error("%s cannot be granted: %s", decision.channel, exc)
         return {"status": 403}
+
+
+def _encrypted_size(size: int) -> int:
+    """Return the bytes of ``{"nonce": …, "ciphertext": …}`` for so many bytes of data.
+
+    The box adds 16 bytes; base64 makes 4 of each 3, and 32 of the nonce.
+    """
+    return len('{"nonce": "", "ciphertext": ""}') + 32 + 4 * -(-(size + 16) // 3)

@@ -355,9 +355,18 @@ class ClaimsWhatItHasNot(Good):
     supports_user_authentication = True
 
 
+class ClaimsPresence(Good):
+    supports_presence = True
+
+
 class DoesNotSayWhatItCannot(Good):
     def read_user_authentication(self, data: Mapping[str, Any]) -> str:
         return ""
+
+
+class KnowsMembersUnclaimed(Good):
+    def members(self, channel: str) -> list[str]:
+        return []
 
 
 class DisconnectsNobody(Good):
@@ -520,7 +529,9 @@ CAUGHT: dict[type[Good], str] = {
     ShowsItsPassword: "no_secret_is_shown",
     QuotesThePassword: "no_secret_is_shown",
     ClaimsWhatItHasNot: "what_is_claimed_is_written",
+    ClaimsPresence: "what_is_claimed_is_written",
     DoesNotSayWhatItCannot: "what_is_not_claimed_raises_unsupported_feature",
+    KnowsMembersUnclaimed: "what_is_not_claimed_raises_unsupported_feature",
     SaysThatAllIsOccupied: "who_is_on_a_channel_is_told",
     GrantsWhoeverAsks: "a_denied_client_gets_nothing_and_a_granted_one_an_answer",
     GrantsEveryChannel: "the_service_admits_whom_it_was_told_to_admit",

@@ -89,6 +89,19 @@ def test_other_aliases_have_clients(realtime_client: Connect) -> None:
     assert names(client) == ["b"]
 
 
+def test_it_stays_connected_while_other_settings_change(
+    realtime_client: Connect, settings: Any
+) -> None:
+    client = realtime_client()
+    client.subscribe("news")
+    settings.REALTIME_CACHE = "another"
+    settings.PUSHER_KEY = "key"
+    memory = {"TRANSPORT": "realtime_drf.transports.memory.MemoryTransport"}
+    settings.REALTIME_TRANSPORTS = {**settings.REALTIME_TRANSPORTS, "third": memory}
+    publish(Event("a", "news"))
+    assert names(client) == ["a"]
+
+
 def test_from_a_coroutine(realtime_client: Connect) -> None:
     client = realtime_client()
     asyncio.run(client.asubscribe("news"))

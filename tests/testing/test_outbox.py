@@ -29,6 +29,7 @@ from realtime_drf.testing import (
     in_memory,
 )
 from realtime_drf.transports import transports
+from realtime_drf.transports.base import BaseTransport, Limits
 from realtime_drf.transports.memory import MemoryTransport
 from tests.todos.models import Todo
 
@@ -256,6 +257,61 @@ def test_one_line_of_settings_swaps_all_transports(settings: Any) -> None:
         publish(Event("b", "x", "x" * 200))
     assert list(in_memory()) == ["default"]
     assert list(in_memory(["a", "b"])) == ["a", "b"]
+
+
+class Small(MemoryTransport):
+    """Take less than its base, and hand the rest of its options on."""
+
+    def __init__(self, *, payload_limit: int | None = 50, **kwargs: Any) -> None:
+        super().__init__(payload_limit=payload_limit, **kwargs)
+
+
+class Handing(Small):
+    """Have an option beside those of its base."""
+
+    def __init__(self, *, other: int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+
+
+class Fixed(BaseTransport):
+    """Have a limit that is no option, and need what is not there."""
+
+    limits = Limits(payload_bytes=60)
+
+    def __init__(self, **kwargs: Any) -> None:
+        raise AssertionError("it was made")
+
+    def send_batch(self, events: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("transport", "options", "limit"),
+    [
+        (Small, {}, 50),
+        (Handing, {"other": 2}, 50),
+        (Handing, {"payload_limit": 70}, 70),
+        (Handing, {"payload_limit": None}, None),
+        (Fixed, {}, 60),
+        ("realtime_drf.transports.ably.AblyTransport", {"key": "a.b:c"}, 65_536),
+        ("realtime_drf.transports.pusher.PusherTransport", {}, 10_240),
+        ("no.such.Transport", {}, 10_240),
+        (__name__ + ".names", {}, 10_240),
+        (7, {}, 10_240),
+    ],
+)
+def test_as_much_data_is_taken_as_by_the_transport_that_is_swapped(
+    settings: Any, transport: Any, options: dict[str, Any], limit: int | None
+) -> None:
+    path = f"{__name__}.{transport.__name__}" if isinstance(transport, type) else transport
+    settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": path, "OPTIONS": options}}
+    with captured_events() as outbox:
+        memory = transports["default"]
+        assert isinstance(memory, MemoryTransport)
+        assert memory.limits.payload_bytes == limit
+        publish(Event("fits", "x", "x" * ((limit or 99_999) - 2)))
+        if limit is not None:
+            publish(Event("too large", "x", "x" * (limit - 1)))
+    assert names(outbox) == ["fits"]
 
 
 def test_an_alias_that_is_disabled_is_captured(settings: Any) -> None:

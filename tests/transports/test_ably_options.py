@@ -14,7 +14,7 @@ from hypothesis import given
 from pytest_django import Settings
 
 from realtime_drf import Event
-from realtime_drf.channels import EncryptedChannel, UserChannel
+from realtime_drf.channels import EncryptedChannel, PublicChannel, UserChannel
 from realtime_drf.exceptions import InvalidEvent, InvalidTransport, MissingDependency
 from realtime_drf.names import ChannelKind, parse_channel_name
 from realtime_drf.transports import transports
@@ -256,6 +256,16 @@ def test_checks_find_what_it_cannot_do(settings: Settings) -> None:
     found = messages(settings, token="x" * 20)
     assert len(found) == 2
     assert all(message.startswith("realtime_drf.W003") for message in found)
+
+
+def test_a_cache_channel_is_warned_of(settings: Settings) -> None:
+    class Kept(PublicChannel):
+        pattern = "ably-kept"
+        cache = True
+
+    [message] = messages(settings, key=KEY)
+    assert message.startswith("realtime_drf.W003")
+    assert "Kept: AblyTransport cannot keep the last event" in message
 
 
 def test_vacant_channels_are_known_by_webhooks_alone(settings: Settings) -> None:

@@ -39,6 +39,7 @@ CALLS: dict[str, dict[str, Callable[[BaseTransport], Any]]] = {
             "1.2", Identity(user_id="7")
         ),
     },
+    "supports_presence": {"members()": lambda transport: transport.members("presence-x")},
     "supports_webhooks": {"read_webhook()": lambda transport: transport.read_webhook({}, b"{}")},
 }
 """The methods of each ability."""
