@@ -119,7 +119,8 @@ class Connection:
                     return
                 if self.close_code is None:
                     await self.handle(message.get("text"))
-                    await self.flushed()
+                    # Not until nothing waits: with a steady stream, that might never be so.
+                    await self._outbox.caught_up()
         except asyncio.CancelledError:
             if not self._is_given_up or self._task is None:
                 raise
