@@ -101,7 +101,8 @@ class Connection:
         """End the connection, with a code of the protocol; more than once is no error.
 
         It is on no channel any more, whether or not the client takes the close; if it does not
-        within `CLOSE_TIMEOUT`, the connection is left to the ASGI server.
+        within `CLOSE_TIMEOUT`, the connection is cut off, or where that cannot be left to the ASGI
+        server.
         """
         if self.close_code is None:
             self.close_code = code
@@ -126,13 +127,13 @@ class Connection:
                 raise
             self._task.uncancel()
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
             self.node.disconnect(self)
             self._outbox.abandon()
             self._task = None
 
     def _give_up(self) -> None:
+        # The server may have said that the client is gone, and still wait for it to take the close.
+        self._outbox.abort()
         if self._task is not None:
             self._is_given_up = True
             self._task.cancel()

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
 from typing import Any, Final
 
-from realtime_drf.server.shortcut import Turn, find_shortcut
+from realtime_drf.server.shortcut import Turn, abort, find_shortcut
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -95,6 +95,10 @@ class Outbox:
         self._discard()
         if self.task is not None:
             self.task.cancel()
+
+    def abort(self) -> None:
+        """Cut the connection off, where the server lets itself be told to."""
+        abort(self._send)
 
     async def caught_up(self) -> None:
         """Wait until all is out that waits now; what comes after it is not waited for.
