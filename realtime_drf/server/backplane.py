@@ -13,7 +13,7 @@ import logging
 import secrets
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from realtime_drf.names import CLIENT_PREFIX, parse_channel_name
@@ -30,6 +30,9 @@ GROUP_RENEWAL: Final = 10.0
 
 SILENCE: Final = 1.0
 """Seconds after which a call that was given up has met with silence, and not with a failure."""
+
+MOST_IN_MESSAGE: Final = 1_048_576
+"""Characters of items in one message: Redis parts with whoever has more than 32 MB to read."""
 
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 10.0
@@ -290,7 +293,9 @@ class LayerBackplane(Backplane):
 
 
 class Publisher:
-    """Send all hand-overs of a process, one after the other and numbered.
+    """Send all hand-overs of a process, one after the other, in messages that are numbered.
+
+    What has gathered is one message, or several if that would be too large for a layer.
 
     Args:
         loop: the event loop that sends.
@@ -309,9 +314,9 @@ class Publisher:
         self._number = 0
 
     async def _send(self, handovers: Sequence[Sequence[wire.Item]]) -> None:
-        items = [item for handover in handovers for item in handover]
-        self._number += 1
-        await self._carry(wire.pack(self._name, self._number, items), items)
+        for items in cut(item for handover in handovers for item in handover):
+            self._number += 1
+            await self._carry(wire.pack(self._name, self._number, items), items)
 
 
 class Numbers:
@@ -331,6 +336,21 @@ class Numbers:
             del self._last[next(iter(self._last))]  # the one not heard of for longest
         if last is not None and number > last + 1:
             self._on_gap(number - last - 1)
+
+
+def cut(items: Iterable[wire.Item]) -> Iterator[list[wire.Item]]:
+    """Cut items into lists for one message each; an item that is too large is alone in one."""
+    part: list[wire.Item] = []
+    size = 0
+    for item in items:
+        item_size = wire.measure(item)
+        if part and size + item_size > MOST_IN_MESSAGE:
+            yield part
+            part, size = [], 0
+        part.append(item)
+        size += item_size
+    if part:
+        yield part
 
 
 def cached_events(items: Sequence[wire.Item]) -> dict[str, str]:
