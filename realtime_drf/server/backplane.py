@@ -38,6 +38,10 @@ FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 10.0
 """Seconds between two calls of a layer that fails: at first, and at most."""
 
+JOINING: Final = "joining"
+RECEIVING: Final = "receiving"
+"""What a node has to do in order to hear."""
+
 
 class Attendant(Protocol):
     """Be a node, as a backplane sees it. All is called on the node's own event loop."""
@@ -47,6 +51,9 @@ class Attendant(Protocol):
 
     def on_ready(self) -> None:
         """Know that what is published from now on arrives."""
+
+    def on_deaf(self) -> None:
+        """Know that the layer fails: until it is ready again, what is published may not arrive."""
 
     def on_gap(self, lost: int) -> None:
         """Know that so many hand-overs were lost on the way; 0 if nobody can say how many."""
@@ -206,12 +213,18 @@ class LayerBackplane(Backplane):
 
     async def attend(self, node: Attendant) -> None:
         numbers = Numbers(node.on_gap)
-        name = await self._persist(lambda: self._layer.new_channel("realtime_drf."))
-        renewal = asyncio.create_task(self._stay_in_group(name, node))
+        hearing = Hearing(node)
+        name = await self._persist(
+            lambda: self._layer.new_channel("realtime_drf."), hearing, JOINING
+        )
+        renewal = asyncio.create_task(self._stay_in_group(name, hearing))
         try:
             while True:
                 message = await self._persist(
-                    lambda: self._receive(name), lambda: self._begin_again(name, node)
+                    lambda: self._receive(name),
+                    hearing,
+                    RECEIVING,
+                    lambda: self._begin_again(name, node, hearing),
                 )
                 await self._deliver(_read(message, numbers), node)
         finally:
@@ -245,9 +258,11 @@ class LayerBackplane(Backplane):
     async def _persist(
         self,
         call: Callable[[], Awaitable[T]],
+        hearing: Hearing,
+        what: str,
         recover: Callable[[], Awaitable[None]] | None = None,
     ) -> T:
-        """Call the layer until it answers, at growing intervals."""
+        """Call the layer until it answers, at growing intervals; what fails is told the node."""
         pause = FIRST_PAUSE
         while True:
             try:
@@ -256,23 +271,26 @@ class LayerBackplane(Backplane):
                 return await call()
             except Exception as exc:  # noqa: BLE001  any layer, any error: try again
                 raise_if_cancelled()
+                hearing.fails(what)
                 logger.error(
                     "The channel layer failed (%s); again in %.1f s.", type(exc).__name__, pause
                 )
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    async def _stay_in_group(self, name: str, node: Attendant) -> None:
+    async def _stay_in_group(self, name: str, hearing: Hearing) -> None:
         """Join the group, and again and again: the layer may forget us, and would not say so."""
         while True:
-            await self._persist(lambda: self._layer.group_add(self._group, name))
-            node.on_ready()
+            await self._persist(lambda: self._layer.group_add(self._group, name), hearing, JOINING)
+            hearing.works(JOINING)
             await asyncio.sleep(GROUP_RENEWAL)
 
-    async def _begin_again(self, name: str, node: Attendant) -> None:
+    async def _begin_again(self, name: str, node: Attendant, hearing: Hearing) -> None:
         """Join after a failure: a layer that was restarted has forgotten who is in the group."""
         await self._layer.group_add(self._group, name)
         node.on_gap(0)
+        hearing.works(JOINING)
+        hearing.works(RECEIVING)
 
     def _get_lane(self) -> Lane[Sequence[wire.Item]]:
         loop = self._thread.loop
@@ -317,6 +335,25 @@ class Publisher:
         for items in cut(item for handover in handovers for item in handover):
             self._number += 1
             await self._carry(wire.pack(self._name, self._number, items), items)
+
+
+class Hearing:
+    """Tell a node whether it hears, for which joining its group and receiving have to work."""
+
+    def __init__(self, node: Attendant) -> None:
+        self._node = node
+        self._failing = {JOINING}
+
+    def fails(self, what: str) -> None:
+        """Know that one of them has failed."""
+        self._failing.add(what)
+        self._node.on_deaf()
+
+    def works(self, what: str) -> None:
+        """Know that one of them works."""
+        self._failing.discard(what)
+        if not self._failing:
+            self._node.on_ready()
 
 
 class Numbers:

@@ -33,6 +33,9 @@ TICK: Final = 1.0
 START_TIMEOUT: Final = 5.0
 """Seconds that a connection waits for a channel layer which cannot be reached."""
 
+STORE_SILENCE: Final = 5.0
+"""Seconds after which a store that has not answered is taken to be away."""
+
 MOST_LAST_EVENTS: Final = 10_000
 """Cache channels of which a node knows the last event that came, whether anybody was on them."""
 
@@ -83,6 +86,9 @@ class Node:
         self._tick = tick
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = asyncio.Event()
+        """It has heard once; connections do not wait again when it does not any more."""
+        self._hears = False
+        self._store_answered_at = clock()
 
     def __repr__(self) -> str:
         return f"<Node {self.name}: {len(self.connections)} connections>"
@@ -103,8 +109,12 @@ class Node:
 
     @property
     def is_ready(self) -> bool:
-        """Whether what is published arrives here, and clients may come."""
-        return self._ready.is_set() and not self.is_stopping
+        """Whether what is published arrives here, as far as is known, and clients may come.
+
+        Not every layer says that it hears nothing, so the silence of the store counts as well.
+        """
+        store_is_away = self.clock() - self._store_answered_at > STORE_SILENCE
+        return self._hears and not store_is_away and not self.is_stopping
 
     async def ready(self) -> None:
         """Wait until what is published from now on arrives here; not for longer than a while."""
@@ -113,7 +123,11 @@ class Node:
                 await asyncio.wait_for(self._ready.wait(), START_TIMEOUT)
 
     def on_ready(self) -> None:
+        self._hears = True
         self._ready.set()
+
+    def on_deaf(self) -> None:
+        self._hears = False
 
     def on_gap(self, lost: int) -> None:
         """Count what was lost; who is where, the next beat finds out."""
@@ -124,6 +138,7 @@ class Node:
         self._log_lost()
         self._look_after_silent()
         await self.roster.tick()
+        self._store_answered_at = self.clock()
 
     async def _tick_forever(self) -> None:
         while True:

@@ -86,6 +86,7 @@ class Node:
     def on_ready(self) -> None:
         self.ready.set()
 
+    def on_deaf(self) -> None: ...
     def on_gap(self, lost: int) -> None: ...
 
 
