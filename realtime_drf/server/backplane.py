@@ -12,12 +12,15 @@ import json
 import logging
 import secrets
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from typing import Any, Final, Protocol, TypeVar
 
 from realtime_drf.names import CLIENT_PREFIX, parse_channel_name
 from realtime_drf.server import wire
+from realtime_drf.server.failures import FailureLog
 from realtime_drf.server.lane import Lane, LoopThread, raise_if_cancelled
 from realtime_drf.server.store import Store, finish
 
@@ -177,10 +180,18 @@ class LayerBackplane(Backplane):
         layer: one of Channels' layers.
         app_id: names the group.
         send_timeout: seconds that the layer may take for a message.
+        clock: returns seconds that never go back.
     """
 
     def __init__(
-        self, store: Store, layer: Any, *, app_id: str, send_timeout: float = 5.0, **kwargs: Any
+        self,
+        store: Store,
+        layer: Any,
+        *,
+        app_id: str,
+        send_timeout: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+        **kwargs: Any,
     ) -> None:
         super().__init__(store, **kwargs)
         self._layer = layer
@@ -189,6 +200,7 @@ class LayerBackplane(Backplane):
         self._thread = LoopThread("realtime_drf publisher")
         self._lock = threading.Lock()
         self._publisher: Publisher | None = None
+        self._failures = FailureLog("A hand-over of this process was lost", clock)
 
     @property
     def reaches_nodes(self) -> bool:
@@ -206,7 +218,7 @@ class LayerBackplane(Backplane):
         await asyncio.wait_for(asyncio.wrap_future(self._get_lane().put(items)), timeout)
 
     def post(self, items: Sequence[wire.Item]) -> None:
-        self._get_lane().put(items).add_done_callback(_log_failure)
+        self._get_lane().put(items).add_done_callback(self._log_failure)
 
     def ask(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
         return self._thread.run(coroutine, timeout)
@@ -299,6 +311,10 @@ class LayerBackplane(Backplane):
                 # A new process, or a new thread: its numbers begin anew, so it has a new name.
                 self._publisher = Publisher(loop, self._carry)
             return self._publisher.lane
+
+    def _log_failure(self, future: Future[None]) -> None:
+        if not future.cancelled() and (exc := future.exception()):
+            self._failures.add(exc)
 
     async def _carry(self, message: dict[str, Any], items: Sequence[wire.Item]) -> None:
         async with asyncio.timeout(self._send_timeout):
@@ -430,8 +446,3 @@ def _read(message: Any, numbers: Numbers) -> Sequence[wire.Item]:
         logger.error("A message on the group of nodes is none of ours: %r", exc)
         return ()
     return items
-
-
-def _log_failure(future: Any) -> None:
-    if not future.cancelled() and (exc := future.exception()):
-        logger.error("A hand-over of this process was lost: %s", type(exc).__name__)

@@ -19,7 +19,7 @@ from realtime_drf.server.frames import SubscriptionRefused
 from realtime_drf.server.lane import end, raise_if_cancelled
 from realtime_drf.server.outbox import Send
 from realtime_drf.server.reports import Reporter
-from realtime_drf.server.roster import Roster, log_store, make_event
+from realtime_drf.server.roster import Roster, make_event
 from realtime_drf.server.shortcut import Turn
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Node:
                 await self.tick()
             except Exception as exc:  # noqa: BLE001  any store, any error: the next one may work
                 raise_if_cancelled()
-                log_store(exc)
+                self.roster.log_store(exc)
 
     def _log_lost(self) -> None:
         """Log what was lost, once a while however much that is."""
@@ -273,7 +273,7 @@ class Node:
                 known = (await self._backplane.store.read([name]))[0].members
             except Exception as exc:  # noqa: BLE001  any store, any error: suppose there is room
                 raise_if_cancelled()
-                log_store(exc)
+                self.roster.log_store(exc)
             channel = self.roster.channels.get(name)  # others may have come meanwhile
         members = set(known) if channel is None else {*known, *channel.known, *channel.users}
         if len(members) >= self.options.max_presence_members and user_id not in members:
@@ -291,7 +291,7 @@ class Node:
             return await self._backplane.store.recall(channel.name) or ""
         except Exception as exc:  # noqa: BLE001  any store, any error: nobody knows
             raise_if_cancelled()
-            log_store(exc)
+            self.roster.log_store(exc)
             return None
 
     def _tell_cached(
