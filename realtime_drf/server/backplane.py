@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import secrets
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
@@ -22,6 +22,7 @@ from realtime_drf.names import CLIENT_PREFIX, parse_channel_name
 from realtime_drf.server import wire
 from realtime_drf.server.failures import FailureLog
 from realtime_drf.server.lane import Lane, LoopThread, raise_if_cancelled
+from realtime_drf.server.locks import ForkLock
 from realtime_drf.server.store import Store, finish
 
 logger = logging.getLogger("realtime_drf")
@@ -117,12 +118,14 @@ class LocalBackplane(Backplane):
     def __init__(self, store: Store, layer: Any, **kwargs: Any) -> None:
         super().__init__(store, **kwargs)
         self._layer = layer
+        self._pid = os.getpid()
         self._nodes: dict[Attendant, asyncio.AbstractEventLoop] = {}
         self._lanes: dict[asyncio.AbstractEventLoop, Lane[dict[str, Any]]] = {}
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
 
     @property
     def reaches_nodes(self) -> bool:
+        self._part_from_parent()
         return bool(self._nodes)
 
     def publish(self, items: Sequence[wire.Item], timeout: float) -> None:
@@ -134,6 +137,7 @@ class LocalBackplane(Backplane):
     def post(self, items: Sequence[wire.Item]) -> None:
         if cached := cached_events(items):
             finish(self.store.remember(cached))
+        self._part_from_parent()
         with self._lock:  # so that all nodes see the same order
             for node, loop in list(self._nodes.items()):
                 try:
@@ -153,6 +157,7 @@ class LocalBackplane(Backplane):
         pass  # there are none
 
     async def attend(self, node: Attendant) -> None:
+        self._part_from_parent()
         loop = asyncio.get_running_loop()
         self._nodes[node] = loop
         if self._consumer_groups:
@@ -162,6 +167,15 @@ class LocalBackplane(Backplane):
             await loop.create_future()
         finally:
             self._forget(node)
+
+    def _part_from_parent(self) -> None:
+        """Forget the nodes of the process of which this one is a fork: their loops run there."""
+        if self._pid == os.getpid():
+            return
+        with self._lock:
+            if self._pid != os.getpid():  # no other thread was first
+                self._nodes, self._lanes = {}, {}
+                self._pid = os.getpid()
 
     def _forget(self, node: Attendant) -> None:
         loop = self._nodes.pop(node, None)
@@ -198,7 +212,7 @@ class LayerBackplane(Backplane):
         self._group = wire.node_group(app_id)
         self._send_timeout = send_timeout
         self._thread = LoopThread("realtime_drf publisher")
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._publisher: Publisher | None = None
         self._failures = FailureLog("A hand-over of this process was lost", clock)
 
