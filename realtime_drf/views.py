@@ -146,8 +146,9 @@ class WebhookView(JSONView):
 class HealthView(JSONView):
     """Tell a load balancer whether this process may be sent browsers.
 
-    Answers 200, or 503 while the process does not hear what others publish, or is ending. Staff is
-    also told, in ``nodes``, how many connections and channels there are, and what got lost.
+    Answers 200, or 503 while the process is ending, has not joined the channel layer or cannot
+    receive from it, or gets no answer of the store. Staff is also told, in ``nodes``, how many
+    connections and channels there are, and what got lost.
     """
 
     permission_classes = (AllowAny,)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import secrets
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from pytest_django import Settings
 
 from realtime_drf.events import Event
 from realtime_drf.server import RealtimeServer
+from realtime_drf.server import connection as connection_module
 from realtime_drf.server.outbox import Outbox
 from realtime_drf.server.shortcut import UVICORN, TextMessage, Turn, find_shortcut
 from realtime_drf.transports import transports
@@ -205,6 +211,64 @@ def test_what_is_published_goes_past_send(
         transports["default"].send_batch([Event("told", "news", 1)])
         assert "told" in connection.recv(timeout=5)
         assert sent == ["websocket.accept"]
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("deflate", [False, True])
+@pytest.mark.parametrize("is_dropped", [True, False], ids=["backlog", "buffer"])
+def test_a_client_that_does_not_take_its_close_is_cut_off(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, loop: str, deflate: bool, is_dropped: bool
+) -> None:
+    pytest.importorskip(loop)
+    monkeypatch.setattr(connection_module, "CLOSE_TIMEOUT", 0.5)
+    settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": PATH, "OPTIONS": OPTIONS}}
+    transport: Any = transports["default"]
+    options = {"ws_per_message_deflate": deflate, "loop": loop}
+    with serve(RealtimeServer(no_app), **options) as address, mute_client(address) as own:
+        (node,) = transport.nodes
+        wait_until(lambda: node.connections)
+        (connection,) = node.connections.values()
+        protocol = connection._outbox._send.__self__
+        wait_until(lambda: "news" in connection.channels)
+        assert bool(protocol.conn.extensions) is deflate
+        sockets = count_sockets()
+        # What the system buffers is full once uvicorn buffers; what uvicorn does, once we do.
+        while not (node.dropped if is_dropped else protocol.transport.get_write_buffer_size()):
+            transport.send_batch([Event("told", "news", secrets.token_hex(4_000))])
+            time.sleep(0.001)
+        protocol.loop.call_soon_threadsafe(connection.close, 4200)
+        wait_until(lambda: count_sockets() < sockets)
+        assert own.fileno() != -1, "which is not the client's"
+        assert node.connections == {}
+
+
+@contextlib.contextmanager
+def mute_client(address: str) -> Iterator[socket.socket]:
+    """Connect, subscribe, and read nothing any more."""
+    url = urlsplit(address)
+    with socket.socket() as own:
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        own.settimeout(5)
+        own.connect((url.hostname, url.port))
+        own.sendall(
+            b"GET /app/app-key?protocol=7 HTTP/1.1\r\nHost: here\r\n"
+            b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        assert b"101" in own.recv(1024)
+        text = b'{"event":"pusher:subscribe","data":{"channel":"news"}}'
+        own.sendall(bytes((0x81, 0x80 | len(text))) + bytes(4) + text)  # masked by zeros
+        yield own
+
+
+def count_sockets() -> int:
+    """Return how many sockets this process has open."""
+    links = []
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # it has been closed meanwhile
+            links.append(os.readlink(f"/proc/self/fd/{name}"))
+    return sum(link.startswith("socket:") for link in links)
 
 
 def test_there_is_none_past_a_send_that_somebody_has_wrapped() -> None:

@@ -10,15 +10,19 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import secrets
-import threading
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from typing import Any, Final, Protocol, TypeVar
 
 from realtime_drf.names import CLIENT_PREFIX, parse_channel_name
 from realtime_drf.server import wire
+from realtime_drf.server.failures import FailureLog
 from realtime_drf.server.lane import Lane, LoopThread, raise_if_cancelled
+from realtime_drf.server.locks import ForkLock
 from realtime_drf.server.store import Store, finish
 
 logger = logging.getLogger("realtime_drf")
@@ -31,9 +35,16 @@ GROUP_RENEWAL: Final = 10.0
 SILENCE: Final = 1.0
 """Seconds after which a call that was given up has met with silence, and not with a failure."""
 
+MOST_IN_MESSAGE: Final = 1_048_576
+"""Characters of items in one message: Redis parts with whoever has more than 32 MB to read."""
+
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 10.0
 """Seconds between two calls of a layer that fails: at first, and at most."""
+
+JOINING: Final = "joining"
+RECEIVING: Final = "receiving"
+"""What a node has to do in order to hear."""
 
 
 class Attendant(Protocol):
@@ -44,6 +55,9 @@ class Attendant(Protocol):
 
     def on_ready(self) -> None:
         """Know that what is published from now on arrives."""
+
+    def on_deaf(self) -> None:
+        """Know that the layer fails: until it is ready again, what is published may not arrive."""
 
     def on_gap(self, lost: int) -> None:
         """Know that so many hand-overs were lost on the way; 0 if nobody can say how many."""
@@ -104,12 +118,14 @@ class LocalBackplane(Backplane):
     def __init__(self, store: Store, layer: Any, **kwargs: Any) -> None:
         super().__init__(store, **kwargs)
         self._layer = layer
+        self._pid = os.getpid()
         self._nodes: dict[Attendant, asyncio.AbstractEventLoop] = {}
         self._lanes: dict[asyncio.AbstractEventLoop, Lane[dict[str, Any]]] = {}
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
 
     @property
     def reaches_nodes(self) -> bool:
+        self._part_from_parent()
         return bool(self._nodes)
 
     def publish(self, items: Sequence[wire.Item], timeout: float) -> None:
@@ -121,6 +137,7 @@ class LocalBackplane(Backplane):
     def post(self, items: Sequence[wire.Item]) -> None:
         if cached := cached_events(items):
             finish(self.store.remember(cached))
+        self._part_from_parent()
         with self._lock:  # so that all nodes see the same order
             for node, loop in list(self._nodes.items()):
                 try:
@@ -140,6 +157,7 @@ class LocalBackplane(Backplane):
         pass  # there are none
 
     async def attend(self, node: Attendant) -> None:
+        self._part_from_parent()
         loop = asyncio.get_running_loop()
         self._nodes[node] = loop
         if self._consumer_groups:
@@ -149,6 +167,15 @@ class LocalBackplane(Backplane):
             await loop.create_future()
         finally:
             self._forget(node)
+
+    def _part_from_parent(self) -> None:
+        """Forget the nodes of the process of which this one is a fork: their loops run there."""
+        if self._pid == os.getpid():
+            return
+        with self._lock:
+            if self._pid != os.getpid():  # no other thread was first
+                self._nodes, self._lanes = {}, {}
+                self._pid = os.getpid()
 
     def _forget(self, node: Attendant) -> None:
         loop = self._nodes.pop(node, None)
@@ -167,18 +194,27 @@ class LayerBackplane(Backplane):
         layer: one of Channels' layers.
         app_id: names the group.
         send_timeout: seconds that the layer may take for a message.
+        clock: returns seconds that never go back.
     """
 
     def __init__(
-        self, store: Store, layer: Any, *, app_id: str, send_timeout: float = 5.0, **kwargs: Any
+        self,
+        store: Store,
+        layer: Any,
+        *,
+        app_id: str,
+        send_timeout: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+        **kwargs: Any,
     ) -> None:
         super().__init__(store, **kwargs)
         self._layer = layer
         self._group = wire.node_group(app_id)
         self._send_timeout = send_timeout
         self._thread = LoopThread("realtime_drf publisher")
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._publisher: Publisher | None = None
+        self._failures = FailureLog("A hand-over of this process was lost", clock)
 
     @property
     def reaches_nodes(self) -> bool:
@@ -196,19 +232,25 @@ class LayerBackplane(Backplane):
         await asyncio.wait_for(asyncio.wrap_future(self._get_lane().put(items)), timeout)
 
     def post(self, items: Sequence[wire.Item]) -> None:
-        self._get_lane().put(items).add_done_callback(_log_failure)
+        self._get_lane().put(items).add_done_callback(self._log_failure)
 
     def ask(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
         return self._thread.run(coroutine, timeout)
 
     async def attend(self, node: Attendant) -> None:
         numbers = Numbers(node.on_gap)
-        name = await self._persist(lambda: self._layer.new_channel("realtime_drf."))
-        renewal = asyncio.create_task(self._stay_in_group(name, node))
+        hearing = Hearing(node)
+        name = await self._persist(
+            lambda: self._layer.new_channel("realtime_drf."), hearing, JOINING
+        )
+        renewal = asyncio.create_task(self._stay_in_group(name, hearing))
         try:
             while True:
                 message = await self._persist(
-                    lambda: self._receive(name), lambda: self._begin_again(name, node)
+                    lambda: self._receive(name),
+                    hearing,
+                    RECEIVING,
+                    lambda: self._begin_again(name, node, hearing),
                 )
                 await self._deliver(_read(message, numbers), node)
         finally:
@@ -242,9 +284,11 @@ class LayerBackplane(Backplane):
     async def _persist(
         self,
         call: Callable[[], Awaitable[T]],
+        hearing: Hearing,
+        what: str,
         recover: Callable[[], Awaitable[None]] | None = None,
     ) -> T:
-        """Call the layer until it answers, at growing intervals."""
+        """Call the layer until it answers, at growing intervals; what fails is told the node."""
         pause = FIRST_PAUSE
         while True:
             try:
@@ -253,23 +297,26 @@ class LayerBackplane(Backplane):
                 return await call()
             except Exception as exc:  # noqa: BLE001  any layer, any error: try again
                 raise_if_cancelled()
+                hearing.fails(what)
                 logger.error(
                     "The channel layer failed (%s); again in %.1f s.", type(exc).__name__, pause
                 )
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    async def _stay_in_group(self, name: str, node: Attendant) -> None:
+    async def _stay_in_group(self, name: str, hearing: Hearing) -> None:
         """Join the group, and again and again: the layer may forget us, and would not say so."""
         while True:
-            await self._persist(lambda: self._layer.group_add(self._group, name))
-            node.on_ready()
+            await self._persist(lambda: self._layer.group_add(self._group, name), hearing, JOINING)
+            hearing.works(JOINING)
             await asyncio.sleep(GROUP_RENEWAL)
 
-    async def _begin_again(self, name: str, node: Attendant) -> None:
+    async def _begin_again(self, name: str, node: Attendant, hearing: Hearing) -> None:
         """Join after a failure: a layer that was restarted has forgotten who is in the group."""
         await self._layer.group_add(self._group, name)
         node.on_gap(0)
+        hearing.works(JOINING)
+        hearing.works(RECEIVING)
 
     def _get_lane(self) -> Lane[Sequence[wire.Item]]:
         loop = self._thread.loop
@@ -278,6 +325,10 @@ class LayerBackplane(Backplane):
                 # A new process, or a new thread: its numbers begin anew, so it has a new name.
                 self._publisher = Publisher(loop, self._carry)
             return self._publisher.lane
+
+    def _log_failure(self, future: Future[None]) -> None:
+        if not future.cancelled() and (exc := future.exception()):
+            self._failures.add(exc)
 
     async def _carry(self, message: dict[str, Any], items: Sequence[wire.Item]) -> None:
         async with asyncio.timeout(self._send_timeout):
@@ -290,7 +341,9 @@ class LayerBackplane(Backplane):
 
 
 class Publisher:
-    """Send all hand-overs of a process, one after the other and numbered.
+    """Send all hand-overs of a process, one after the other, in messages that are numbered.
+
+    What has gathered is one message, or several if that would be too large for a layer.
 
     Args:
         loop: the event loop that sends.
@@ -309,9 +362,28 @@ class Publisher:
         self._number = 0
 
     async def _send(self, handovers: Sequence[Sequence[wire.Item]]) -> None:
-        items = [item for handover in handovers for item in handover]
-        self._number += 1
-        await self._carry(wire.pack(self._name, self._number, items), items)
+        for items in cut(item for handover in handovers for item in handover):
+            self._number += 1
+            await self._carry(wire.pack(self._name, self._number, items), items)
+
+
+class Hearing:
+    """Tell a node whether it hears, for which joining its group and receiving have to work."""
+
+    def __init__(self, node: Attendant) -> None:
+        self._node = node
+        self._failing = {JOINING}
+
+    def fails(self, what: str) -> None:
+        """Know that one of them has failed."""
+        self._failing.add(what)
+        self._node.on_deaf()
+
+    def works(self, what: str) -> None:
+        """Know that one of them works."""
+        self._failing.discard(what)
+        if not self._failing:
+            self._node.on_ready()
 
 
 class Numbers:
@@ -331,6 +403,21 @@ class Numbers:
             del self._last[next(iter(self._last))]  # the one not heard of for longest
         if last is not None and number > last + 1:
             self._on_gap(number - last - 1)
+
+
+def cut(items: Iterable[wire.Item]) -> Iterator[list[wire.Item]]:
+    """Cut items into lists for one message each; an item that is too large is alone in one."""
+    part: list[wire.Item] = []
+    size = 0
+    for item in items:
+        item_size = wire.measure(item)
+        if part and size + item_size > MOST_IN_MESSAGE:
+            yield part
+            part, size = [], 0
+        part.append(item)
+        size += item_size
+    if part:
+        yield part
 
 
 def cached_events(items: Sequence[wire.Item]) -> dict[str, str]:
@@ -373,8 +460,3 @@ def _read(message: Any, numbers: Numbers) -> Sequence[wire.Item]:
         logger.error("A message on the group of nodes is none of ours: %r", exc)
         return ()
     return items
-
-
-def _log_failure(future: Any) -> None:
-    if not future.cancelled() and (exc := future.exception()):
-        logger.error("A hand-over of this process was lost: %s", type(exc).__name__)

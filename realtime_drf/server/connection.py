@@ -101,7 +101,8 @@ class Connection:
         """End the connection, with a code of the protocol; more than once is no error.
 
         It is on no channel any more, whether or not the client takes the close; if it does not
-        within `CLOSE_TIMEOUT`, the connection is left to the ASGI server.
+        within `CLOSE_TIMEOUT`, the connection is cut off, or where that cannot be left to the ASGI
+        server.
         """
         if self.close_code is None:
             self.close_code = code
@@ -119,19 +120,20 @@ class Connection:
                     return
                 if self.close_code is None:
                     await self.handle(message.get("text"))
-                    await self.flushed()
+                    # Not until nothing waits: with a steady stream, that might never be so.
+                    await self._outbox.caught_up()
         except asyncio.CancelledError:
             if not self._is_given_up or self._task is None:
                 raise
             self._task.uncancel()
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
             self.node.disconnect(self)
             self._outbox.abandon()
             self._task = None
 
     def _give_up(self) -> None:
+        # The server may have said that the client is gone, and still wait for it to take the close.
+        self._outbox.abort()
         if self._task is not None:
             self._is_given_up = True
             self._task.cancel()

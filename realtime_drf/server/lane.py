@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, Generic, TypeVar
 
+from realtime_drf.server.locks import ForkLock
+
 logger = logging.getLogger("realtime_drf")
 
 AGAIN: Final = 0.2
@@ -124,11 +126,10 @@ class LoopThread:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._pid = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        os.register_at_fork(after_in_child=self._renew_lock)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -169,9 +170,6 @@ class LoopThread:
         asyncio.run_coroutine_threadsafe(end(), loop)
         if thread is not threading.current_thread():
             thread.join(STOP_TIMEOUT)
-
-    def _renew_lock(self) -> None:
-        self._lock = threading.Lock()  # the parent's may be held by a thread that is not here
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from realtime_drf.server.locks import ForkLock
 from realtime_drf.server.store import (
     CACHED_FOR,
     CHANGES_KEPT_FOR,
@@ -75,7 +75,7 @@ class MemoryStore:
         self._cached_for = cached_for
         self._lease = int(lease * SECOND)
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._number = 0
         self._nodes: dict[str, _Node] = {}
         self._channels: dict[str, _Channel] = {}

@@ -19,7 +19,7 @@ from realtime_drf.server.frames import SubscriptionRefused
 from realtime_drf.server.lane import end, raise_if_cancelled
 from realtime_drf.server.outbox import Send
 from realtime_drf.server.reports import Reporter
-from realtime_drf.server.roster import Roster, log_store, make_event
+from realtime_drf.server.roster import Roster, make_event
 from realtime_drf.server.shortcut import Turn
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ TICK: Final = 1.0
 
 START_TIMEOUT: Final = 5.0
 """Seconds that a connection waits for a channel layer which cannot be reached."""
+
+STORE_SILENCE: Final = 5.0
+"""Seconds after which a store that has not answered is taken to be away."""
 
 MOST_LAST_EVENTS: Final = 10_000
 """Cache channels of which a node knows the last event that came, whether anybody was on them."""
@@ -83,6 +86,9 @@ class Node:
         self._tick = tick
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = asyncio.Event()
+        """It has heard once; connections do not wait again when it does not any more."""
+        self._hears = False
+        self._store_answered_at = clock()
 
     def __repr__(self) -> str:
         return f"<Node {self.name}: {len(self.connections)} connections>"
@@ -103,8 +109,12 @@ class Node:
 
     @property
     def is_ready(self) -> bool:
-        """Whether what is published arrives here, and clients may come."""
-        return self._ready.is_set() and not self.is_stopping
+        """Whether what is published arrives here, as far as is known, and clients may come.
+
+        Not every layer says that it hears nothing, so the silence of the store counts as well.
+        """
+        store_is_away = self.clock() - self._store_answered_at > STORE_SILENCE
+        return self._hears and not store_is_away and not self.is_stopping
 
     async def ready(self) -> None:
         """Wait until what is published from now on arrives here; not for longer than a while."""
@@ -113,7 +123,11 @@ class Node:
                 await asyncio.wait_for(self._ready.wait(), START_TIMEOUT)
 
     def on_ready(self) -> None:
+        self._hears = True
         self._ready.set()
+
+    def on_deaf(self) -> None:
+        self._hears = False
 
     def on_gap(self, lost: int) -> None:
         """Count what was lost; who is where, the next beat finds out."""
@@ -124,6 +138,7 @@ class Node:
         self._log_lost()
         self._look_after_silent()
         await self.roster.tick()
+        self._store_answered_at = self.clock()
 
     async def _tick_forever(self) -> None:
         while True:
@@ -132,7 +147,7 @@ class Node:
                 await self.tick()
             except Exception as exc:  # noqa: BLE001  any store, any error: the next one may work
                 raise_if_cancelled()
-                log_store(exc)
+                self.roster.log_store(exc)
 
     def _log_lost(self) -> None:
         """Log what was lost, once a while however much that is."""
@@ -258,7 +273,7 @@ class Node:
                 known = (await self._backplane.store.read([name]))[0].members
             except Exception as exc:  # noqa: BLE001  any store, any error: suppose there is room
                 raise_if_cancelled()
-                log_store(exc)
+                self.roster.log_store(exc)
             channel = self.roster.channels.get(name)  # others may have come meanwhile
         members = set(known) if channel is None else {*known, *channel.known, *channel.users}
         if len(members) >= self.options.max_presence_members and user_id not in members:
@@ -276,7 +291,7 @@ class Node:
             return await self._backplane.store.recall(channel.name) or ""
         except Exception as exc:  # noqa: BLE001  any store, any error: nobody knows
             raise_if_cancelled()
-            log_store(exc)
+            self.roster.log_store(exc)
             return None
 
     def _tell_cached(

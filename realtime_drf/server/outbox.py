@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
 from typing import Any, Final
 
-from realtime_drf.server.shortcut import Turn, find_shortcut
+from realtime_drf.server.shortcut import Turn, abort, find_shortcut
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -30,8 +30,10 @@ class Outbox:
     """
 
     __slots__ = (
+        "_ahead",
         "_backlog",
         "_backlog_bytes",
+        "_caught_up",
         "_send",
         "_shortcut",
         "failed",
@@ -47,6 +49,9 @@ class Outbox:
         """Frames that leave at the end of this turn; while there are any, more may be added."""
         self._backlog: deque[Message] | None = None
         self._backlog_bytes = 0
+        self._ahead = 0
+        """Messages before the point for which somebody waits."""
+        self._caught_up: asyncio.Future[None] | None = None
         self.task: asyncio.Task[None] | None = None
         """Writes what has to wait; None while nothing does."""
         self.failed = False
@@ -91,6 +96,21 @@ class Outbox:
         if self.task is not None:
             self.task.cancel()
 
+    def abort(self) -> None:
+        """Cut the connection off, where the server lets itself be told to."""
+        abort(self._send)
+
+    async def caught_up(self) -> None:
+        """Wait until all is out that waits now; what comes after it is not waited for.
+
+        One at a time may wait for this.
+        """
+        if self.task is None or self.task.done():
+            return
+        self._ahead = 1 + len(self._backlog or ())
+        self._caught_up = asyncio.get_running_loop().create_future()
+        await asyncio.wait([self.task, self._caught_up], return_when=asyncio.FIRST_COMPLETED)
+
     async def flushed(self) -> None:
         """Wait until nothing waits."""
         while self.task is not None and not self.task.done():
@@ -117,11 +137,13 @@ class Outbox:
     async def _go_on(self, coroutine: Coroutine[Any, Any, None], waits_for: Any) -> None:
         try:
             await _Rest(coroutine, waits_for)
+            self._count_out()
             while self._backlog:
                 message = self._backlog.popleft()
                 self._backlog_bytes -= len(message.get("text") or "") + 64
                 if self._shortcut is None or not self._shortcut.write(message):
                     await self._send(message)
+                self._count_out()
         except Exception:  # noqa: BLE001  whatever a server says of a client that is gone
             self.is_gone = True
             self._discard()
@@ -129,6 +151,11 @@ class Outbox:
             self._backlog = None
             self._backlog_bytes = 0
             self.task = None
+
+    def _count_out(self) -> None:
+        self._ahead -= 1
+        if self._ahead == 0 and self._caught_up is not None:
+            self._caught_up.set_result(None)
 
 
 async def _wait_for(awaitable: Awaitable[None]) -> None:

@@ -14,6 +14,7 @@ from realtime_drf.server import frames, wire
 from realtime_drf.server.backplane import Backplane
 from realtime_drf.server.channels import LocalChannel
 from realtime_drf.server.connection import Connection
+from realtime_drf.server.failures import FailureLog
 from realtime_drf.server.shortcut import TextMessage, Turn
 from realtime_drf.server.store import Outcome, Report, Slice, View
 
@@ -78,6 +79,7 @@ class Roster:
         self._syncing: asyncio.Task[None] | None = None
         self._beaten_at = 0
         self._known_since = 0
+        self._store_failures = FailureLog("The store of the server failed", clock)
         self._settles_at: float | None = None
         """Until when those whom the store does not name are not believed to be gone."""
 
@@ -116,6 +118,10 @@ class Roster:
         while self._syncing is not None:
             await asyncio.wait([self._syncing])
 
+    def log_store(self, exc: Exception) -> None:
+        """Log that the store has failed, once a while however often that is."""
+        self._store_failures.add(exc)
+
     def broadcast(self, channel: LocalChannel, frame: str, but: str = "") -> None:
         """Write a frame to all subscribers but one."""
         message = TextMessage(frame)
@@ -140,7 +146,7 @@ class Roster:
             slices = [self._slice(name) for name in names]
             outcome = await self._backplane.store.sync(self._node, slices)
         except Exception as exc:  # noqa: BLE001  any store, any error: go on with what is known here
-            log_store(exc)
+            self.log_store(exc)
             # What has gathered meanwhile need not wait for another call that fails.
             names += self._dirty
             futures += itertools.chain.from_iterable(self._dirty.values())
@@ -303,11 +309,6 @@ def make_event(kind: str, channel: str, **details: Any) -> WebhookEvent:
     return WebhookEvent(
         kind=kind, channel=channel, time_ms=int(time.time() * 1000), details=details
     )
-
-
-def log_store(exc: Exception) -> None:
-    """Log that the store failed; not with its text, in which an address with a password may be."""
-    logger.error("The store of the server failed: %s", type(exc).__name__)
 
 
 def _items(view: View) -> Iterable[wire.Item]:

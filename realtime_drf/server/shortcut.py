@@ -20,6 +20,9 @@ from typing import Any, Final
 UVICORN: Final = "uvicorn.protocols.websockets.websockets_sansio_impl"
 """The module of ``--ws websockets-sansio``, which is what uvicorn takes by itself since 0.54."""
 
+UVICORN_WEBSOCKETS: Final = "uvicorn.protocols.websockets."
+"""Where all that speak WebSocket for uvicorn are; each has its transport at hand."""
+
 MOST_BYTES: Final = 65_536
 """Bytes that are gathered for one client before they are written anyway, and may then wait."""
 
@@ -149,6 +152,17 @@ def find_shortcut(send: Any, turn: Turn) -> Shortcut | None:
     except AttributeError:  # another version
         return None
     return Shortcut(protocol, turn) if is_usable else None
+
+
+def abort(send: Any) -> None:
+    """Cut a connection off, with whatever its server still has for it, if that server is uvicorn.
+
+    uvicorn itself closes a connection once all is written, which is never if nobody reads.
+    """
+    protocol: Any = getattr(send, "__self__", None)
+    if type(protocol).__module__.startswith(UVICORN_WEBSOCKETS):
+        with contextlib.suppress(AttributeError):  # another version
+            protocol.transport.abort()
 
 
 def encode(text: str) -> bytes:

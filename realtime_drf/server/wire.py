@@ -1,8 +1,8 @@
 """What goes over a channel layer: the names of groups, and the items of a hand-over.
 
-All processes of an app that serve browsers are in one group, and one message a hand-over carries a
-list of items to it. Everything in a message is text, an integer or a list of these, which every
-layer can carry.
+All processes of an app that serve browsers are in one group, and one message a hand-over, or a few
+for a large one, carry lists of items to it. Everything in a message is text, an integer or a list
+of these, which every layer can carry.
 """
 
 from __future__ import annotations
@@ -94,6 +94,13 @@ def pack(sender: str, number: int, items: Sequence[Item]) -> dict[str, Any]:
 def unpack(message: dict[str, Any]) -> list[Item]:
     """Read the items of a message back. A kind that a newer version sends is passed over."""
     return [_KINDS[kind](*fields) for kind, *fields in message["items"] if kind in _KINDS]
+
+
+def measure(item: Item) -> int:
+    """Return about how many characters an item has in a message."""
+    if isinstance(item, EventItem):
+        return sum(map(len, (item.name, item.body, item.id, *item.channels)))
+    return len(repr(item))
 
 
 def node_group(app_id: str) -> str:

@@ -60,6 +60,9 @@ class Listener:
     def on_ready(self) -> None:
         self._ready.set()
 
+    def on_deaf(self) -> None:
+        pass
+
     def on_gap(self, lost: int) -> None:
         pass
 

@@ -429,6 +429,11 @@ class Client:
         self._reading.set()
         self.site.settle()
 
+    def read_one(self) -> None:
+        """Take the one message that is being sent, and no more."""
+        self._reading.set()
+        self.site.settle()
+
     def subscribe(self, channel: str, *, settle: bool = True, **data: Any) -> None:
         """Ask for a channel, with whatever is given besides its name."""
         frame = {"event": "pusher:subscribe", "data": {"channel": channel, **data}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -22,6 +23,13 @@ from realtime_drf.views import (
 )
 
 pytest.importorskip("channels")
+
+from channels.layers import InMemoryChannelLayer
+
+from realtime_drf.server import backplane
+from realtime_drf.server.memory_store import MemoryStore
+from realtime_drf.server.node import Node
+from tests.server.harness import Site
 
 PATH = "realtime_drf.transports.channels.ChannelsTransport"
 
@@ -60,8 +68,6 @@ def test_a_node_is_healthy_from_when_it_hears_to_when_it_ends(settings: Settings
     staff = User(is_staff=True)
 
     async def live() -> list[Any]:
-        from realtime_drf.server.node import Node
-
         node = Node(transport)
         transport.nodes.add(node)
         answers = [await sync_to_async(ask)()]
@@ -80,3 +86,79 @@ def test_a_node_is_healthy_from_when_it_hears_to_when_it_ends(settings: Settings
         (200, {"status": "ok", "nodes": [figures]}),
         (503, {"status": "unavailable"}),
     ]
+
+
+class Layer(InMemoryChannelLayer):
+    """Fail at what the test says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failing: set[str] = set()
+
+    async def group_add(self, group: str, channel: str) -> None:
+        self.fail_at("group_add")
+        await super().group_add(group, channel)
+
+    async def receive(self, channel: str) -> Any:
+        while True:
+            self.fail_at("receive")
+            with contextlib.suppress(TimeoutError):
+                return await asyncio.wait_for(super().receive(channel), 0.01)
+
+    def fail_at(self, call: str) -> None:
+        if call in self.failing:
+            raise ConnectionError
+
+
+@pytest.mark.parametrize("call", ["group_add", "receive"])
+def test_a_node_whose_layer_fails_is_not_healthy_until_it_works_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    for name, pause in (("FIRST_PAUSE", 0.01), ("LONGEST_PAUSE", 0.02), ("GROUP_RENEWAL", 0.01)):
+        monkeypatch.setattr(backplane, name, pause)
+    settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": PATH}}
+    transport: Any = transports["default"]
+
+    async def live() -> None:
+        layer = Layer()
+        transport.backplane = backplane.LayerBackplane(MemoryStore(), layer, app_id="1")
+        node = Node(transport)
+        transport.nodes.add(node)
+        layer.failing = {call}
+        node.start()
+        for _ in range(2):
+            await wait_for_status(503)
+            layer.failing = set()
+            await node.ready()
+            await wait_for_status(200)
+            layer.failing = {call}
+        await wait_for_status(503)
+        async with asyncio.timeout(1):
+            await node.ready()  # whoever comes does not wait for it once more
+        await node.stop()
+
+    asyncio.run(live())
+
+
+async def wait_for_status(status: int) -> None:
+    async with asyncio.timeout(5):
+        while (await sync_to_async(ask)())[0] != status:
+            await asyncio.sleep(0.001)
+
+
+def test_a_node_whose_store_is_silent_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*args: Any) -> Any:
+        raise ConnectionError
+
+    with Site() as site:
+        assert ask()[0] == 200
+        with monkeypatch.context() as patch:
+            patch.setattr(site.transport.backplane.store, "beat", fail)
+            statuses = []
+            for _ in range(7):
+                with pytest.raises(ConnectionError):
+                    site.advance(1)
+                statuses.append(ask()[0])
+        assert statuses == [200] * 5 + [503] * 2
+        site.advance(1)
+        assert ask()[0] == 200

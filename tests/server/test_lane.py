@@ -14,7 +14,7 @@ pytest.importorskip("channels")
 from channels.layers import InMemoryChannelLayer
 
 from realtime_drf.server import lane, wire
-from realtime_drf.server.backplane import LayerBackplane
+from realtime_drf.server.backplane import MOST_IN_MESSAGE, LayerBackplane, Publisher
 from realtime_drf.server.lane import Lane
 from realtime_drf.server.memory_store import MemoryStore
 
@@ -46,6 +46,29 @@ def test_a_lane_takes_no_more_than_may_wait_and_goes_on_afterwards(
     assert done == [0, 1, 2, 3, 6]
 
 
+def test_what_is_too_large_for_one_message_comes_in_several_in_order() -> None:
+    messages: list[dict[str, Any]] = []
+
+    async def carry(message: dict[str, Any], items: Sequence[wire.Item]) -> None:
+        assert wire.unpack(message) == items
+        messages.append(message)
+
+    async def publish() -> None:
+        publisher = Publisher(asyncio.get_running_loop(), carry)
+        handovers = [
+            [wire.EventItem("told", ["news"], "x" * size) for size in sizes]
+            for sizes in ([10], [MOST_IN_MESSAGE // 4] * 10, [2 * MOST_IN_MESSAGE, 10], [10, 10])
+        ]
+        futures = [publisher.lane.put(each) for each in handovers]
+        async with asyncio.timeout(5):
+            await asyncio.gather(*map(asyncio.wrap_future, futures))
+
+    asyncio.run(publish())
+    assert [len(message["items"]) for message in messages] == [4, 3, 3, 1, 1, 3]
+    assert [message["number"] for message in messages] == list(range(1, 7))
+    assert len({message["from"] for message in messages}) == 1
+
+
 class Node:
     """Take hand-overs, but for one that it cannot."""
 
@@ -63,6 +86,7 @@ class Node:
     def on_ready(self) -> None:
         self.ready.set()
 
+    def on_deaf(self) -> None: ...
     def on_gap(self, lost: int) -> None: ...
 
 

@@ -29,7 +29,7 @@ def test_nobody_waits_for_what_was_abandoned_before_it_began_to_wait() -> None:
         outbox.write(TextMessage("never read"))
         outbox.abandon()
         async with asyncio.timeout(5):
-            await outbox.flushed()
+            await asyncio.gather(outbox.flushed(), outbox.caught_up())
 
     asyncio.run(abandon())
 

@@ -74,6 +74,27 @@ def test_a_client_that_waits_to_be_written_to_is_not_listened_to() -> None:
         assert slow.events() == [("pusher:pong", "", {})] * 1_000
 
 
+@pytest.mark.usefixtures("silence")
+def test_a_client_for_which_something_always_waits_is_listened_to() -> None:
+    with Site(activity_timeout=10, pong_timeout=9) as site:
+        slow = site.connect()
+        slow.subscribe("news")
+        slow.is_stuck = True
+        for number in range(3):
+            site.publish("told", "news", number)
+        slow.say({"event": "pusher:ping"})
+        slow.take()
+        for number in range(3, 60):
+            site.publish("told", "news", number)
+            slow.read_one()
+            if ("pusher:ping", "", {}) in slow.events():
+                slow.say({"event": "pusher:pong"})
+            site.advance(1)
+        assert slow.close_code is None
+        assert slow.sends_under_way == 1, "it never had read all"
+        slow.read_on()
+
+
 def test_whoever_does_not_read_is_parted_with(caplog: pytest.LogCaptureFixture) -> None:
     with Site() as site:
         slow, quick = pair(site)

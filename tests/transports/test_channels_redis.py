@@ -271,6 +271,21 @@ def test_one_message_a_hand_over(make_site: MakeSite, redis: Redis) -> None:
             assert commands() - before <= 4
 
 
+def test_a_hand_over_of_more_than_redis_keeps_for_anybody(
+    make_site: MakeSite, backend: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    events = [Event("told", "news", [number, "x" * 10_000]) for number in range(3_500)]
+    with make_site() as site:
+        client = listener(site)
+        thread = in_thread(lambda: site.send(*events))
+        site.wait_for(lambda: len(client.sent) >= 2 + len(events))
+        thread.join()
+        told = [data for name, _, data in client.events() if name == "told"]
+        assert [number for number, _ in told] == list(range(len(events)))
+        assert site.node.lost == 0
+    assert caplog.records == []
+
+
 def test_consumers_of_ones_own_hear_too(make_site: MakeSite) -> None:
     with make_site(consumer_groups=True) as site:
         client = listener(site)
