@@ -11,6 +11,7 @@ import Pusher from 'pusher-js';
 
 const questions = new Map();
 let pusher;
+let user; // who has signed in, as the server says it
 
 function report(type, details = {}) {
   process.stdout.write(`${JSON.stringify({ type, ...details })}\n`);
@@ -56,7 +57,12 @@ function connect(config) {
   });
   pusher.connection.bind('message', (frame) => {
     if (config.frames) report('frame', frame);
-    if (frame.event === 'pusher:signin_success') report('signed_in', { data: frame.data });
+    if (frame.event === 'pusher:signin_success') user = frame.data;
+    // Upon which pusher-js asks for the user's channel: before it is on that, it hears nothing.
+    const isOwn = frame.channel?.startsWith('#server-to-user-');
+    if (isOwn && frame.event === 'pusher_internal:subscription_succeeded') {
+      report('signed_in', { data: user });
+    }
   });
   pusher.user.bind_global((name, data) => {
     if (name === 'pusher:signin_error') report('signin_error', { data });

@@ -173,12 +173,19 @@ class PusherJS(Reporter):
         self.command("unsubscribe", channel=channel)
 
     def signin(self, timeout: float | None = None) -> Any:
-        """Sign the user in and return what the server says of it; raise Refused as well."""
+        """Sign the user in, and return what the server says of it once the user can be reached.
+
+        Raise Refused if it is refused.
+        """
         before = len(self.seen)
         self.command("signin")
         # The endpoint refuses with a signin_error, the server with an error before it closes.
         answer = {"signed_in", "signin_error", "error"}
-        report = self.wait_for(lambda report: report["type"] in answer, timeout, after=before)
+        report = self.wait_for(
+            lambda report: report["type"] in answer and "4302" not in str(report.get("error")),
+            timeout,
+            after=before,
+        )  # of a watchlist that is too long the server complains, and nothing else
         if report["type"] != "signed_in":
             raise Refused(f"Signing in was refused: {report}")
         return report["data"]
