@@ -8,7 +8,6 @@ import os
 import secrets
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -232,10 +231,15 @@ def test_a_client_that_does_not_take_its_close_is_cut_off(
         wait_until(lambda: "news" in connection.channels)
         assert bool(protocol.conn.extensions) is deflate
         sockets = count_sockets()
-        # What the system buffers is full once uvicorn buffers; what uvicorn does, once we do.
-        while not (node.dropped if is_dropped else protocol.transport.get_write_buffer_size()):
-            transport.send_batch([Event("told", "news", secrets.token_hex(4_000))])
-            time.sleep(0.001)
+
+        def is_full() -> bool:
+            # What the system buffers is full once uvicorn buffers; what uvicorn does, once we do.
+            transport.send_batch(
+                [Event("told", "news", secrets.token_hex(4_000)) for _ in range(8)]
+            )
+            return bool(node.dropped if is_dropped else protocol.transport.get_write_buffer_size())
+
+        wait_until(is_full, 30)
         protocol.loop.call_soon_threadsafe(connection.close, 4200)
         wait_until(lambda: count_sockets() < sockets)
         assert own.fileno() != -1, "which is not the client's"
