@@ -5,9 +5,8 @@ Fail closed: no policy, no access; a policy that raises lets nobody in.
 
 from __future__ import annotations
 
-import inspect
 import logging
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -24,6 +23,7 @@ from realtime_drf.channels import (
 from realtime_drf.conf import configs
 from realtime_drf.exceptions import InvalidEvent
 from realtime_drf.names import USER_PREFIX
+from realtime_drf.permissions import StrictPermission
 from realtime_drf.protocols import Denial, Grant, Identity
 from realtime_drf.transports import transports
 
@@ -119,26 +119,12 @@ def _find(name: str) -> PrivateChannel | None:
 def _has_permission(request: Any, channel: Channel) -> bool:
     try:
         return all(
-            _ask(permission(), request, channel) for permission in channel.permission_classes
+            StrictPermission(permission()).has_permission(request, channel)
+            for permission in channel.permission_classes
         )
     except Exception as exc:  # noqa: BLE001  whatever goes wrong, nobody is let in
         _report(exc, repr(channel))
         return False
-
-
-def _ask(permission: Any, request: Any, channel: Channel) -> Any:
-    answer = permission.has_permission(request, channel)
-    # A coroutine is true, whatever it would answer; an operator of DRF's swallows it.
-    if isinstance(answer, Awaitable) or _is_async(permission):
-        raise TypeError(f"{permission!r}: has_permission() must not be async.")
-    return answer
-
-
-def _is_async(permission: Any) -> bool:
-    operands = [getattr(permission, name, None) for name in ("op1", "op2")]
-    return inspect.iscoroutinefunction(permission.has_permission) or any(
-        _is_async(operand) for operand in operands if operand is not None
-    )
 
 
 def _grant_many(
