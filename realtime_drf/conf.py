@@ -162,11 +162,15 @@ def get_cache_alias() -> Any:
     return getattr(settings, "REALTIME_CACHE", DEFAULT_ALIAS)
 
 
-def derive_secret(purpose: str) -> str:
-    """Return a secret of 64 hexadecimal digits that SECRET_KEY determines, one for each purpose."""
-    return salted_hmac(
-        "realtime_drf", purpose, secret=settings.SECRET_KEY, algorithm="sha256"
-    ).hexdigest()
+def derive_secrets(purpose: str) -> list[str]:
+    """Return the secrets that SECRET_KEY and SECRET_KEY_FALLBACKS determine for a purpose.
+
+    Each has 64 hexadecimal digits. The first signs; the others, the newest first, are accepted too.
+    """
+    return [
+        salted_hmac("realtime_drf", purpose, secret=key, algorithm="sha256").hexdigest()
+        for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    ]
 
 
 def get_root_urlconf() -> str | None:

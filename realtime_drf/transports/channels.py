@@ -18,7 +18,7 @@ from weakref import WeakSet
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
-from realtime_drf.conf import DEFAULT_ALIAS, configs, derive_secret, get_aliases, nearest
+from realtime_drf.conf import DEFAULT_ALIAS, configs, derive_secrets, get_aliases, nearest
 from realtime_drf.events import Event
 from realtime_drf.exceptions import InvalidTransport, TransportUnavailable
 from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_name
@@ -155,7 +155,8 @@ class ChannelsTransport(SigningTransport):
         master_key = self._read_master_key(encryption_master_key_base64)
         self.supports_encryption = master_key is not None
         self._nacl: Any = self.require("nacl.secret", extra="channels") if master_key else None
-        self.signer = Signer(key, secret or derive_secret(f"{self.alias}:{app_id}"), master_key)
+        accepted = [secret] if secret else derive_secrets(f"{self.alias}:{app_id}")
+        self.signer = Signer(key, accepted[0], master_key, fallbacks=accepted[1:])
         self.limits = Limits(payload_bytes=payload_limit)
         self._endpoints = read_endpoints(webhooks, alias=self.alias)
         self.webhooks = self._make_sender() if webhooks else None

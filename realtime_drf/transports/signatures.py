@@ -39,11 +39,21 @@ def is_socket_id(token: str) -> bool:
 
 
 class Signer:
-    """Sign for one app: what its key and secret, and its master key if it has one, can sign."""
+    """Sign for one app: what its key and secret, and its master key if it has one, can sign.
 
-    def __init__(self, key: str, secret: str, master_key: bytes | None = None) -> None:
+    Signatures made with the secrets in `fallbacks` are accepted, too.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        secret: str,
+        master_key: bytes | None = None,
+        *,
+        fallbacks: Sequence[str] = (),
+    ) -> None:
         self.key = key
-        self._secret = secret.encode()
+        self._secrets = [each.encode() for each in (secret, *fallbacks)]
         self._master_key = master_key
 
     def __repr__(self) -> str:
@@ -51,12 +61,14 @@ class Signer:
 
     def sign(self, text: str | bytes) -> str:
         """Return the HMAC-SHA256 of a text, in hexadecimal digits."""
-        data = text if isinstance(text, bytes) else text.encode()
-        return hmac.new(self._secret, data, hashlib.sha256).hexdigest()
+        return _hmac(self._secrets[0], text)
 
     def verify(self, text: str | bytes, signature: str) -> bool:
         """Tell whether a signature is that of a text, in constant time."""
-        return hmac.compare_digest(self.sign(text).encode(), signature.encode(errors="replace"))
+        given = signature.encode(errors="replace")
+        return any(
+            hmac.compare_digest(_hmac(secret, text).encode(), given) for secret in self._secrets
+        )
 
     def channel_token(self, socket_id: str, grant: Grant) -> dict[str, str]:
         """Return what a client shows the service to subscribe."""
@@ -93,6 +105,11 @@ class Signer:
         return base64.b64encode(
             hashlib.sha256(channel.encode() + self._master_key).digest()
         ).decode()
+
+
+def _hmac(secret: bytes, text: str | bytes) -> str:
+    data = text if isinstance(text, bytes) else text.encode()
+    return hmac.new(secret, data, hashlib.sha256).hexdigest()
 
 
 def read_authorization(data: Mapping[str, Any]) -> AuthorizationRequest:

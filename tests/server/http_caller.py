@@ -23,7 +23,7 @@ class Api:
 
     def __init__(self, **options: Any) -> None:
         self.transport = ChannelsTransport(
-            app_id="4242", key=KEY, secret=SECRET, http_api=True, **options
+            **{"app_id": "4242", "key": KEY, "secret": SECRET, "http_api": True, **options}
         )
         self.api = HttpApi(self.transport, clock=lambda: NOW)
         self.published: list[Any] = []

@@ -19,7 +19,7 @@ pytest.importorskip("nacl")
 from channels.layers import BaseChannelLayer, get_channel_layer
 
 from realtime_drf import Event, publish
-from realtime_drf.conf import derive_secret
+from realtime_drf.conf import derive_secrets
 from realtime_drf.exceptions import InvalidTransport, PayloadTooLarge
 from realtime_drf.server import consumer_group
 from realtime_drf.transports import transports
@@ -69,7 +69,7 @@ def test_the_secret_follows_from_the_secret_key(settings: Settings) -> None:
     one = configured(settings, app_id="1").signer
     assert one.sign("text") == configured(settings, app_id="1").signer.sign("text")
     assert one.sign("text") != configured(settings, app_id="2").signer.sign("text")
-    secret = derive_secret("live:1")
+    (secret,) = derive_secrets("live:1")
     assert one.sign("text") == configured(settings, app_id="1", secret=secret).signer.sign("text")
     settings.SECRET_KEY = "another one"
     assert one.sign("text") != configured(settings, app_id="1").signer.sign("text")
