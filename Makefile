@@ -1,19 +1,24 @@
 # Everything runs in .venv, which is made when it is first needed.
-# PYTHON is the interpreter that makes it; PORT is where `make demo` listens.
+# PYTHON is the interpreter that makes it; PORT is where `make demo` listens. SEED repeats the order
+# and the examples of a run of the tests, which WORKERS processes share.
 
 PYTHON ?= python3
 PORT ?= 8000
+SEED ?=
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(if $(SEED),--randomly-seed=$(SEED) --hypothesis-seed=$(SEED))
 MANAGE := cd example && ../$(BIN)/python manage.py
 
-.PHONY: help demo test lint types docs check release-check clean
+.PHONY: help demo test soak lint types docs check release-check clean
 
 help:
 	@echo "make demo    serve the example at http://127.0.0.1:$(PORT)/: a board that is live in every window"
 	@echo "make test    run the tests"
+	@echo "make soak    try many more examples, for an hour or more"
 	@echo "make lint    check style and import contracts"
 	@echo "make types   check types with mypy and pyright"
 	@echo "make docs    build the documentation into docs/_build/html"
@@ -30,7 +35,10 @@ demo: $(VENV)/.demo example/node_modules/.demo
 	@$(BIN)/python -m uvicorn --app-dir example example.asgi:application --host 127.0.0.1 --ws-per-message-deflate false --timeout-graceful-shutdown 3 --log-level warning --port $(PORT)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+soak: $(VENV)/.test
+	$(PYTEST) -m "hypothesis or soak" --hypothesis-profile=soak
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

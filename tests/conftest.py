@@ -1,33 +1,36 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-import hypothesis
 import pytest
 from pytest_django import Settings
 
 from realtime_drf.backends import RealtimeBackend, registry
 from realtime_drf.channels import registry as channel_registry
 from realtime_drf.transports import transports
+from tests.examples import load_profiles
 from tests.policies import POLICIES
 from tests.recording import PATH, RecordingTransport
 
-# Times say nothing on a busy machine. In CI every run tries the same examples, so that what fails
-# there fails again; elsewhere each run tries others.
-hypothesis.settings.register_profile(
-    "realtime",
-    deadline=None,
-    derandomize="CI" in os.environ,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],
-)
-hypothesis.settings.load_profile("realtime")
+load_profiles()
 
+TESTS = Path(__file__).parent
+
+
+ANY_VERSION = {"contract", "server", "services", "transports"}
+"""Folders whose tests are about sockets, SDKs and the protocol: all are marked `any_version`."""
 
 SECRETS = ("test-secret", "7ad3773142a6692b25b8", "other-secret", "a2tra2tra2tra2tra2tra2tra2tr")
 """What tests use for secrets of apps, and the beginning of their master key."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the tests of some folders."""
+    if ANY_VERSION.intersection(item.path.relative_to(TESTS).parts[:1]):
+        item.add_marker("any_version")
 
 
 class SecretsHandler(logging.Handler):
@@ -77,6 +80,13 @@ def _keep_registry() -> Iterator[None]:
     yield
     registry._backends = before
     channel_registry.channels, channel_registry.user_channels = channels, users
+
+
+@pytest.fixture(autouse=True)
+def _forget_transports() -> Iterator[None]:
+    """Forget the transports that a test used: the memory transport keeps what it was sent."""
+    yield
+    transports._made.clear()
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.example_database import EXAMPLE, create_database
 from tests.processes import environment, run_server
 from tests.services.pusher_js import PusherJS
 from tests.services.soketi import Soketi
-from tests.test_example import EXAMPLE, manage
 
 pytestmark = pytest.mark.end_to_end
 
@@ -49,7 +49,7 @@ def test_open_browsers_see_what_others_change(
 ) -> None:
     pytest.importorskip("pusher")
     env = serve_with(soketi, tmp_path)
-    manage("migrate", "--verbosity=0", env=env)
+    create_database(Path(env["EXAMPLE_DATABASE"]), is_seeded=False)
     mine = pusher_js(port=soketi.port, key=soketi.key)
     theirs = pusher_js(port=soketi.port, key=soketi.key)
     for client in (mine, theirs):

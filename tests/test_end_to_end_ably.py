@@ -12,10 +12,12 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.example_database import EXAMPLE, create_database, manage
 from tests.processes import environment, run_server
 from tests.services import node
 from tests.services.ably_js import AblyEcho, AblyJS, Denied
@@ -23,7 +25,6 @@ from tests.services.ably_realtime import AblyRealtime
 from tests.services.policy import require
 from tests.services.process import wait_until
 from tests.test_end_to_end import request
-from tests.test_example import EXAMPLE, manage
 
 pytestmark = pytest.mark.end_to_end
 
@@ -74,8 +75,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
             ABLY_USE_TOKEN_AUTH="true",
             ABLY_ENCRYPTION_MASTER_KEY_BASE64=MASTER_KEY,
         )
-        manage("migrate", "--verbosity=0", env=env)
-        manage("seed", env=env)
+        create_database(Path(env["EXAMPLE_DATABASE"]), is_seeded=True)
         with run_server(EXAMPLE, env=env) as server:
             yield Project(service, server.address, env)
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from tests.example_database import EXAMPLE, create_database, manage
 from tests.processes import UVICORN, environment, run_server
 from tests.services.laravel_echo import LaravelEcho
 from tests.services.pusher_js import Endpoint, PusherJS, Refused
 from tests.services.soketi import Soketi
 from tests.test_end_to_end import serve_with
-from tests.test_example import EXAMPLE, manage
 
 pytestmark = pytest.mark.end_to_end
 
@@ -59,7 +59,7 @@ def on_soketi(request: pytest.FixtureRequest, folder: Path) -> Iterator[Project]
     soketi: Soketi = request.getfixturevalue("soketi")
     key = base64.b64encode(b"k" * 32).decode()
     env = serve_with(soketi, folder, PUSHER_ENCRYPTION_MASTER_KEY_BASE64=key)
-    fill(env)
+    create_database(Path(env["EXAMPLE_DATABASE"]), is_seeded=True)
     with run_server(EXAMPLE, env=env) as server:
         yield Project({"port": soketi.port, "key": soketi.key}, server.address, env)
 
@@ -77,15 +77,10 @@ def on_channels(request: pytest.FixtureRequest, folder: Path, command: str) -> I
         SERVED_LAYERS=json.dumps({"default": {"BACKEND": backend, "CONFIG": {"hosts": [url]}}}),
         SERVED_STORE=url,
     )
-    fill(env)
+    create_database(Path(env["EXAMPLE_DATABASE"]), is_seeded=True)
     with run_server(EXAMPLE, env=env, command=command, application=ASGI) as server:
         port = int(server.address.rpartition(":")[2])
         yield Project({"port": port, "key": "example"}, server.address, env)
-
-
-def fill(env: dict[str, str]) -> None:
-    manage("migrate", "--verbosity=0", env=env)
-    manage("seed", env=env)
 
 
 @pytest.fixture(scope="module", params=["soketi", "uvicorn"])

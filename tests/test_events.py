@@ -26,8 +26,9 @@ from hypothesis import strategies as st
 from realtime_drf import Event
 from realtime_drf.channels import UserChannel
 from realtime_drf.exceptions import InvalidEvent
+from realtime_drf.names import ChannelKind
 from realtime_drf.rendering import MAX_DEPTH, render
-from tests.strategies import channel_names, event_names, json_values
+from realtime_drf.testing.strategies import channel_names, event_names, json_values
 from tests.todos.models import Todo
 
 
@@ -134,7 +135,7 @@ def test_the_same_object_twice_is_no_cycle() -> None:
     assert Event("a", "x", [shared, shared]).data == [{"a": 1}, {"a": 1}]
 
 
-@given(event_names, st.lists(channel_names, min_size=1, max_size=5), json_values())
+@given(event_names(), st.lists(channel_names(ChannelKind), min_size=1, max_size=5), json_values())
 def test_an_event_reads_back_what_was_put_in(name: str, channels: list[str], data: Any) -> None:
     event = Event(name, channels, data)
     assert event.data == data

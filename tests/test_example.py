@@ -13,14 +13,12 @@ from typing import Any
 
 import pytest
 
-from tests.pages import ROOT
+from tests.example_database import EXAMPLE, create_database, manage
 from tests.processes import environment, run_server
 from tests.services import node
 from tests.services.policy import require
 
 pytestmark = pytest.mark.end_to_end
-
-EXAMPLE = ROOT / "example"
 
 DRIVE_THE_API = """
 import json
@@ -51,8 +49,7 @@ def env(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def seeded(env: dict[str, str]) -> dict[str, str]:
     """Return an environment with the database of the demo."""
-    manage("migrate", "--verbosity=0", env=env)
-    manage("seed", env=env)
+    create_database(Path(env["EXAMPLE_DATABASE"]), is_seeded=True)
     return env
 
 
@@ -61,22 +58,8 @@ def run_in_shell(script: str, env: dict[str, str]) -> Any:
     return json.loads(manage("shell", "--verbosity=0", "-c", f"import json\n{script}", env=env))
 
 
-def manage(*args: str, env: dict[str, str], stdin: str | None = None) -> str:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "manage.py", *args],
-        cwd=EXAMPLE,
-        env=env,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 def test_changes_through_the_api_are_broadcast(env: dict[str, str]) -> None:
-    manage("migrate", "--verbosity=0", env=env)
+    create_database(Path(env["EXAMPLE_DATABASE"]), is_seeded=False)
     events = json.loads(manage("shell", "--verbosity=0", "-c", DRIVE_THE_API, env=env))
     assert events == [
         ["todo.create", ["todos"], "Feed the cat", False, None],
@@ -310,7 +293,7 @@ def test_migrations_are_complete(env: dict[str, str]) -> None:
 
 def test_server_of_the_demo_prints_events(env: dict[str, str]) -> None:
     env = {**env, "REALTIME": "console"}
-    manage("migrate", "--verbosity=0", env=env)
+    create_database(Path(env["EXAMPLE_DATABASE"]), is_seeded=False)
     with run_server(EXAMPLE, env=env) as server:
         request = urllib.request.Request(
             f"http://{server.address}/api/todos/", data=b"title=Feed+the+cat", method="POST"
@@ -392,7 +375,7 @@ def test_an_unknown_transport_is_refused(env: dict[str, str]) -> None:
 
 
 def test_page_of_the_board_is_served(env: dict[str, str]) -> None:
-    manage("migrate", "--verbosity=0", env=env)
+    create_database(Path(env["EXAMPLE_DATABASE"]), is_seeded=False)
     with run_server(EXAMPLE, env=env) as server:
         with urllib.request.urlopen(f"http://{server.address}/", timeout=30) as response:
             page = response.read().decode()

@@ -6,12 +6,13 @@ from hypothesis import strategies as st
 
 from realtime_drf.exceptions import InvalidEvent
 from realtime_drf.names import (
+    MAX_USER_ID_LENGTH,
     ChannelKind,
     build_channel_name,
     check_event_name,
     parse_channel_name,
 )
-from tests.strategies import LEGAL, bases, channel_names, event_names
+from realtime_drf.testing.strategies import CHANNEL_CHARACTERS, channel_names, event_names
 
 
 @pytest.mark.parametrize(
@@ -69,13 +70,17 @@ def test_the_longest_names_are_taken() -> None:
     assert parse_channel_name("#server-to-user-" + "7" * 128).base == "7" * 128
 
 
-@given(channel_names)
+@given(channel_names(ChannelKind))
 def test_parts_of_a_name_build_it_again(name: str) -> None:
     kind, cache, base = parse_channel_name(name)
     assert build_channel_name(kind, base, cache=cache) == name
 
 
-@given(st.sampled_from(ChannelKind), bases, st.booleans())
+@given(
+    st.sampled_from(ChannelKind),
+    st.text(CHANNEL_CHARACTERS, min_size=1, max_size=MAX_USER_ID_LENGTH),
+    st.booleans(),
+)
 def test_a_built_name_is_of_the_kind_asked_for_or_refused(
     kind: ChannelKind, base: str, cache: bool
 ) -> None:
@@ -100,13 +105,13 @@ def test_a_base_cannot_smuggle_another_kind_in(kind: ChannelKind, base: str, cac
         build_channel_name(kind, base, cache=cache)
 
 
-@given(st.text(st.characters(exclude_characters=LEGAL), min_size=1, max_size=20))
+@given(st.text(st.characters(exclude_characters=CHANNEL_CHARACTERS), min_size=1, max_size=20))
 def test_no_letter_outside_the_grammar_is_taken(letters: str) -> None:
     with pytest.raises(InvalidEvent):
         parse_channel_name("a" + letters)
 
 
-@given(event_names)
+@given(event_names())
 def test_event_names_of_any_text_are_taken(name: str) -> None:
     check_event_name(name)
     assert name

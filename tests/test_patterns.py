@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from realtime_drf.exceptions import InvalidEvent
 from realtime_drf.patterns import Pattern
-from tests.strategies import LEGAL
+from realtime_drf.testing.strategies import CHANNEL_CHARACTERS
 
-WORDS = st.text(LEGAL.replace(".", ""), max_size=4)
+WORDS = st.text(CHANNEL_CHARACTERS.replace(".", ""), max_size=4)
 CONVERTERS: dict[str, st.SearchStrategy[Any]] = {
     "int": st.integers(0, 10**6),
-    "str": st.text(LEGAL.replace(".", ""), min_size=1, max_size=8),
+    "str": st.text(CHANNEL_CHARACTERS.replace(".", ""), min_size=1, max_size=8),
     "slug": st.text("-_09azAZ", min_size=1, max_size=8),
     "uuid": st.uuids(),
 }
@@ -46,7 +46,7 @@ def test_what_is_built_is_read_back(drawn: tuple[str, dict[str, Any]]) -> None:
     assert pattern.match(base) == values
 
 
-@given(patterns(), st.text(LEGAL, max_size=30))
+@given(patterns(), st.text(CHANNEL_CHARACTERS, max_size=30))
 def test_what_is_read_builds_the_same_name(drawn: tuple[str, dict[str, Any]], base: str) -> None:
     pattern = Pattern(drawn[0])
     values = pattern.match(base)

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.example_database import create_database, manage
 from tests.pages import ROOT
 from tests.processes import Server, environment
 from tests.services import node
 from tests.services.process import LOCALHOST, Service, free_port
-from tests.test_example import manage
 
 SERVE = (
     "-m uvicorn --app-dir example example.asgi:application --host 127.0.0.1 "
@@ -38,8 +38,7 @@ class Site(Service):
         self.port = free_port()
         self.url = f"http://{LOCALHOST}:{self.port}/"
         self._server: Server | None = None
-        self.manage("migrate", "--verbosity=0")
-        self.manage("seed")
+        create_database(folder / "board.sqlite3", is_seeded=True)
 
     def manage(self, *args: str) -> str:
         """Run a command of the example, in another process than the server's."""

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.browser.site import SERVE, Site
+from tests.example_database import EXAMPLE
 from tests.pages import ROOT
 from tests.processes import run_server
-from tests.test_example import EXAMPLE
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")

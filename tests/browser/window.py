@@ -62,7 +62,7 @@ class Window:
         field = self.page.get_by_label(f"Add a todo to {name}")
         field.fill(title)
         field.press("Enter")
-        expect(self.list(name).locator(".title").filter(has_text=title)).to_be_visible()
+        expect(self.list(name).locator(".todo").and_(self.todo(title))).to_be_visible()
         expect(field).to_have_value("")
 
     def tick(self, title: str) -> None:

@@ -17,6 +17,22 @@ USERS: Final = ("ann", "bob", "eve")
 
 ON, MISS = "on", "miss"
 
+FIELDS: Final = {
+    "told": {"n"},
+    "client-told": {"n"},
+    "pusher_internal:subscription_succeeded": {"presence"},
+    "pusher:cache_miss": set[str](),
+    "pusher_internal:subscription_count": {"subscription_count"},
+    "pusher_internal:member_added": {"user_id", "user_info"},
+    "pusher_internal:member_removed": {"user_id"},
+    "pusher_internal:watchlist_events": {"events"},
+    "pusher:ping": set[str](),
+    "pusher:error": {"code", "message"},
+    "pusher:subscription_error": {"type", "error", "status"},
+    "pusher:signin_success": {"user_data"},
+}
+"""What the data of each frame may hold."""
+
 
 def own_channel(user: str) -> str:
     """Return the channel that is a user's alone."""
@@ -128,7 +144,12 @@ class Browser:
         told: Counter[str],
         standing: set[str],
     ) -> None:
-        name, channel, data = frame["event"], frame.get("channel", ""), frame["data"]
+        name, channel, data = frame["event"], frame.get("channel", ""), frame.get("data", {})
+        keys = {"event", "channel", "data"}
+        if name == "client-told" and channel in ROOMS:
+            keys.add("user_id")
+        assert frame.keys() <= keys, frame
+        assert data.keys() <= FIELDS[name], frame
         match name:
             case "told" | "client-told":
                 assert channel in standing, "an event came before its subscription stood"

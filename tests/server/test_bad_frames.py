@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import scaled
 from tests.server.harness import Client, Site
 
 pytestmark = pytest.mark.usefixtures("silence")
@@ -210,7 +211,7 @@ FRAMES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=scaled(75))
 @given(
     texts=st.lists(
         st.text()

@@ -21,6 +21,7 @@ from realtime_drf.server.backplane import Attendant, Backplane
 from realtime_drf.server.memory_store import MemoryStore
 from realtime_drf.server.roster import MOST_AT_ONCE, SETTLING
 from realtime_drf.server.store import LEASE, Outcome, Slice, Store, View, finish
+from tests.examples import scaled
 from tests.server.harness import Client, Clock, Site
 
 ROOM, NEWS = "presence-room", "news"
@@ -29,7 +30,6 @@ USERS = ("ann", "bob", "eve")
 NODES = 2
 MOST_BROWSERS = 5
 TICK = 1.0
-EXAMPLES = 100
 OPTIONS = {"subscription_counting": True, "max_channels": 1000, "activity_timeout": 10**6}
 
 SUCCEEDED = "pusher_internal:subscription_succeeded"
@@ -423,7 +423,7 @@ def test_everybody_sees_who_is_there_once_all_works_again() -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         Nodes,
         settings=settings(
-            max_examples=EXAMPLES,
+            max_examples=scaled(100),
             stateful_step_count=30,
             suppress_health_check=list(HealthCheck),
         ),

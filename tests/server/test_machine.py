@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, event, settings, target
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
@@ -15,6 +15,7 @@ from realtime_drf import Event
 from realtime_drf.server import frames
 from realtime_drf.server.memory_store import MemoryStore
 from realtime_drf.server.store import Outcome, Slice
+from tests.examples import scaled
 from tests.server.harness import Clock, Site
 from tests.server.model import (
     CACHE,
@@ -34,6 +35,9 @@ from tests.server.model import (
 MOST_BROWSERS = 6
 VACATED_DELAY = 3.0
 CACHED_FOR = 10.0
+
+LEAST_QUEUED = 0.1
+"""In what part of the examples frames are queued at least; it is about half of them."""
 
 OWN = "#"
 """Stands for the own channel of a user."""
@@ -90,9 +94,13 @@ class ServerMachine(RuleBasedStateMachine):
 
     nodes = 1
     store: type[DawdlingStore] = PromptStore
+    examples = 0
+    examples_that_queued = 0
+    """Those in which a frame waited behind another for a browser that did not read."""
 
     def __init__(self) -> None:
         super().__init__()
+        type(self).examples += 1
         clock = Clock()
         self.site = Site(
             nodes=self.nodes,
@@ -113,6 +121,8 @@ class ServerMachine(RuleBasedStateMachine):
         self.held: tuple[float, Sent] | None = None
         """The last event before this round, and until when it is kept."""
         self.numbers = 0
+        self.queued = 0
+        """Frames that were queued behind one for which a browser did not read."""
         self.reported: dict[tuple[str, str], bool] = {}
         for number in range(3):
             self.come(USERS[number], number)
@@ -124,7 +134,8 @@ class ServerMachine(RuleBasedStateMachine):
             + ["sign_in", "come"] * 3
             + ["leave", "trigger"] * 2
             + ["end", "enter", "go", "forged_sign_in", "forged", "illegal", "nonsense"]
-            + ["wait", "stick", "read"]
+            + ["wait", "read"]
+            + ["stick"] * 6
         ),
         who=st.integers(0, MOST_BROWSERS - 1),
         channel=st.sampled_from([*CHANNELS, ROOM, CACHE, CACHE, OWN]),
@@ -170,7 +181,7 @@ class ServerMachine(RuleBasedStateMachine):
             case "stick":
                 client.is_stuck = True
             case "read":
-                client.read_on()
+                self.read_on(browser)
             case "go":
                 self.browsers.remove(browser)
                 self.has_lost_sight = True
@@ -225,6 +236,14 @@ class ServerMachine(RuleBasedStateMachine):
                 data = {"auth": "app-key:00", "user_data": '{"id":"ann"}'}
                 client.say({"event": "pusher:signin", "data": data}, settle=False)
                 self.lose(browser)
+
+    def read_on(self, browser: Browser) -> None:
+        """Let a browser read what has waited for it, and count that."""
+        client = browser.client
+        was_stuck, before = client.is_stuck, len(client.sent)
+        client.read_on()
+        if was_stuck:
+            self.queued += max(0, len(client.sent) - before - 1)  # the first was being sent
 
     def end_connections(self, user: str) -> None:
         self.site.transport.disconnect_user(user)
@@ -285,9 +304,9 @@ class ServerMachine(RuleBasedStateMachine):
 
     def end_round(self) -> None:
         """Let all be done that is under way, and compare what came of it with the model."""
+        self.site.settle()  # before anybody reads on, so that there is something to wait
         for browser in [*self.browsers, *self.ended]:
-            browser.client.read_on()
-        self.site.settle()
+            self.read_on(browser)
         assert all(task.done() and task.exception() is None for task in self.sending)
         self.sending.clear()
         self.check_ended()
@@ -373,6 +392,9 @@ class ServerMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """After quiet, the project knows exactly who is where; and in the end, nothing is left."""
         site, error = self.site, True
+        type(self).examples_that_queued += self.queued > 0
+        event("frames were queued" if self.queued else "no frame was queued")
+        target(self.queued, label="frames that were queued")
         try:
             self.end_round()
             self.check_what_is_reported()
@@ -401,13 +423,17 @@ class ServerMachine(RuleBasedStateMachine):
 def test_everybody_receives_everything_in_order_and_once(
     nodes: int, store: type[DawdlingStore]
 ) -> None:
-    machine = type("Machine", (ServerMachine,), {"nodes": nodes, "store": store})
+    class Machine(ServerMachine):
+        pass
+
+    Machine.nodes, Machine.store = nodes, store
     run_state_machine_as_test(
-        machine,
+        Machine,
         settings=settings(
-            max_examples=150,
+            max_examples=scaled(150),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )
+    assert Machine.examples_that_queued >= Machine.examples * LEAST_QUEUED

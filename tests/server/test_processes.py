@@ -317,8 +317,11 @@ def test_what_a_layer_drops_is_counted_and_presence_comes_right(
     assert "were lost" not in servers[0].log
 
 
-def test_two_thousand_reconnect_at_once(start: Serve, browse: Browser, own_redis: Redis) -> None:
-    clients, users = 2000, 50
+@pytest.mark.parametrize("clients", [300, pytest.param(2000, marks=pytest.mark.soak)])
+def test_many_reconnect_at_once(
+    start: Serve, browse: Browser, own_redis: Redis, clients: int
+) -> None:
+    users = 50
     servers = [start(), start()]
     watcher = browse(servers[1], "watcher")
     members(watcher)

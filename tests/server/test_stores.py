@@ -16,6 +16,7 @@ from realtime_drf.server import redis_store
 from realtime_drf.server.memory_store import MemoryStore
 from realtime_drf.server.redis_store import MAX_CONNECTIONS, TIMEOUT, RedisStore
 from realtime_drf.server.store import CHANGES_KEPT_FOR, LEASE, Outcome, Slice, View
+from tests.examples import scaled
 from tests.services.policy import require
 from tests.services.process import closed_port, wait_until
 from tests.services.redis import Redis, unavailable
@@ -152,7 +153,7 @@ def run(store: RedisStore, *calls: Coroutine[Any, Any, Any]) -> list[Any]:
 def test_a_redis_keeps_what_a_memory_keeps(redis: Redis) -> None:
     Stores.url = redis.url.removesuffix("0") + "5"
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        Stores, settings=settings(max_examples=50, stateful_step_count=30)
+        Stores, settings=settings(max_examples=scaled(50), stateful_step_count=30)
     )
 
 

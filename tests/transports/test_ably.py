@@ -20,10 +20,10 @@ from realtime_drf.exceptions import (
     TransportUnavailable,
     UnsupportedFeature,
 )
+from realtime_drf.testing.strategies import channel_names, event_names, json_values, texts
 from realtime_drf.transports.base import ChannelInfo
 from tests.services.ably_app import Refusal, Session
 from tests.services.ably_http import AblyService
-from tests.strategies import channel_names, event_names, json_values, texts
 from tests.transports.ably_setup import MakeAbly
 
 pytest.importorskip("ably")
@@ -62,7 +62,9 @@ def decrypt(channel: str, data: bytes | str, encoding: str) -> str:
 
 
 @settings(deadline=None)
-@given(name=event_names, channel=channel_names, data=json_values() | texts, binary=st.booleans())
+@given(
+    name=event_names(), channel=channel_names(), data=json_values() | texts(), binary=st.booleans()
+)
 def test_data_arrives_byte_for_byte(
     module_ably: AblyService, make_ably: MakeAbly, name: str, channel: str, data: Any, binary: bool
 ) -> None:

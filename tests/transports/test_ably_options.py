@@ -17,10 +17,10 @@ from realtime_drf import Event
 from realtime_drf.channels import EncryptedChannel, PublicChannel, UserChannel
 from realtime_drf.exceptions import InvalidEvent, InvalidTransport, MissingDependency
 from realtime_drf.names import ChannelKind, parse_channel_name
+from realtime_drf.testing.strategies import channel_names
 from realtime_drf.transports import transports
 from realtime_drf.transports.ably_names import Names
 from tests.services.ably_http import AblyService
-from tests.strategies import channel_names
 from tests.transports.ably_setup import MakeAbly
 
 pytest.importorskip("ably")
@@ -43,7 +43,7 @@ def configured(settings: Settings, alias: str = "live", **options: Any) -> Any:
 # Names
 
 
-@given(channel_names)
+@given(channel_names(ChannelKind))
 def test_names_come_back_as_they_went(channel: str) -> None:
     for names in (Names(), Names("blog:"), Names("a:b:")):
         wire = names.to_wire(channel)

@@ -24,6 +24,7 @@ from realtime_drf.exceptions import (
     TransportError,
     TransportUnavailable,
 )
+from tests.examples import scaled
 from tests.services import faults
 from tests.services.ably_http import AblyService
 from tests.services.http_connection import Request
@@ -283,7 +284,7 @@ class ScriptedService(AblyService):
             return fault
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=scaled(60))
 @given(
     sizes=st.lists(
         st.tuples(st.integers(1, 12), st.sampled_from([1, 1, 1, 1, 1_000, 5_000])), max_size=40

@@ -21,11 +21,12 @@ from channels.layers import BaseChannelLayer, get_channel_layer
 from realtime_drf import Event, publish
 from realtime_drf.conf import derive_secrets
 from realtime_drf.exceptions import InvalidTransport, PayloadTooLarge
+from realtime_drf.names import ChannelKind
 from realtime_drf.server import consumer_group
+from realtime_drf.testing.strategies import channel_names
 from realtime_drf.transports import transports
 from realtime_drf.transports.channels import ChannelsTransport
 from tests.server.harness import PATH, Site
-from tests.strategies import channel_names
 
 IN_MEMORY = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 MASTER_KEY = base64.b64encode(b"k" * 32).decode()
@@ -329,7 +330,7 @@ def test_encrypted_channels_need_a_key() -> None:
 # Consumers of one's own
 
 
-@given(name=channel_names)
+@given(name=channel_names(ChannelKind))
 @example(name="private-a=b@c,d;e")
 @example(name="x" * 164)
 def test_every_channel_has_a_legal_group(name: str) -> None:

@@ -22,9 +22,16 @@ from realtime_drf.exceptions import (
     TransportError,
     UnsupportedFeature,
 )
+from realtime_drf.names import MAX_USER_ID_LENGTH
+from realtime_drf.testing.strategies import (
+    CHANNEL_CHARACTERS,
+    channel_names,
+    event_names,
+    json_values,
+    texts,
+)
 from realtime_drf.transports.base import ChannelInfo
 from tests.services.pusher_http import PusherService, Received
-from tests.strategies import bases, channel_names, event_names, json_values, texts
 from tests.transports.conftest import MakePusher
 
 if TYPE_CHECKING:
@@ -33,6 +40,9 @@ if TYPE_CHECKING:
 pytest.importorskip("pusher")
 
 MASTER_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+USER_IDS = st.text(CHANNEL_CHARACTERS, min_size=1, max_size=MAX_USER_ID_LENGTH).filter(
+    lambda user_id: user_id not in (".", "..")
+)
 
 
 def decrypt(channel: str, data: str) -> str:
@@ -55,7 +65,7 @@ def arrived(service: PusherService) -> list[tuple[str, str]]:
 
 
 @settings(deadline=None)
-@given(name=event_names, channel=channel_names, data=json_values() | texts)
+@given(name=event_names(), channel=channel_names(), data=json_values() | texts())
 def test_data_arrives_byte_for_byte(
     module_service: PusherService, make_pusher: MakePusher, name: str, channel: str, data: Any
 ) -> None:
@@ -219,7 +229,7 @@ def test_what_is_no_socket_id_excludes_nobody(
 
 
 @settings(deadline=None)
-@given(token=texts, data=json_values())
+@given(token=texts(), data=json_values())
 def test_a_socket_id_never_enters_the_data(
     module_service: PusherService, make_pusher: MakePusher, token: str, data: Any
 ) -> None:
@@ -311,7 +321,7 @@ def test_a_user_is_reached_with_and_without_company(
 
 
 @settings(deadline=None)
-@given(user_id=bases.filter(lambda user_id: user_id not in (".", "..")))
+@given(user_id=USER_IDS)
 def test_a_user_is_disconnected(
     module_service: PusherService, make_pusher: MakePusher, user_id: str
 ) -> None:
@@ -365,7 +375,7 @@ def test_members_are_the_users_of_a_presence_channel(
 
 
 @settings(deadline=None)
-@given(channel=channel_names.filter(lambda name: name not in (".", "..")))
+@given(channel=channel_names().filter(lambda name: name not in (".", "..")))
 def test_any_channel_can_be_asked_for(
     module_service: PusherService, make_pusher: MakePusher, channel: str
 ) -> None:
