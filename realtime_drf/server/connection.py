@@ -122,6 +122,7 @@ class Connection:
                     await self.handle(message.get("text"))
                     # Not until nothing waits: with a steady stream, that might never be so.
                     await self._outbox.caught_up()
+                await self.node.pace.give_way()
         except asyncio.CancelledError:
             if not self._is_given_up or self._task is None:
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any, Final
@@ -90,3 +91,4 @@ async def _read_chunks(receive: Receive) -> AsyncIterator[bytes]:
         yield chunk
         if not message.get("more_body"):
             return
+        await asyncio.sleep(0)  # the next piece may be there already, and so on for a while

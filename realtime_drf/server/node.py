@@ -18,6 +18,7 @@ from realtime_drf.server.connection import Connection
 from realtime_drf.server.frames import SubscriptionRefused
 from realtime_drf.server.lane import end, raise_if_cancelled
 from realtime_drf.server.outbox import Send
+from realtime_drf.server.pace import Pace
 from realtime_drf.server.reports import Reporter
 from realtime_drf.server.roster import Roster, make_event
 from realtime_drf.server.shortcut import Turn
@@ -62,6 +63,7 @@ class Node:
         self.options = transport.server_options
         self.clock = clock
         self.turn = Turn()
+        self.pace = Pace(clock)
         self.connections: dict[str, Connection] = {}
         self.is_stopping = False
         """The process is told to end: clients go elsewhere."""
