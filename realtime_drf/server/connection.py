@@ -72,7 +72,7 @@ class Connection:
         self.user_info = ""
         self.watched: tuple[str, ...] = ()
         """Names of the channels of those whom the user watches."""
-        self._outbox = Outbox(send, node.turn)
+        self._outbox = Outbox(send, node.turn, node.pace)
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_given_up = False

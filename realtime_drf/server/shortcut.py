@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import MutableMapping
 from typing import Any, Final
 
@@ -22,6 +23,9 @@ UVICORN: Final = "uvicorn.protocols.websockets.websockets_sansio_impl"
 
 UVICORN_WEBSOCKETS: Final = "uvicorn.protocols.websockets."
 """Where all that speak WebSocket for uvicorn are; each has its transport at hand."""
+
+SERVERS: Final = ("uvicorn.", "daphne.", "hypercorn.")
+"""Servers whose own `send` neither asks for the current task nor needs one."""
 
 MOST_BYTES: Final = 65_536
 """Bytes that are gathered for one client before they are written anyway, and may then wait."""
@@ -152,6 +156,12 @@ def find_shortcut(send: Any, turn: Turn) -> Shortcut | None:
     except AttributeError:  # another version
         return None
     return Shortcut(protocol, turn) if is_usable else None
+
+
+def is_wrapped(send: Any) -> bool:
+    """Tell whether a `send` is not, or not for sure, that of a server itself."""
+    function = send.func if isinstance(send, functools.partial) else send
+    return not type(getattr(function, "__self__", None)).__module__.startswith(SERVERS)
 
 
 def abort(send: Any) -> None:
