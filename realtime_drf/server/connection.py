@@ -144,6 +144,11 @@ class Connection:
         """Whether the server has said that the client is gone."""
         return self._outbox.is_gone
 
+    @property
+    def has_shortcut(self) -> bool:
+        """Whether messages go past the server's `send`."""
+        return self._outbox.has_shortcut
+
     async def flushed(self) -> None:
         """Wait until the client has been written all there is."""
         await self._outbox.flushed()

@@ -163,6 +163,7 @@ class Node:
         webhooks = self.transport.webhooks
         return {
             "connections": len(self.connections),
+            "fast_connections": sum(each.has_shortcut for each in self.connections.values()),
             "channels": len(self.roster.channels),
             "lost_handovers": self.lost,
             "dropped_clients": self.dropped,

@@ -94,6 +94,11 @@ class Outbox:
         if self.task is not None:
             self.task.cancel()
 
+    @property
+    def has_shortcut(self) -> bool:
+        """Whether messages go past `send`."""
+        return self._shortcut is not None
+
     def abort(self) -> None:
         """Cut the connection off, where the server lets itself be told to."""
         abort(self._send)
