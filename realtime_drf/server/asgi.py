@@ -202,8 +202,7 @@ def _check_version(scope: Scope) -> None:
 
 
 def _is_allowed_origin(node: Node, scope: Scope) -> bool:
-    allowed = node.options.allowed_origins
-    if allowed is None:
+    if node.origins is None:
         return True
     origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
-    return all(origin in allowed for origin in origins)
+    return all(origin in node.origins for origin in origins)

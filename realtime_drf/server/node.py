@@ -17,6 +17,7 @@ from realtime_drf.server.channels import LocalChannel
 from realtime_drf.server.connection import Connection
 from realtime_drf.server.frames import SubscriptionRefused
 from realtime_drf.server.lane import end, raise_if_cancelled
+from realtime_drf.server.origins import Origins
 from realtime_drf.server.outbox import Send
 from realtime_drf.server.pace import Pace
 from realtime_drf.server.reports import Reporter
@@ -61,6 +62,8 @@ class Node:
         self.transport = transport
         self.signer = transport.signer
         self.options = transport.server_options
+        allowed = self.options.allowed_origins
+        self.origins = None if allowed is None else Origins(allowed)
         self.clock = clock
         self.turn = Turn()
         self.pace = Pace(clock)

@@ -76,8 +76,8 @@ class ChannelsTransport(SigningTransport):
         client_events: clients may send events to private and presence channels.
         client_events_per_second: how many of them a connection may send.
         subscription_counting: subscribers are told how many subscriptions their channel has.
-        allowed_origins: values of the header Origin with which browsers may connect; any if not
-            given.
+        allowed_origins: origins from which browsers may connect, as in CSRF_TRUSTED_ORIGINS and
+            ALLOWED_HOSTS; any if not given.
         activity_timeout, pong_timeout: seconds of silence after which a connection is asked whether
             it is there, and seconds that it has to answer.
         max_connections: connections of one process; as many as the system allows if not given.

@@ -97,6 +97,8 @@ def test_the_origin_may_have_to_be_an_allowed_one() -> None:
             stranger = site.client(headers=[(b"origin", origin)])
             stranger.open()
             assert stranger.close_code == 4009
+    with Site(allowed_origins=["https://*.example.com"]) as site:
+        site.connect(headers=[(b"origin", b"https://shop.example.com")])
     with Site() as site:
         site.connect(headers=[(b"origin", b"https://anybody.example")])
 

@@ -101,7 +101,6 @@ WRONG: list[dict[str, Any]] = [
     {"client_events_per_second": 0},
     {"subscription_counting": "no"},
     {"allowed_origins": "https://example.com"},
-    {"allowed_origins": ["example.com"]},
     {"allowed_origins": ["https://example.com/"]},
     {"allowed_origins": ["https://Example.com"]},
     {"allowed_origins": ["*"]},
