@@ -35,9 +35,9 @@ from realtime_drf.server.http_exchange import (
     pass_over_body,
     read_body,
     read_parameters,
-    read_path,
 )
 from realtime_drf.server.http_signature import Unsigned, check_body, check_signature
+from realtime_drf.server.paths import read_signed_paths
 from realtime_drf.server.store import View
 from realtime_drf.transports.signatures import is_socket_id
 
@@ -105,7 +105,7 @@ class HttpApi:
             parameters = check_signature(
                 self._transport.signer,
                 method=scope["method"],
-                path=read_path(scope),
+                paths=read_signed_paths(scope),
                 query=read_parameters(scope),
                 now=self._clock(),
             )

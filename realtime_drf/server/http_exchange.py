@@ -37,12 +37,6 @@ class Gone(Exception):
     """Say that the client has not waited for its answer."""
 
 
-def read_path(scope: Scope) -> str:
-    """Return the path as it was sent, with its escapes, which is what clients sign."""
-    raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
-    return raw_path.partition(b"?")[0].decode("latin-1")  # some servers leave the query there
-
-
 def read_parameters(scope: Scope) -> list[tuple[str, str]]:
     """Return the parameters in their order, without escapes."""
     query: bytes = scope.get("query_string", b"")

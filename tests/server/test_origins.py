@@ -72,9 +72,7 @@ PORT = st.integers(1, 65_535).filter(lambda port: port not in (80, 443))
         ("chrome-extension://abcdef", ["chrome-extension://abcdef"], ["https://abcdef"]),
     ],
 )
-def test_an_entry_allows_what_it_says(
-    pattern: str, allowed: list[str], refused: list[str]
-) -> None:
+def test_an_entry_allows_what_it_says(pattern: str, allowed: list[str], refused: list[str]) -> None:
     origins = Origins(["https://other.test", pattern])
     assert [origin for origin in allowed if origin not in origins] == []
     assert [origin for origin in refused if origin in origins] == []

@@ -54,9 +54,7 @@ FLOODS: dict[str, Callable[[Client, int], None]] = {
     "presence": lambda client, number: client.join(f"presence-{number}", "ann", settle=False),
     "cache channels": lambda client, number: client.subscribe(f"cache-{number}", settle=False),
     "events": lambda client, number: client.trigger("client-a", "private-own", {}, settle=False),
-    "sign-in": lambda client, number: client.sign_in(
-        "ann", watchlist=["bob", "cid"], settle=False
-    ),
+    "sign-in": lambda client, number: client.sign_in("ann", watchlist=["bob", "cid"], settle=False),
 }
 
 
