@@ -200,6 +200,7 @@ class ChannelsTransport(SigningTransport):
         return [
             *check_endpoints(self._endpoints, self.server_options, alias=self.alias),
             *self._check_apps(),
+            *self._check_app_id(),
         ]
 
     def check_deployment(self, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -230,6 +231,16 @@ class ChannelsTransport(SigningTransport):
                     "differently.",
                     id="realtime_drf.E012",
                 )
+
+    def _check_app_id(self) -> Iterator[checks.CheckMessage]:
+        """Warn of an app that the SDKs for which its HTTP API is meant cannot ask."""
+        if self.serves_http_api and not (self.app_id.isascii() and self.app_id.isdigit()):
+            yield checks.Warning(
+                f"REALTIME_TRANSPORTS[{self.alias!r}]: 'http_api' is on, and 'app_id' is no number.",
+                hint="Pusher's SDKs refuse it, or ask at another path: give it digits, such as "
+                "'4711'.",
+                id="realtime_drf.W010",
+            )
 
     def _check_layer(self) -> list[checks.CheckMessage]:
         if not self.is_local:

@@ -154,6 +154,26 @@ def test_options_that_are_right(settings: Settings, options: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize(
+    ("options", "is_warned"),
+    [
+        ({"http_api": True, "app_id": "4711"}, False),
+        ({"http_api": True, "app_id": 4711}, False),
+        ({"http_api": True, "app_id": "my-app"}, True),
+        ({"http_api": True}, True),
+        ({"app_id": "my-app"}, False),
+    ],
+)
+def test_an_app_id_that_shuts_out_pushers_sdks_is_a_warning(
+    settings: Settings, options: dict[str, Any], is_warned: bool
+) -> None:
+    entry = {"TRANSPORT": PATH, "OPTIONS": options}
+    settings.REALTIME_TRANSPORTS = {"default": entry}
+    found = [each for each in run_checks(tags=["realtime_drf"]) if each.id.endswith("W010")]
+    assert len(found) == is_warned
+
+
+
+@pytest.mark.parametrize(
     ("options", "names"),
     [
         ({"key": "app-key", "app_id": "other"}, ["key"]),
