@@ -113,8 +113,10 @@ class Connection:
     async def serve(self, receive: Receive) -> None:
         """Answer the client until it is gone, or given up."""
         self._task = asyncio.current_task()
+        inflow = self._outbox.find_inflow(receive)
         try:
             while True:
+                inflow.keep_up()
                 message = await receive()
                 if message["type"] == "websocket.disconnect":
                     return

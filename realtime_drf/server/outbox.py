@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMa
 from contextvars import copy_context
 from typing import Any, Final
 
+from realtime_drf.server.inflow import Inflow
 from realtime_drf.server.pace import Pace
 from realtime_drf.server.shortcut import Turn, abort, find_shortcut, is_wrapped
 
@@ -93,6 +94,10 @@ class Outbox:
         self._discard()
         if self.task is not None:
             self.task.cancel()
+
+    def find_inflow(self, receive: Any) -> Inflow:
+        """Return what the same server reads from the client."""
+        return Inflow(receive, self._send)
 
     @property
     def has_shortcut(self) -> bool:

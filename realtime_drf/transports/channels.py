@@ -236,7 +236,8 @@ class ChannelsTransport(SigningTransport):
         """Warn of an app that the SDKs for which its HTTP API is meant cannot ask."""
         if self.serves_http_api and not (self.app_id.isascii() and self.app_id.isdigit()):
             yield checks.Warning(
-                f"REALTIME_TRANSPORTS[{self.alias!r}]: 'http_api' is on, and 'app_id' is no number.",
+                f"REALTIME_TRANSPORTS[{self.alias!r}]: 'http_api' is on, and 'app_id' is not a "
+                f"number.",
                 hint="Pusher's SDKs refuse it, or ask at another path: give it digits, such as "
                 "'4711'.",
                 id="realtime_drf.W010",

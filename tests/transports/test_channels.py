@@ -172,7 +172,6 @@ def test_an_app_id_that_shuts_out_pushers_sdks_is_a_warning(
     assert len(found) == is_warned
 
 
-
 @pytest.mark.parametrize(
     ("options", "names"),
     [
