@@ -36,7 +36,8 @@ class Lifespan:
         """Pass a message of the server on, and return the answer; of one that has ended, too."""
         self._answer = asyncio.get_running_loop().create_future()
         self._inbox.put_nowait(message)
-        await asyncio.wait([self._answer, self._task], return_when=asyncio.FIRST_COMPLETED)
+        waited_for: list[asyncio.Future[Any]] = [self._answer, self._task]
+        await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
         if self._answer.done():
             return self._answer.result()
         return {"type": f"{message['type']}.complete"}

@@ -50,7 +50,7 @@ def _compile(pattern: Any) -> str:
     if pattern == "*":
         raise ValueError("'allowed_origins' has '*': leave the option out to allow any origin.")
     if pattern in _LITERALS:
-        return re.escape(pattern)
+        return re.escape(str(pattern))
     if isinstance(pattern, str) and (match := _ORIGIN.fullmatch(pattern)):
         return _compile_origin(pattern, **match.groupdict())
     if isinstance(pattern, str) and (match := _ALLOWED_HOST.fullmatch(pattern)):

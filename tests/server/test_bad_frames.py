@@ -180,6 +180,18 @@ def test_signed_user_data_that_names_no_user_ends_the_connection(
     assert "Infinity" not in reason
 
 
+def test_a_frame_that_is_too_large_is_answered_and_the_connection_stays() -> None:
+    with Site(max_frame_bytes=100) as site:
+        client = site.connect()
+        client.take()
+        client.say('{"event":"%s"}' % ("ä" * 44 + "b"))
+        client.say('{"event":"%s"}' % ("ä" * 44))
+        too_large, unknown = (frame["data"]["message"] for frame in client.take())
+        assert too_large == "A frame has 100 bytes at most."
+        assert "There is no event" in unknown
+        assert client.close_code is None
+
+
 def test_numbers_that_are_signed_as_ids_of_users_are_taken_as_text(site: Site) -> None:
     watched, client = site.connect(), site.connect()
     watched.sign_in("8")
