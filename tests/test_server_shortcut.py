@@ -212,6 +212,19 @@ def test_what_is_published_goes_past_send(
         assert sent == ["websocket.accept"]
 
 
+def test_a_frame_beyond_the_limit_of_uvicorn_ends_the_connection(settings: Settings) -> None:
+    settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": PATH, "OPTIONS": OPTIONS}}
+    with (
+        serve(RealtimeServer(no_app), ws_max_size=65_536) as address,
+        client.connect(f"{address}app/app-key?protocol=7", proxy=None) as connection,
+    ):
+        connection.recv(timeout=5)
+        connection.send("x" * 65_537)
+        with pytest.raises(exceptions.ConnectionClosed) as closed:
+            connection.recv(timeout=5)
+    assert closed.value.rcvd.code == 1009
+
+
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.parametrize("deflate", [False, True])
 @pytest.mark.parametrize("is_dropped", [True, False], ids=["backlog", "buffer"])

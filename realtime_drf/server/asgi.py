@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import Any
 from urllib.parse import parse_qs
 from weakref import WeakKeyDictionary
 
@@ -16,7 +16,9 @@ from realtime_drf.conf import configs
 from realtime_drf.server import frames
 from realtime_drf.server.connection import Connection
 from realtime_drf.server.http_api import HttpApi
+from realtime_drf.server.lifespan import Lifespan
 from realtime_drf.server.node import Node
+from realtime_drf.server.paths import API_PATH, SOCKET_PATH, read_path
 from realtime_drf.server.stopping import stop_gracefully
 from realtime_drf.transports import transports
 from realtime_drf.transports.channels import ChannelsTransport
@@ -27,9 +29,6 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-SOCKET_PATH: Final = "/app/"
-API_PATH: Final = "/apps/"
 
 
 class TurnedAway(Exception):
@@ -44,10 +43,10 @@ class RealtimeServer:
     """Serve the browsers of every transport that is a `ChannelsTransport`, beside an ASGI app.
 
     A WebSocket at ``/app/<key>`` speaks the Pusher protocol, where ``key`` is that of a transport
-    in REALTIME_TRANSPORTS. Every other goes to the app, or is refused if the app is Django's, which
+    in REALTIME_TRANSPORTS. Every other goes to the app, and is refused if it comes to Django, which
     knows none. HTTP at ``/apps/<app_id>/`` is Pusher's API, if the transport has the option
-    ``http_api``; all other goes to the app. Lifespan is answered here. With other transports in the
-    settings all goes to the app.
+    ``http_api``; all other goes to the app, lifespan too. With other transports in the settings all
+    goes to the app.
 
     Args:
         app: an ASGI app, such as that of `get_asgi_application()`.
@@ -61,7 +60,7 @@ class RealtimeServer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._answer_lifespan(receive, send)
+            await self._answer_lifespan(scope, receive, send)
             return
         nodes = self.get_nodes()
         if scope["type"] == "http" and (found := self._find_api(scope)) is not None:
@@ -69,8 +68,8 @@ class RealtimeServer:
             await api(scope, resource, receive, send)
         elif scope["type"] == "websocket" and nodes and (key := _read_key(scope)) is not None:
             await _serve(nodes.get(key), scope, receive, send)
-        elif scope["type"] == "websocket" and _is_django(self.app):
-            await _refuse(receive, send)
+        elif scope["type"] == "websocket":
+            await _serve_foreign(self.app, scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
@@ -93,17 +92,21 @@ class RealtimeServer:
         """Return a new node of an app, which is not started yet."""
         return Node(transport)
 
-    async def _answer_lifespan(self, receive: Receive, send: Send) -> None:
-        while (await receive())["type"] != "lifespan.shutdown":
-            await send({"type": "lifespan.startup.complete"})
-        # Some servers end the process by a signal, so that nothing is called at its exit.
-        nodes = self._nodes.get(asyncio.get_running_loop(), {})
-        await asyncio.gather(*(node.send_webhooks() for node in nodes.values()))
-        await send({"type": "lifespan.shutdown.complete"})
+    async def _answer_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        lifespan = Lifespan(self.app, scope)
+        try:
+            while (message := await receive())["type"] != "lifespan.shutdown":
+                await send(await lifespan.tell(message))
+            # Some servers end the process by a signal, so that nothing is called at its exit.
+            nodes = self._nodes.get(asyncio.get_running_loop(), {})
+            await asyncio.gather(*(node.send_webhooks() for node in nodes.values()))
+            await send(await lifespan.tell(message))
+        finally:
+            await lifespan.end()
 
     def _find_api(self, scope: Scope) -> tuple[HttpApi, str] | None:
         """Return the HTTP API that a path is of, and what follows the app in it."""
-        path = _read_path(scope)
+        path = read_path(scope)
         if not path.startswith(API_PATH):
             return None
         app_id, slash, resource = path.removeprefix(API_PATH).partition("/")
@@ -121,29 +124,38 @@ def _get_served() -> list[ChannelsTransport]:
     ]
 
 
-def _is_django(app: Any) -> bool:
-    """Tell whether an app is Django's, which raises on a WebSocket, or one around it for files."""
-    return isinstance(app, ASGIHandler)
-
-
 def _read_key(scope: Scope) -> str | None:
     """Return the key in the path, or None if the path is not of the protocol."""
-    path = _read_path(scope)
-    return path.removeprefix(SOCKET_PATH) if path.startswith(SOCKET_PATH) else None
+    path = read_path(scope)
+    key = path.removeprefix(SOCKET_PATH)
+    return key if path.startswith(SOCKET_PATH) and "/" not in key else None
 
 
-def _read_path(scope: Scope) -> str:
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "").rstrip("/")
-    if path.startswith(f"{root}/"):  # some servers have taken it off
-        path = path.removeprefix(root)
-    return path
+async def _serve_foreign(app: Application, scope: Scope, receive: Receive, send: Send) -> None:
+    """Have the app serve a WebSocket; refuse one that comes to Django, whatever stands between."""
+    has_received = False
+
+    async def receive_noting() -> MutableMapping[str, Any]:
+        nonlocal has_received
+        has_received = True
+        return await receive()
+
+    try:
+        await app(scope, receive_noting, send)
+    except ValueError as exc:
+        if not _is_of_django(exc):
+            raise
+        if not has_received:
+            await receive()
+        await send({"type": "websocket.close"})  # before it is accepted: the client sees a 403
 
 
-async def _refuse(receive: Receive, send: Send) -> None:
-    """Refuse a WebSocket before it is accepted, which the client sees as a 403."""
-    await receive()
-    await send({"type": "websocket.close"})
+def _is_of_django(exc: Exception) -> bool:
+    """Tell whether it is Django's app that has raised an error, as it does on a WebSocket."""
+    traceback = exc.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback is not None and traceback.tb_frame.f_code is ASGIHandler.__call__.__code__
 
 
 async def _serve(node: Node | None, scope: Scope, receive: Receive, send: Send) -> None:
@@ -174,8 +186,7 @@ async def _turn_away(exc: TurnedAway, send: Send) -> None:
 async def _admit(node: Node | None, scope: Scope, send: Send) -> Connection:
     """Return a new connection; raise TurnedAway if there can be none."""
     if node is None:
-        key = _read_key(scope)
-        if not key or "/" in key:
+        if not _read_key(scope):
             raise TurnedAway(frames.NO_SUCH_PATH, "The path is not /app/<key>")
         raise TurnedAway(frames.NO_SUCH_APP, "There is no app of this key")
     _check_version(scope)
@@ -202,8 +213,7 @@ def _check_version(scope: Scope) -> None:
 
 
 def _is_allowed_origin(node: Node, scope: Scope) -> bool:
-    allowed = node.options.allowed_origins
-    if allowed is None:
+    if node.origins is None:
         return True
     origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
-    return all(origin in allowed for origin in origins)
+    return all(origin in node.origins for origin in origins)

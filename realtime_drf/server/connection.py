@@ -72,7 +72,7 @@ class Connection:
         self.user_info = ""
         self.watched: tuple[str, ...] = ()
         """Names of the channels of those whom the user watches."""
-        self._outbox = Outbox(send, node.turn)
+        self._outbox = Outbox(send, node.turn, node.pace)
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_given_up = False
@@ -113,8 +113,10 @@ class Connection:
     async def serve(self, receive: Receive) -> None:
         """Answer the client until it is gone, or given up."""
         self._task = asyncio.current_task()
+        inflow = self._outbox.find_inflow(receive)
         try:
             while True:
+                inflow.keep_up()
                 message = await receive()
                 if message["type"] == "websocket.disconnect":
                     return
@@ -122,6 +124,7 @@ class Connection:
                     await self.handle(message.get("text"))
                     # Not until nothing waits: with a steady stream, that might never be so.
                     await self._outbox.caught_up()
+                await self.node.pace.give_way()
         except asyncio.CancelledError:
             if not self._is_given_up or self._task is None:
                 raise
@@ -142,6 +145,11 @@ class Connection:
     def is_gone(self) -> bool:
         """Whether the server has said that the client is gone."""
         return self._outbox.is_gone
+
+    @property
+    def has_shortcut(self) -> bool:
+        """Whether messages go past the server's `send`."""
+        return self._outbox.has_shortcut
 
     async def flushed(self) -> None:
         """Wait until the client has been written all there is."""
@@ -309,9 +317,7 @@ def _read_member(channel_data: str | None) -> tuple[str, str]:
         data = read(channel_data or "")
     except ValueError:
         data = None
-    user_id = data.get("user_id") if isinstance(data, dict) else None
-    if isinstance(user_id, int) and not isinstance(user_id, bool):
-        user_id = str(user_id)
+    user_id = _as_id(data.get("user_id")) if isinstance(data, dict) else None
     if not isinstance(user_id, str) or not user_id:
         raise SubscriptionRefused("A presence channel needs channel_data with a user_id.")
     info = data.get("user_info")
@@ -321,19 +327,29 @@ def _read_member(channel_data: str | None) -> tuple[str, str]:
     return user_id, text
 
 
+def _as_id(value: Any) -> Any:
+    """Return a user's id as text, where the server of the project has signed a number."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_number else value
+
+
 def _read_user(user_data: str) -> tuple[str, str, list[str]]:
     """Return the id, info and watchlist of a user, which the server of the project has signed.
 
     Raises:
         ValueError: they are malformed.
     """
-    data = read(user_data)
-    user_id = data.get("id") if isinstance(data, dict) else None
+    try:
+        data = read(user_data)
+    except ValueError:  # whose text may quote what was sent
+        raise ValueError("user_data is not JSON.") from None
+    user_id = _as_id(data.get("id")) if isinstance(data, dict) else None
     if not (isinstance(user_id, str) and user_id):
         raise ValueError("user_data has no id.")
     info, watchlist = data.get("user_info"), data.get("watchlist") or []
     if not isinstance(watchlist, list):
         raise ValueError("A watchlist is a list of the ids of users.")
+    watchlist = [_as_id(each) for each in watchlist]
     for each in (user_id, *watchlist):
         try:
             build_channel_name(ChannelKind.USER, each)

@@ -179,7 +179,7 @@ def watchlist_event(is_online: bool, user_ids: Sequence[str]) -> str:
 
 def cache_miss(channel: str) -> str:
     """Write that a cache channel holds no event."""
-    return event_frame("pusher:cache_miss", channel, dump("{}"))
+    return dump({"event": "pusher:cache_miss", "channel": channel})
 
 
 def count(channel: str, subscriptions: int) -> str:

@@ -35,9 +35,9 @@ from realtime_drf.server.http_exchange import (
     pass_over_body,
     read_body,
     read_parameters,
-    read_path,
 )
 from realtime_drf.server.http_signature import Unsigned, check_body, check_signature
+from realtime_drf.server.paths import read_signed_paths
 from realtime_drf.server.store import View
 from realtime_drf.transports.signatures import is_socket_id
 
@@ -105,7 +105,7 @@ class HttpApi:
             parameters = check_signature(
                 self._transport.signer,
                 method=scope["method"],
-                path=read_path(scope),
+                paths=read_signed_paths(scope),
                 query=read_parameters(scope),
                 now=self._clock(),
             )
@@ -149,8 +149,11 @@ class HttpApi:
 
     async def _publish_batch(self, body: Mapping[str, Any]) -> dict[str, Any]:
         batch = body.get("batch")
-        if not isinstance(batch, list) or not 1 <= len(batch) <= MAX_BATCH:
+        if not isinstance(batch, list) or not batch:
             raise Refusal(400, f"A batch has 1 to {MAX_BATCH} events")
+        if len(batch) > MAX_BATCH:
+            # Clients and their tests look for these words of the service.
+            raise Refusal(400, f"Batch too large ({len(batch)} > {MAX_BATCH})")
         if not all(isinstance(event, dict) for event in batch):
             raise Refusal(400, "The events of a batch are objects")
         # All are read before the first goes: a batch is refused whole.
@@ -176,7 +179,11 @@ class HttpApi:
         if not isinstance(data, str) or not is_unicode(data):
             raise Refusal(400, "The data of an event is text, such as JSON")
         if self._limit is not None and len(data.encode()) > self._limit:
-            raise Refusal(413, f"The data of an event has {self._limit} bytes at most")
+            # Clients and their tests look for these words of the service.
+            raise Refusal(
+                413,
+                f"The data content of this event exceeds the allowed maximum ({self._limit} bytes)",
+            )
         if not (socket_id is None or (isinstance(socket_id, str) and is_socket_id(socket_id))):
             raise Refusal(400, "A socket_id has the form 123.456")
         return wire.EventItem(
@@ -202,8 +209,11 @@ class HttpApi:
         }
 
     async def _show(self, name: str, query: Mapping[str, str]) -> dict[str, Any]:
-        (view,) = await self._store.read([_check_channel(name)])
-        (described,) = await self._attributes([view], _read_info(query.get("info")))
+        info, parsed = _read_info(query.get("info")), parse_channel_name(_check_channel(name))
+        if "user_count" in info and parsed.kind is not ChannelKind.PRESENCE:
+            raise Refusal(400, "user_count is known of presence channels only")
+        (view,) = await self._store.read([name])
+        (described,) = await self._attributes([view], info)
         return {"occupied": view.subscriptions > 0, **described}
 
     async def _list_users(self, name: str) -> dict[str, Any]:
@@ -231,9 +241,7 @@ class HttpApi:
         for view in views:
             parsed = parse_channel_name(view.channel)
             attributes: dict[str, Any] = {}
-            if "user_count" in info:
-                if parsed.kind is not ChannelKind.PRESENCE:
-                    raise Refusal(400, "user_count is known of presence channels only")
+            if "user_count" in info and parsed.kind is ChannelKind.PRESENCE:
                 attributes["user_count"] = len(view.members)
             if "subscription_count" in info:
                 attributes["subscription_count"] = view.subscriptions

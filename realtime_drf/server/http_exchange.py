@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any, Final
@@ -34,12 +35,6 @@ class Refusal(Exception):
 
 class Gone(Exception):
     """Say that the client has not waited for its answer."""
-
-
-def read_path(scope: Scope) -> str:
-    """Return the path as it was sent, with its escapes, which is what clients sign."""
-    raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
-    return raw_path.partition(b"?")[0].decode("latin-1")  # some servers leave the query there
 
 
 def read_parameters(scope: Scope) -> list[tuple[str, str]]:
@@ -90,3 +85,4 @@ async def _read_chunks(receive: Receive) -> AsyncIterator[bytes]:
         yield chunk
         if not message.get("more_body"):
             return
+        await asyncio.sleep(0)  # the next piece may be there already, and so on for a while

@@ -23,11 +23,16 @@ class Unsigned(Exception):
 
 
 def check_signature(
-    signer: Signer, *, method: str, path: str, query: Sequence[tuple[str, str]], now: float
+    signer: Signer,
+    *,
+    method: str,
+    paths: Sequence[str],
+    query: Sequence[tuple[str, str]],
+    now: float,
 ) -> dict[str, str]:
     """Return the request's parameters, by names in lower case, if the app's secret has signed them.
 
-    The signature is over the method, the path as it was sent, and all parameters but itself,
+    The signature is over the method, one of the paths, and all parameters but itself,
     whichever they are: names in lower case and sorted, values as they are without escapes. Of the
     body it covers no more than ``body_md5``, which `check_body` compares: so a stranger's body need
     not be read.
@@ -45,7 +50,8 @@ def check_signature(
     _check_time(parameters.get("auth_timestamp", ""), now)
     signature = parameters.pop("auth_signature", "")
     pairs = "&".join(f"{name}={value}" for name, value in sorted(parameters.items()))
-    if not signer.verify(f"{method}\n{path}\n{pairs}".encode(errors="replace"), signature):
+    texts = [f"{method}\n{path}\n{pairs}".encode(errors="replace") for path in paths]
+    if not any(signer.verify(text, signature) for text in texts):
         raise Unsigned(
             "auth_signature does not match: check the secret, and that nothing on the way "
             "changes the path or the parameters"

@@ -17,7 +17,9 @@ from realtime_drf.server.channels import LocalChannel
 from realtime_drf.server.connection import Connection
 from realtime_drf.server.frames import SubscriptionRefused
 from realtime_drf.server.lane import end, raise_if_cancelled
+from realtime_drf.server.origins import Origins
 from realtime_drf.server.outbox import Send
+from realtime_drf.server.pace import Pace
 from realtime_drf.server.reports import Reporter
 from realtime_drf.server.roster import Roster, make_event
 from realtime_drf.server.shortcut import Turn
@@ -60,8 +62,11 @@ class Node:
         self.transport = transport
         self.signer = transport.signer
         self.options = transport.server_options
+        allowed = self.options.allowed_origins
+        self.origins = None if allowed is None else Origins(allowed)
         self.clock = clock
         self.turn = Turn()
+        self.pace = Pace(clock)
         self.connections: dict[str, Connection] = {}
         self.is_stopping = False
         """The process is told to end: clients go elsewhere."""
@@ -161,6 +166,7 @@ class Node:
         webhooks = self.transport.webhooks
         return {
             "connections": len(self.connections),
+            "fast_connections": sum(each.has_shortcut for each in self.connections.values()),
             "channels": len(self.roster.channels),
             "lost_handovers": self.lost,
             "dropped_clients": self.dropped,

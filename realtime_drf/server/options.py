@@ -7,6 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
+from realtime_drf.server.origins import Origins
+
 MAX_PRESENCE_MEMBERS: Final = 100
 """https://pusher.com/docs/channels/using_channels/presence-channels/"""
 
@@ -17,7 +19,6 @@ CLIENT_EVENTS_PER_SECOND: Final = 10
 """https://pusher.com/docs/channels/using_channels/events/#rate-limit-your-events"""
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\sA-Z]+|null")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class ServerOptions:
     client_events: bool = False
     """Clients may send events to private and presence channels."""
     allowed_origins: Collection[str] | None = None
-    """Values of the header Origin with which a browser may connect; None is any."""
+    """Which values of the header Origin a browser may connect with; None is any. See `Origins`."""
     activity_timeout: int = 120
     """Seconds of silence after which a connection is asked whether it is there."""
     pong_timeout: float = 30.0
@@ -62,7 +63,8 @@ class ServerOptions:
         for name in ("max_connections", "payload_limit"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), int)
-        _check_origins(self.allowed_origins)
+        if self.allowed_origins is not None:
+            Origins(self.allowed_origins)
 
 
 def check_switch(name: str, value: Any) -> None:
@@ -90,16 +92,3 @@ def check_credentials(*, app_id: str, key: Any, secret: Any) -> None:
             )
     if secret is not None and not (isinstance(secret, str) and secret):
         raise ValueError("'secret' must be text, or left out to have it derived from SECRET_KEY.")
-
-
-def _check_origins(origins: Any) -> None:
-    if origins is None:
-        return
-    is_list = isinstance(origins, Collection) and not isinstance(origins, str)
-    if not is_list or not all(
-        isinstance(each, str) and _ORIGIN.fullmatch(each) for each in origins
-    ):
-        raise ValueError(
-            "'allowed_origins' must be a list of origins as browsers send them, such as "
-            "'https://example.com', in lower case and without a path."
-        )

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
+from contextvars import copy_context
 from typing import Any, Final
 
-from realtime_drf.server.shortcut import Turn, abort, find_shortcut
+from realtime_drf.server.inflow import Inflow
+from realtime_drf.server.pace import Pace
+from realtime_drf.server.shortcut import Turn, abort, find_shortcut, is_wrapped
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -20,13 +24,15 @@ MAX_BACKLOG_BYTES: Final = 1_048_576
 class Outbox:
     """Write the messages of one connection to its ASGI server.
 
-    Most writes are over at once, and then cost no task: the coroutine of `send` is stepped here,
-    and only one that waits for the client is given to a task. Whatever follows queues up behind it.
-    So a `send` must not ask for the current task, as `asyncio.timeout` does: it is another's.
+    Most writes are over at once, and then cost no task: the coroutine of a server's own `send` is
+    stepped here, and only one that waits for the client is given to a task. Whatever follows queues
+    up behind it. A `send` that a middleware has wrapped runs in a task from its first step, since
+    it may ask for the current task, as `asyncio.timeout` does, which would be another's.
 
     Args:
-        send: of the ASGI server, for a connection that is accepted.
+        send: for a connection that is accepted.
         turn: gathers what can go past `send`; without it nothing does.
+        pace: bounds how much of what has waited is written at once; without it nothing does.
     """
 
     __slots__ = (
@@ -34,6 +40,8 @@ class Outbox:
         "_backlog",
         "_backlog_bytes",
         "_caught_up",
+        "_is_wrapped",
+        "_pace",
         "_send",
         "_shortcut",
         "failed",
@@ -42,8 +50,10 @@ class Outbox:
         "task",
     )
 
-    def __init__(self, send: Send, turn: Turn | None = None) -> None:
+    def __init__(self, send: Send, turn: Turn | None = None, pace: Pace | None = None) -> None:
         self._send = send
+        self._is_wrapped = is_wrapped(send)
+        self._pace = pace
         self._shortcut = None if turn is None else find_shortcut(send, turn)
         self.gathered: list[bytes] = [] if self._shortcut is None else self._shortcut.frames
         """Frames that leave at the end of this turn; while there are any, more may be added."""
@@ -67,18 +77,7 @@ class Outbox:
             return False
         if self._shortcut is not None and self._shortcut.write(message):
             return True
-        try:
-            coroutine: Any = self._send(message)
-            if not hasattr(coroutine, "send"):  # some servers return another kind of awaitable
-                coroutine = _wait_for(coroutine)
-            waits_for = coroutine.send(None)
-        except StopIteration:
-            return True
-        except Exception:  # noqa: BLE001  whatever a server says of a client that is gone
-            self.failed = self.is_gone = True
-            return False
-        self.task = asyncio.ensure_future(self._go_on(coroutine, waits_for))
-        return True
+        return self._start(message) if self._is_wrapped else self._step(message)
 
     def finish(self, message: Message) -> None:
         """Write a last message, before whatever else waits, and take no more."""
@@ -95,6 +94,15 @@ class Outbox:
         self._discard()
         if self.task is not None:
             self.task.cancel()
+
+    def find_inflow(self, receive: Any) -> Inflow:
+        """Return what the same server reads from the client."""
+        return Inflow(receive, self._send)
+
+    @property
+    def has_shortcut(self) -> bool:
+        """Whether messages go past `send`."""
+        return self._shortcut is not None
 
     def abort(self) -> None:
         """Cut the connection off, where the server lets itself be told to."""
@@ -134,15 +142,48 @@ class Outbox:
         self._backlog_bytes += size
         return True
 
-    async def _go_on(self, coroutine: Coroutine[Any, Any, None], waits_for: Any) -> None:
+    def _start(self, message: Message) -> bool:
+        """Write a message in a task, which may have ended by the time that this returns."""
+        coroutine = self._go_on(functools.partial(self._send, message))
+        if sys.version_info >= (3, 12):
+            loop = asyncio.get_running_loop()
+            task = asyncio.Task(coroutine, loop=loop, eager_start=True)
+        else:
+            task = asyncio.create_task(coroutine)
+        if not task.done():
+            self.task = task
+        return not self.failed
+
+    def _step(self, message: Message) -> bool:
+        """Write a message in no task, or only what is left of it once it waits.
+
+        Both parts have one context, or a variable that is set in one could not be reset in the
+        other.
+        """
+        context = copy_context()
         try:
-            await _Rest(coroutine, waits_for)
+            coroutine: Any = self._send(message)
+            waits_for = context.run(coroutine.send, None)
+        except StopIteration:
+            return True
+        except Exception:  # noqa: BLE001  whatever a server says of a client that is gone
+            self.failed = self.is_gone = True
+            return False
+        rest = self._go_on(functools.partial(_Rest, coroutine, waits_for))
+        self.task = asyncio.get_running_loop().create_task(rest, context=context)
+        return True
+
+    async def _go_on(self, begin: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await begin()
             self._count_out()
             while self._backlog:
                 message = self._backlog.popleft()
                 self._backlog_bytes -= len(message.get("text") or "") + 64
                 if self._shortcut is None or not self._shortcut.write(message):
                     await self._send(message)
+                if self._backlog and self._pace is not None:
+                    await self._pace.give_way()
                 self._count_out()
         except Exception:  # noqa: BLE001  whatever a server says of a client that is gone
             self.is_gone = True
@@ -156,10 +197,6 @@ class Outbox:
         self._ahead -= 1
         if self._ahead == 0 and self._caught_up is not None:
             self._caught_up.set_result(None)
-
-
-async def _wait_for(awaitable: Awaitable[None]) -> None:
-    await awaitable
 
 
 class _Rest:

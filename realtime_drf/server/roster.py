@@ -136,6 +136,7 @@ class Roster:
         try:
             while self._dirty:
                 await self._sync_some()
+                await asyncio.sleep(0)  # a store in memory answers without a pause
         finally:
             self._syncing = None
 

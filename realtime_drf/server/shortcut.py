@@ -14,14 +14,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import logging
 from collections.abc import MutableMapping
 from typing import Any, Final
+
+logger = logging.getLogger("realtime_drf")
 
 UVICORN: Final = "uvicorn.protocols.websockets.websockets_sansio_impl"
 """The module of ``--ws websockets-sansio``, which is what uvicorn takes by itself since 0.54."""
 
 UVICORN_WEBSOCKETS: Final = "uvicorn.protocols.websockets."
 """Where all that speak WebSocket for uvicorn are; each has its transport at hand."""
+
+WITHOUT_SHORTCUT: Final = (
+    "uvicorn.protocols.websockets.websockets_impl",
+    "uvicorn.protocols.websockets.wsproto_impl",
+)
+"""Those of uvicorn's modules that are known to have none."""
+
+SERVERS: Final = ("uvicorn.", "daphne.", "hypercorn.")
+"""Servers whose own `send` neither asks for the current task nor needs one."""
 
 MOST_BYTES: Final = 65_536
 """Bytes that are gathered for one client before they are written anyway, and may then wait."""
@@ -52,6 +65,18 @@ class Turn:
     def __init__(self) -> None:
         self._waiting: list[Shortcut] = []
         self._size = 0
+        self._has_warned = False
+
+    def warn_of_unknown(self, protocol: Any) -> None:
+        """Log, once, that uvicorn does not look as it is known to look."""
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "This version of uvicorn is not known (%s.%s): each message is written to each "
+                "client by itself, which takes more time.",
+                type(protocol).__module__,
+                type(protocol).__name__,
+            )
 
     def add(self, shortcut: Shortcut) -> None:
         """Have a shortcut flushed."""
@@ -140,18 +165,34 @@ class Shortcut:
 def find_shortcut(send: Any, turn: Turn) -> Shortcut | None:
     """Return the shortcut past the `send` of an accepted connection; None if there is none."""
     protocol: Any = getattr(send, "__self__", None)
-    if type(protocol).__module__ != UVICORN:
+    module = type(protocol).__module__
+    if not module.startswith(UVICORN_WEBSOCKETS) or module in WITHOUT_SHORTCUT:
         return None
+    if module != UVICORN or not _is_known(protocol):
+        turn.warn_of_unknown(protocol)
+        return None
+    is_compressed = bool(protocol.conn.extensions)
+    is_over = protocol.disconnected or protocol.close_sent
+    return None if is_compressed or is_over else Shortcut(protocol, turn)
+
+
+def _is_known(protocol: Any) -> bool:
     try:
-        is_usable = (
-            not protocol.conn.extensions
-            and isinstance(protocol.writable, asyncio.Event)
-            and protocol.transport is not None
-            and (protocol.disconnected, protocol.close_sent) == (False, False)
+        return (
+            isinstance(protocol.writable, asyncio.Event)
+            and isinstance(protocol.disconnected, bool)
+            and isinstance(protocol.close_sent, bool)
+            and hasattr(protocol.conn, "extensions")
+            and hasattr(protocol.transport, "write")
         )
-    except AttributeError:  # another version
-        return None
-    return Shortcut(protocol, turn) if is_usable else None
+    except AttributeError:
+        return False
+
+
+def is_wrapped(send: Any) -> bool:
+    """Tell whether a `send` is not, or not for sure, that of a server itself."""
+    function = send.func if isinstance(send, functools.partial) else send
+    return not type(getattr(function, "__self__", None)).__module__.startswith(SERVERS)
 
 
 def abort(send: Any) -> None:

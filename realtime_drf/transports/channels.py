@@ -76,8 +76,8 @@ class ChannelsTransport(SigningTransport):
         client_events: clients may send events to private and presence channels.
         client_events_per_second: how many of them a connection may send.
         subscription_counting: subscribers are told how many subscriptions their channel has.
-        allowed_origins: values of the header Origin with which browsers may connect; any if not
-            given.
+        allowed_origins: origins from which browsers may connect, as in CSRF_TRUSTED_ORIGINS and
+            ALLOWED_HOSTS; any if not given.
         activity_timeout, pong_timeout: seconds of silence after which a connection is asked whether
             it is there, and seconds that it has to answer.
         max_connections: connections of one process; as many as the system allows if not given.
@@ -200,6 +200,7 @@ class ChannelsTransport(SigningTransport):
         return [
             *check_endpoints(self._endpoints, self.server_options, alias=self.alias),
             *self._check_apps(),
+            *self._check_app_id(),
         ]
 
     def check_deployment(self, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -230,6 +231,17 @@ class ChannelsTransport(SigningTransport):
                     "differently.",
                     id="realtime_drf.E012",
                 )
+
+    def _check_app_id(self) -> Iterator[checks.CheckMessage]:
+        """Warn of an app that the SDKs for which its HTTP API is meant cannot ask."""
+        if self.serves_http_api and not (self.app_id.isascii() and self.app_id.isdigit()):
+            yield checks.Warning(
+                f"REALTIME_TRANSPORTS[{self.alias!r}]: 'http_api' is on, and 'app_id' is not a "
+                f"number.",
+                hint="Pusher's SDKs refuse it, or ask at another path: give it digits, such as "
+                "'4711'.",
+                id="realtime_drf.W010",
+            )
 
     def _check_layer(self) -> list[checks.CheckMessage]:
         if not self.is_local:

@@ -37,6 +37,12 @@ class Address(NamedTuple):
                 raise InvalidTransport(
                     f"{name!r} must be a str, not {type(value).__name__}.", alias=alias
                 )
+        if self.app_id and not (self.app_id.isascii() and self.app_id.isdigit()):
+            raise InvalidTransport(
+                "'app_id' must be digits: Pusher's own SDKs take nothing else. A server of yours "
+                "that has another has to be given a number.",
+                alias=alias,
+            )
         if self.host is not None and "/" in self.host:
             raise InvalidTransport(
                 "'host' is the name of a machine, without https:// and path; see 'ssl' and 'port'.",
@@ -70,7 +76,9 @@ def read_url(url: str | None, *, alias: str) -> Address:
     if match is None or parts.scheme not in ("http", "https") or not parts.hostname:
         # Without the URL itself, which holds the secret.
         raise InvalidTransport(
-            f"{source} is not of the form https://key:secret@host/apps/app_id.", alias=alias
+            f"{source} is not of the form https://key:secret@host/apps/app_id, with an app_id of "
+            f"digits.",
+            alias=alias,
         )
     host = parts.hostname
     return Address(

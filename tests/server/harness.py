@@ -333,8 +333,10 @@ class Client:
         path: of the request, as are `query` and `headers`.
         root_path: of the ASGI server.
         is_on_uvicorn: the ASGI server lets itself be written to past `send`.
+        is_wrapped: a middleware stands between the ASGI server and the app.
     """
 
+    __module__ = "hypercorn.stand_in"
     _ports = itertools.count(50_000)
 
     def __init__(
@@ -347,8 +349,10 @@ class Client:
         headers: Iterable[tuple[bytes, bytes]] = (),
         root_path: str = "",
         is_on_uvicorn: bool = False,
+        is_wrapped: bool = False,
     ) -> None:
         self.site = site
+        self.is_wrapped = is_wrapped
         self.uvicorn = Uvicorn(self) if is_on_uvicorn else None
         self.scope = {
             "type": "websocket",
@@ -523,7 +527,11 @@ class Client:
 
     async def _serve(self) -> None:
         send = self._send if self.uvicorn is None else self.uvicorn.send
-        await self._server(self.scope, self._inbox.get, send)
+
+        async def wrapped(message: Message) -> None:
+            await send(message)
+
+        await self._server(self.scope, self._inbox.get, wrapped if self.is_wrapped else send)
 
     def _receive(self, message: Message, settle: bool = True) -> None:
         self._inbox.put_nowait(message)

@@ -149,10 +149,12 @@ def test_a_refused_sign_in_ends_the_connection(site: Site, clients: tuple[Client
         "[]",
         "{}",
         '{"id": ""}',
-        '{"id": 7}',
+        '{"id": true}',
+        '{"id": 7.5}',
+        '{"id": -Infinity}',
         '{"id": "with space"}',
         '{"id": "ann", "watchlist": "bob"}',
-        '{"id": "ann", "watchlist": [7]}',
+        '{"id": "ann", "watchlist": [true]}',
         '{"id": "ann", "watchlist": [["bob"]]}',
         '{"id": "ann", "watchlist": ["with space"]}',
         '{"id": "ann", "user_info": "\\ud800"}',
@@ -172,6 +174,39 @@ def test_signed_user_data_that_names_no_user_ends_the_connection(
         }
     )
     assert client.close_code == 4009
+    reason = client.sent[-1]["reason"]
+    assert reason
+    assert "NaN" not in reason
+    assert "Infinity" not in reason
+
+
+def test_a_frame_that_is_too_large_is_answered_and_the_connection_stays() -> None:
+    with Site(max_frame_bytes=100) as site:
+        client = site.connect()
+        client.take()
+        client.say('{"event":"%s"}' % ("ä" * 44 + "b"))
+        client.say('{"event":"%s"}' % ("ä" * 44))
+        too_large, unknown = (frame["data"]["message"] for frame in client.take())
+        assert too_large == "A frame has 100 bytes at most."
+        assert "There is no event" in unknown
+        assert client.close_code is None
+
+
+def test_numbers_that_are_signed_as_ids_of_users_are_taken_as_text(site: Site) -> None:
+    watched, client = site.connect(), site.connect()
+    watched.sign_in("8")
+    client.take()
+    user_data = '{"id": 7, "watchlist": [8, "9"]}'
+    signature = site.transport.signer.sign(f"{client.socket_id}::user::{user_data}")
+    data = {"auth": f"app-key:{signature}", "user_data": user_data}
+    client.say({"event": "pusher:signin", "data": data})
+    signed_in, online = client.take()
+    assert signed_in["data"] == {"user_data": user_data}
+    assert online["data"] == {"events": [{"name": "online", "user_ids": ["8"]}]}
+    client.subscribe("#server-to-user-7")
+    client.take()
+    site.publish("badge", "#server-to-user-7", 1)
+    assert [name for name, *_ in client.events()] == ["badge"]
 
 
 def test_data_as_deep_as_can_be_read_at_all(site: Site, clients: tuple[Client, Client]) -> None:

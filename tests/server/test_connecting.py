@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.asgi import get_asgi_application
+from pytest_django import Settings
 
-from realtime_drf.server import RealtimeServer
 from tests.server.harness import OPTIONS, PATH, Clock, Server, Site
 
 pytestmark = pytest.mark.usefixtures("silence")
@@ -53,7 +54,6 @@ def test_versions_that_are_spoken(version: str) -> None:
         (4001, "/app/other-key", "protocol=7"),
         (4001, "/app/app-keyy", "protocol=7"),
         (4005, "/app/", "protocol=7"),
-        (4005, "/app/app-key/more", "protocol=7"),
         (4006, "/app/app-key", "protocol=seven"),
         (4006, "/app/app-key", "protocol=-7"),
         (4006, "/app/app-key", "protocol=7.0"),
@@ -97,6 +97,8 @@ def test_the_origin_may_have_to_be_an_allowed_one() -> None:
             stranger = site.client(headers=[(b"origin", origin)])
             stranger.open()
             assert stranger.close_code == 4009
+    with Site(allowed_origins=["https://*.example.com"]) as site:
+        site.connect(headers=[(b"origin", b"https://shop.example.com")])
     with Site() as site:
         site.connect(headers=[(b"origin", b"https://anybody.example")])
 
@@ -189,31 +191,73 @@ def test_whoever_is_closed_receives_nothing_more_and_is_heard_no_more() -> None:
 
 # What is not of the protocol
 
+OTHER_PATHS = [
+    "/ws/chat/",
+    "/app",
+    "/app/chat/5/",
+    "/app/app-key/",
+    "/app/app-key/more",
+    "/apps/app-key",
+    "/",
+]
+
 
 def test_other_sockets_go_to_the_app() -> None:
     app = App()
     with Site(app=app) as site:
-        for path in ("/ws/chat/", "/app", "/apps/app-key", "/"):
+        for path in OTHER_PATHS:
             client = site.client(path=path)
             client.open()
             assert client.sent == [{"type": "websocket.accept"}]
-    assert [scope["path"] for scope in app.scopes] == ["/ws/chat/", "/app", "/apps/app-key", "/"]
+    assert [scope["path"] for scope in app.scopes] == OTHER_PATHS
 
 
-def test_django_is_asked_for_no_other_socket() -> None:
-    with Site(app=get_asgi_application()) as site:
-        client = site.client(path="/ws/chat/")
+class Middleware:
+    """Stand between the server and Django, and perhaps take the first message."""
+
+    def __init__(self, app: Any, *, receives: bool) -> None:
+        self._app = app
+        self._receives = receives
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if self._receives:
+            await receive()
+        await self._app(scope, receive, send)
+
+
+@pytest.mark.parametrize("path", OTHER_PATHS)
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda app: app,
+        ASGIStaticFilesHandler,
+        lambda app: Middleware(app, receives=False),
+        lambda app: Middleware(Middleware(app, receives=True), receives=False),
+    ],
+    ids=["Django", "static files", "a middleware", "a middleware that receives"],
+)
+def test_another_socket_that_comes_to_django_is_refused(
+    settings: Settings, wrap: Callable[[Any], Any], path: str
+) -> None:
+    settings.STATIC_URL = "static/"
+    with Site(app=wrap(get_asgi_application())) as site:
+        client = site.client(path=path)
         client.open()
         assert client.sent == [{"type": "websocket.close"}]
         assert not client.is_served
 
 
-def test_the_path_may_lie_below_a_root() -> None:
-    with Site() as site:
-        site.connect(path="/site/app/app-key", root_path="/site")
-        # Some servers take the root off the path themselves.
-        site.connect(path="/app/app-key", root_path="/site")
-        site.connect(path="/app/app-key", root_path="/a")
+def test_an_error_of_another_app_is_no_refusal() -> None:
+    async def fail(scope: Any, receive: Any, send: Any) -> None:
+        raise ValueError("Django has nothing to do with it")
+
+    with Site(app=fail) as site:
+        client = site.client(path="/ws/chat/")
+        client.open()
+        assert client.sent == []
+        with pytest.raises(ValueError, match="nothing to do"):
+            site.run(client.end())
+        site.clients.clear()
 
 
 def test_http_goes_to_the_app() -> None:
@@ -235,27 +279,6 @@ def test_with_other_transports_all_goes_to_the_app() -> None:
         client = site.client(path="/app/app-key")
         client.open()
     assert len(app.scopes) == 1
-
-
-def test_lifespan_is_answered_and_needed_by_nothing() -> None:
-    with Site() as site:
-        sent: list[Any] = []
-
-        async def lifespan() -> None:
-            inbox: asyncio.Queue[Any] = asyncio.Queue()
-            for what in ("startup", "shutdown"):
-                inbox.put_nowait({"type": f"lifespan.{what}"})
-
-            async def send(message: Any) -> None:
-                sent.append(message)
-
-            await RealtimeServer(lambda *args: None)({"type": "lifespan"}, inbox.get, send)  # type: ignore[arg-type,return-value]
-
-        site.run(lifespan())
-    assert sent == [
-        {"type": "lifespan.startup.complete"},
-        {"type": "lifespan.shutdown.complete"},
-    ]
 
 
 def test_every_event_loop_has_its_nodes_and_all_hear() -> None:

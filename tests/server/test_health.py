@@ -79,7 +79,14 @@ def test_a_node_is_healthy_from_when_it_hears_to_when_it_ends(settings: Settings
         await node.stop()
         return answers
 
-    names = ("connections", "channels", "lost_handovers", "dropped_clients", "dropped_webhooks")
+    names = (
+        "connections",
+        "fast_connections",
+        "channels",
+        "lost_handovers",
+        "dropped_clients",
+        "dropped_webhooks",
+    )
     figures = dict.fromkeys(names, 0)
     assert asyncio.run(live()) == [
         (503, {"status": "unavailable"}),

@@ -108,7 +108,7 @@ def test_an_md5_is_compared_where_there_is_no_body_too(api: Api) -> None:
         ({"socket_id": 1.2}, 400),
         ({"info": 1}, 400),
         ({"info": "age"}, 400),
-        ({"info": "user_count"}, 400),
+        ({"info": "user_count"}, 200),
     ],
 )
 def test_an_event_keeps_the_rules(api: Api, changes: dict[str, Any], status: int) -> None:
@@ -140,6 +140,31 @@ def test_a_publisher_may_ask_who_listens(api: Api) -> None:
         200,
         {"batch": [{"user_count": 1, "subscription_count": 2}, {}]},
     )
+
+
+def test_the_users_of_a_channel_that_knows_none_are_left_out_of_what_a_publisher_is_told(
+    api: Api,
+) -> None:
+    api.put("news", 3)
+    api.put("presence-room", 2, ann="")
+    info = {"info": "user_count,subscription_count"}
+    event = {"name": "told", "channels": ["news", "presence-room"], "data": "{}", **info}
+    attributes = [{"subscription_count": 3}, {"user_count": 1, "subscription_count": 2}]
+    assert api.call("POST", "/events", event) == (
+        200,
+        {"channels": dict(zip(["news", "presence-room"], attributes, strict=True))},
+    )
+    batch = [{**EVENT, "channel": channel, **info} for channel in ("news", "presence-room")]
+    assert api.call("POST", "/batch_events", {"batch": batch}) == (200, {"batch": attributes})
+    assert len(api.published) == 3
+    assert api.call("GET", "/channels/news", **info)[0] == 400
+
+
+def test_refusals_have_the_words_of_the_service_that_its_clients_look_for(api: Api) -> None:
+    status, text = api.call("POST", "/events", {**EVENT, "data": "x" * 10_241})
+    assert (status, "content of this event" in text) == (413, True)
+    status, text = api.call("POST", "/batch_events", {"batch": [EVENT] * 11})
+    assert (status, "Batch too large" in text) == (400, True)
 
 
 def test_channels_are_listed(api: Api) -> None:

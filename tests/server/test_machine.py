@@ -193,8 +193,10 @@ class ServerMachine(RuleBasedStateMachine):
 
     def come(self, user: str, number: int) -> None:
         if len(self.browsers) < MOST_BROWSERS:
-            is_on_uvicorn = len(self.site.clients) % 2 == 0
-            client = self.site.connect(number % self.nodes, is_on_uvicorn=is_on_uvicorn)
+            kind = len(self.site.clients) % 3
+            client = self.site.connect(
+                number % self.nodes, is_on_uvicorn=kind == 0, is_wrapped=kind == 1
+            )
             self.browsers.append(Browser(client, user))
             self.browsers[-1].client.take()
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import MutableMapping
+from contextvars import ContextVar
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from realtime_drf.server.outbox import MAX_BACKLOG_BYTES, Outbox
+from realtime_drf.server.pace import MOST_STEPS, Pace
 from realtime_drf.server.shortcut import Shortcut, TextMessage, Turn
 
 
@@ -23,9 +28,53 @@ class Server:
         self.sent.append(message)
 
 
-def test_nobody_waits_for_what_was_abandoned_before_it_began_to_wait() -> None:
+class OwnServer(Server):
+    """The same, where `send` is known to be an ASGI server's own."""
+
+    __module__ = "hypercorn.protocol.ws_stream"
+
+
+both = pytest.mark.parametrize("kind", [Server, OwnServer])
+
+trace: ContextVar[str] = ContextVar("trace")
+
+
+class Tracing:
+    """A middleware that sets a context variable for as long as a message is being sent."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        token = trace.set("sending")
+        try:
+            await self._server.send(message)
+        finally:
+            trace.reset(token)
+
+
+class OwnTracing(Tracing):
+    """The same, of an ASGI server itself."""
+
+    __module__ = "uvicorn.protocols.websockets.another"
+
+
+class Hurrying:
+    """A middleware that bounds how long a message may take."""
+
+    def __init__(self, server: Server, seconds: float) -> None:
+        self._server = server
+        self._seconds = seconds
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        async with asyncio.timeout(self._seconds):
+            await self._server.send(message)
+
+
+@both
+def test_nobody_waits_for_what_was_abandoned_before_it_began_to_wait(kind: type[Server]) -> None:
     async def abandon() -> None:
-        outbox = Outbox(Server().send)
+        outbox = Outbox(kind().send)
         outbox.write(TextMessage("never read"))
         outbox.abandon()
         async with asyncio.timeout(5):
@@ -34,9 +83,12 @@ def test_nobody_waits_for_what_was_abandoned_before_it_began_to_wait() -> None:
     asyncio.run(abandon())
 
 
-def test_a_client_that_has_caught_up_too_late_is_still_told_why_it_is_closed() -> None:
+@both
+def test_a_client_that_has_caught_up_too_late_is_still_told_why_it_is_closed(
+    kind: type[Server],
+) -> None:
     async def overflow() -> None:
-        server = Server()
+        server = kind()
         outbox = Outbox(server.send)
         outbox.write(TextMessage("first"))
         assert not outbox.write(TextMessage("x" * MAX_BACKLOG_BYTES))
@@ -44,10 +96,78 @@ def test_a_client_that_has_caught_up_too_late_is_still_told_why_it_is_closed() -
         await outbox.flushed()
         assert not outbox.write(TextMessage("not after a gap"))
         outbox.finish({"type": "websocket.close"})
+        await outbox.flushed()
         assert [each["type"] for each in server.sent] == ["websocket.send", "websocket.close"]
         assert not outbox.write(TextMessage("nor after the close"))
 
     asyncio.run(overflow())
+
+
+@pytest.mark.parametrize("middleware", [Tracing, OwnTracing])
+def test_a_send_that_sets_and_resets_a_variable_loses_nothing_of_a_client_that_paused(
+    middleware: type[Tracing],
+) -> None:
+    async def pause() -> None:
+        server = Server()
+        outbox = Outbox(middleware(server).send)
+        for number in range(3):
+            assert outbox.write(TextMessage(str(number)))
+        await asyncio.sleep(0)  # it has begun to wait
+        assert outbox.write(TextMessage("3"))
+        server.reads.set()
+        await outbox.flushed()
+        assert outbox.write(TextMessage("later"))
+        await outbox.flushed()
+        assert [each["text"] for each in server.sent] == ["0", "1", "2", "3", "later"]
+        assert not outbox.is_gone
+        assert trace.get("") == "", "the context of the caller is as it was"
+
+    asyncio.run(pause())
+
+
+def test_a_send_with_a_timeout_loses_nothing_of_a_client_that_paused() -> None:
+    async def pause() -> None:
+        server = Server()
+        outbox = Outbox(Hurrying(server, 60).send)
+        asyncio.get_running_loop().call_soon(outbox.write, TextMessage("of no task"))
+        await asyncio.sleep(0)
+        assert outbox.write(TextMessage("of a task"))
+        await asyncio.sleep(0)
+        server.reads.set()
+        await outbox.flushed()
+        assert [each["text"] for each in server.sent] == ["of no task", "of a task"]
+
+    asyncio.run(pause())
+
+
+def test_a_timeout_of_a_send_hits_nobody_but_that_client() -> None:
+    async def time_out() -> None:
+        outbox = Outbox(Hurrying(Server(), 0.01).send)
+        outbox.write(TextMessage("never read"))
+        await asyncio.wait_for(outbox.flushed(), 5)
+        assert outbox.is_gone
+        task = asyncio.current_task()
+        assert task is not None
+        assert not task.cancelling()
+
+    asyncio.run(time_out())
+
+
+def test_a_client_that_reads_on_does_not_keep_the_loop_to_itself() -> None:
+    async def read_on() -> None:
+        server = Server()
+        outbox = Outbox(server.send, pace=Pace(lambda: 0.0))
+        for number in range(10 * MOST_STEPS):
+            assert outbox.write(TextMessage(str(number)))
+        server.reads.set()
+        turns = []
+        while outbox.task is not None:
+            await asyncio.sleep(0)
+            turns.append(len(server.sent))
+        assert turns[-1] == 10 * MOST_STEPS
+        assert max(after - before for before, after in pairwise(turns)) <= MOST_STEPS
+
+    asyncio.run(read_on())
 
 
 def test_one_client_whose_transport_fails_keeps_nothing_from_the_others() -> None:

@@ -304,6 +304,13 @@ def test_all_connections_of_a_user_can_be_ended() -> None:
 # Cache channels
 
 
+def test_a_cache_channel_that_keeps_nothing_says_so_without_data() -> None:
+    with Site() as site:
+        client = site.connect()
+        client.subscribe("cache-empty")
+        assert client.frames[-1] == {"event": "pusher:cache_miss", "channel": "cache-empty"}
+
+
 def test_what_is_on_its_way_while_one_subscribes_to_a_cache_channel_comes_once_and_in_order() -> (
     None
 ):

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("channels")
 
 from realtime_drf.events import Event
-from realtime_drf.server.shortcut import MOST_BYTES
+from realtime_drf.server.shortcut import MOST_BYTES, UVICORN
 from tests.server.harness import Client, Site, Uvicorn
 
 
@@ -85,3 +85,59 @@ def test_what_follows_waits_for_a_client_that_has_enough(site: Site) -> None:
     assert [number for number, _ in first + told(full)] == list(range(100))
     assert sum(full_server.writes) > 90 * 9_000, "what has waited goes past `send` as well"
     assert [number for number, _ in told(other)] == list(range(100))
+
+
+class Renamed(Uvicorn):
+    """A version of uvicorn that has its WebSocket in another module."""
+
+    __module__ = "uvicorn.protocols.websockets.sansio"
+
+
+class Changed(Uvicorn):
+    """A version of uvicorn that keeps something of another type under a known name."""
+
+    __module__ = UVICORN
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(client)
+        self.disconnected = None  # type: ignore[assignment]
+
+
+class Legacy(Uvicorn):
+    """The WebSocket that uvicorn has for `--ws websockets`."""
+
+    __module__ = "uvicorn.protocols.websockets.websockets_impl"
+
+
+def connect_twice(site: Site, kind: type[Uvicorn]) -> None:
+    for _ in range(2):
+        client = site.client(is_on_uvicorn=True)
+        client.uvicorn = kind(client)
+        client.open()
+        assert client.socket_id
+
+
+@pytest.mark.parametrize("kind", [Renamed, Changed])
+def test_a_uvicorn_that_is_not_known_is_logged_once(
+    site: Site, caplog: pytest.LogCaptureFixture, kind: type[Uvicorn]
+) -> None:
+    connect_twice(site, kind)
+    (record,) = (each for each in caplog.records if each.levelname == "WARNING")
+    assert f"is not known ({kind.__module__}.{kind.__qualname__})" in record.getMessage()
+    assert site.node.figures()["fast_connections"] == 0
+
+
+@pytest.mark.usefixtures("silence")
+def test_a_choice_of_another_way_is_not_logged(site: Site) -> None:
+    connect_twice(site, Legacy)
+    site.connect()
+    assert site.node.figures()["fast_connections"] == 0
+
+
+@pytest.mark.usefixtures("silence")
+def test_the_figures_say_how_many_connections_are_fast(site: Site) -> None:
+    site.connect()
+    site.connect(is_on_uvicorn=True)
+    site.connect(is_on_uvicorn=True, is_wrapped=True)
+    figures = site.node.figures()
+    assert (figures["connections"], figures["fast_connections"]) == (3, 1)

@@ -57,6 +57,7 @@ class AsgiServer(RetriedService):
         layers: CHANNEL_LAYERS.
         options: of the transport, besides the credentials.
         settings: the module of the project's settings.
+        arguments: of the server, besides those of `COMMANDS`.
     """
 
     host = LOCALHOST
@@ -67,6 +68,7 @@ class AsgiServer(RetriedService):
         *,
         layers: Mapping[str, Any] | None = None,
         settings: str = "tests.served.settings",
+        arguments: Sequence[str] = (),
         **options: Any,
     ) -> None:
         self.name = name
@@ -76,6 +78,7 @@ class AsgiServer(RetriedService):
         self.port = 0
         self._layers = dict(layers or {})
         self._settings = settings
+        self._arguments = list(arguments)
         self.options = {
             "app_id": self.app_id,
             "key": self.key,
@@ -139,7 +142,8 @@ class AsgiServer(RetriedService):
         server = ServerProcess(self.name, grace=5.0)
         port = self.port or free_port()
         places = {"host": self.host, "port": port, "application": APPLICATION}
-        arguments = [part.format(**places) for part in COMMANDS[self.name]]
+        parts = [part.format(**places) for part in COMMANDS[self.name]]
+        arguments = [*parts[:-1], *self._arguments, parts[-1]]  # the application is the last
         try:
             server.start(
                 [sys.executable, *arguments],

@@ -24,10 +24,12 @@ class Swarmer:
         self._writer = writer
 
     @classmethod
-    async def connect(cls, port: int, key: str, subscriptions: Subscriptions) -> Swarmer:
+    async def connect(
+        cls, port: int, key: str, subscriptions: Subscriptions, *, prefix: str = ""
+    ) -> Swarmer:
         """Connect and subscribe; return once all subscriptions stand."""
         client = cls(*await asyncio.open_connection(LOCALHOST, port))
-        await client._shake_hands(f"{LOCALHOST}:{port}", f"/app/{key}?protocol=7")
+        await client._shake_hands(f"{LOCALHOST}:{port}", f"{prefix}/app/{key}?protocol=7")
         data = json.loads((await client.read())["data"])
         wanted = set()
         for subscription in subscriptions(data["socket_id"]):
@@ -44,7 +46,10 @@ class Swarmer:
         payload = json.dumps(frame).encode()
         mask = os.urandom(4)
         masked = bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
-        self._writer.write(struct.pack("!BBH", 0x81, 0xFE, len(payload)) + mask + masked)
+        size = len(payload)
+        # Some servers refuse a length that takes more bytes than it needs.
+        length = struct.pack("!B", 0x80 | size) if size < 126 else struct.pack("!BH", 0xFE, size)
+        self._writer.write(b"\x81" + length + mask + masked)
 
     async def read(self) -> dict[str, Any]:
         """Return the next frame; raise OSError or EOFError where there is none."""

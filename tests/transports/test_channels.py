@@ -101,7 +101,6 @@ WRONG: list[dict[str, Any]] = [
     {"client_events_per_second": 0},
     {"subscription_counting": "no"},
     {"allowed_origins": "https://example.com"},
-    {"allowed_origins": ["example.com"]},
     {"allowed_origins": ["https://example.com/"]},
     {"allowed_origins": ["https://Example.com"]},
     {"allowed_origins": ["*"]},
@@ -152,6 +151,25 @@ def test_a_wrong_option_is_a_check_error_that_names_it(
 def test_options_that_are_right(settings: Settings, options: dict[str, Any]) -> None:
     configured(settings, **options)
     assert not [each for each in run_checks(tags=["realtime_drf"]) if each.id.endswith("E001")]
+
+
+@pytest.mark.parametrize(
+    ("options", "is_warned"),
+    [
+        ({"http_api": True, "app_id": "4711"}, False),
+        ({"http_api": True, "app_id": 4711}, False),
+        ({"http_api": True, "app_id": "my-app"}, True),
+        ({"http_api": True}, True),
+        ({"app_id": "my-app"}, False),
+    ],
+)
+def test_an_app_id_that_shuts_out_pushers_sdks_is_a_warning(
+    settings: Settings, options: dict[str, Any], is_warned: bool
+) -> None:
+    entry = {"TRANSPORT": PATH, "OPTIONS": options}
+    settings.REALTIME_TRANSPORTS = {"default": entry}
+    found = [each for each in run_checks(tags=["realtime_drf"]) if each.id.endswith("W010")]
+    assert len(found) == is_warned
 
 
 @pytest.mark.parametrize(

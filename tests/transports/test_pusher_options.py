@@ -169,7 +169,8 @@ def test_a_transport_shows_nothing_but_its_alias() -> None:
             "PusherTransport has no option 'clutser'; it has: app_id, cluster, encryption_master_",
         ),
         ({**CREDENTIALS, "clutser": "eu"}, "Did you mean 'cluster'?"),
-        ({**CREDENTIALS, "app_id": "my-app"}, "Invalid app id"),
+        ({**CREDENTIALS, "app_id": "my-app"}, "'app_id' must be digits: Pusher's own"),
+        ({**CREDENTIALS, "app_id": "١٢"}, "'app_id' must be digits: Pusher's own"),
         ({**CREDENTIALS, "port": "443"}, "port should be an integer"),
         ({**CREDENTIALS, "ssl": "yes"}, "SSL should be a boolean"),
         ({**CREDENTIALS, "timeout": "5"}, "timeout"),
@@ -218,7 +219,7 @@ def test_a_wrong_url_is_named_and_not_shown(
         configured(settings, **options)
     assert str(caught.value) == (
         f"REALTIME_TRANSPORTS['live']: {source} is not of the form "
-        f"https://key:secret@host/apps/app_id."
+        f"https://key:secret@host/apps/app_id, with an app_id of digits."
     )
     assert "test-" not in "".join(traceback.format_exception(caught.value))
 

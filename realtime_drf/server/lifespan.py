@@ -1,0 +1,65 @@
+"""The lifespan of the app that the server wraps, which need not know of any."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from realtime_drf.server.lane import end
+
+logger = logging.getLogger("realtime_drf")
+
+Message = MutableMapping[str, Any]
+Application = Callable[..., Awaitable[None]]
+
+
+class Lifespan:
+    """An app that is told when the server starts and stops.
+
+    Many apps, Django's among them, raise on lifespan. They are started all the same, as servers do.
+
+    Args:
+        app: the app.
+        scope: of the server, whose ``state`` the app may fill.
+    """
+
+    def __init__(self, app: Application, scope: MutableMapping[str, Any]) -> None:
+        self._inbox: asyncio.Queue[Message] = asyncio.Queue()
+        self._answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._run(app, scope))
+        self._task.add_done_callback(self._log)
+        self._has_received = False
+
+    async def tell(self, message: Message) -> Message:
+        """Pass a message of the server on, and return the answer; of one that has ended, too."""
+        self._answer = asyncio.get_running_loop().create_future()
+        self._inbox.put_nowait(message)
+        waited_for: list[asyncio.Future[Any]] = [self._answer, self._task]
+        await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
+        if self._answer.done():
+            return self._answer.result()
+        return {"type": f"{message['type']}.complete"}
+
+    async def end(self) -> None:
+        """End the app's part, if it goes on after all was said."""
+        await end([self._task])
+
+    def _log(self, task: asyncio.Task[None]) -> None:
+        exc = None if task.cancelled() else task.exception()
+        if exc is not None and self._has_received:
+            logger.error("The wrapped app failed in its lifespan.", exc_info=exc)
+        elif exc is not None:
+            logger.debug("The wrapped app has no lifespan: %s", type(exc).__name__)
+
+    async def _run(self, app: Application, scope: MutableMapping[str, Any]) -> None:
+        await app(scope, self._receive, self._take)
+
+    async def _receive(self) -> Message:
+        self._has_received = True
+        return await self._inbox.get()
+
+    async def _take(self, message: Message) -> None:
+        if not self._answer.done():
+            self._answer.set_result(message)

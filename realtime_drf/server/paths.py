@@ -1,0 +1,50 @@
+"""The path of a request, wherever the project is mounted.
+
+A proxy may have taken the prefix off the path or not, and servers differ in what they make of their
+own option for it: uvicorn puts ``--root-path`` before the path that it was sent, others leave that
+as it is. FORCE_SCRIPT_NAME is a prefix of which the server may know nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from django.conf import settings
+
+Scope = MutableMapping[str, Any]
+
+SOCKET_PATH: Final = "/app/"
+API_PATH: Final = "/apps/"
+
+
+def read_path(scope: Scope) -> str:
+    """Return the path, without escapes, and without a prefix if it then is one of the server's."""
+    return _strip(scope["path"], _prefixes(scope))
+
+
+def read_signed_paths(scope: Scope) -> list[str]:
+    """Return the paths, with their escapes, over which a client may have signed a request.
+
+    A client signs the path that it asks for, or, as some SDKs do, that path without the prefix.
+    """
+    sent: bytes = scope.get("raw_path") or scope["path"].encode()
+    path = sent.partition(b"?")[0].decode("latin-1")  # some servers leave the query there
+    prefixes = [quote(prefix) for prefix in _prefixes(scope)]
+    bare = _strip(path, prefixes)
+    return list(dict.fromkeys([path, bare, *(f"{prefix}{bare}" for prefix in prefixes)]))
+
+
+def _prefixes(scope: Scope) -> list[str]:
+    given = (scope.get("root_path") or "", settings.FORCE_SCRIPT_NAME or "")
+    return list(dict.fromkeys(prefix.rstrip("/") for prefix in given if prefix.rstrip("/")))
+
+
+def _strip(path: str, prefixes: list[str]) -> str:
+    # Twice, where uvicorn has put it before a path that had it already.
+    for start in (prefix * times for prefix in prefixes for times in (2, 1)):
+        bare = path.removeprefix(start)
+        if bare != path and bare.startswith((SOCKET_PATH, API_PATH)):
+            return bare
+    return path
