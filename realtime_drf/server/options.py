@@ -92,6 +92,12 @@ def check_credentials(*, app_id: str, key: Any, secret: Any) -> None:
         raise ValueError("'secret' must be text, or left out to have it derived from SECRET_KEY.")
 
 
+def check_namespace(namespace: Any) -> None:
+    """Raise ValueError unless it can set an app apart."""
+    if namespace is not None and not (isinstance(namespace, str) and namespace):
+        raise ValueError("'namespace' must be text, or left out to have it follow the secret.")
+
+
 def _check_origins(origins: Any) -> None:
     if origins is None:
         return
