@@ -41,6 +41,7 @@ from realtime_drf.server.options import (
 )
 from realtime_drf.server.redis_store import RedisStore
 from realtime_drf.server.store import Store, View
+from realtime_drf.server.threads import check_threads
 from realtime_drf.server.webhooks import WebhookSender
 from realtime_drf.transports.base import ChannelInfo, Limits
 from realtime_drf.transports.handler import transports
@@ -367,6 +368,10 @@ class ChannelsTransport(SigningTransport):
                 f"browsers.",
                 alias=self.alias,
             )
+        try:
+            check_threads()
+        except ValueError as exc:
+            raise InvalidTransport(str(exc), alias=self.alias) from None
         kept = self._make_store(store, shared=True)
         backplane = LayerBackplane(
             kept,
