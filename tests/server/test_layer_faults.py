@@ -19,6 +19,7 @@ from realtime_drf.server.backplane import LayerBackplane, Numbers, _read
 from realtime_drf.server.failures import FailureLog
 from realtime_drf.server.last_events import LastEvents
 from realtime_drf.server.memory_store import MemoryStore
+from tests.examples import scaled
 from tests.server.harness import Clock
 from tests.services.process import wait_until
 
@@ -274,5 +275,5 @@ class Publishing(RuleBasedStateMachine):
 @pytest.mark.usefixtures("store")
 def test_everything_arrives_once_and_in_order_whatever_fails() -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        Publishing, settings=settings(max_examples=50, stateful_step_count=20, deadline=None)
+        Publishing, settings=settings(max_examples=scaled(50), stateful_step_count=20)
     )
