@@ -10,19 +10,23 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import os
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, Protocol, TypeVar
 
 from realtime_drf.names import CLIENT_PREFIX, parse_channel_name
 from realtime_drf.server import wire
+from realtime_drf.server.companions import INTERVAL, Companions, name_process, watch_machine
 from realtime_drf.server.failures import FailureLog
 from realtime_drf.server.lane import Lane, LoopThread, raise_if_cancelled
+from realtime_drf.server.last_events import PATIENCE, LastEvents
 from realtime_drf.server.locks import ForkLock
+from realtime_drf.server.redis_connections import drop_connections, has_died, is_demoted
 from realtime_drf.server.store import Store, finish
 
 logger = logging.getLogger("realtime_drf")
@@ -37,6 +41,14 @@ SILENCE: Final = 1.0
 
 MOST_IN_MESSAGE: Final = 1_048_576
 """Characters of items in one message: Redis parts with whoever has more than 32 MB to read."""
+
+MOST_IDLE: Final = 3.0
+OLDEST: Final = 30.0
+"""Seconds without a message, and at most, after which the publisher's connections are made anew.
+
+A connection to a server that was the master before a failover may stay open, and takes what is
+published there, where nobody subscribes any more.
+"""
 
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 10.0
@@ -69,11 +81,20 @@ class Backplane(ABC):
     Args:
         store: the state of the app's channels.
         consumer_groups: events are also sent to a group for each channel.
+        clock: returns seconds that never go back.
     """
 
-    def __init__(self, store: Store, *, consumer_groups: bool = False) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        consumer_groups: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.store = store
         self._consumer_groups = consumer_groups
+        self._clock = clock
+        self._store_failures = FailureLog("The store of the server failed", clock)
 
     @property
     @abstractmethod
@@ -113,11 +134,13 @@ class LocalBackplane(Backplane):
 
     Args:
         layer: the layer of the consumers, if they shall hear too.
+        namespace: tells the app from others on this machine.
     """
 
-    def __init__(self, store: Store, layer: Any, **kwargs: Any) -> None:
+    def __init__(self, store: Store, layer: Any, *, namespace: str = "", **kwargs: Any) -> None:
         super().__init__(store, **kwargs)
         self._layer = layer
+        self._namespace = namespace
         self._pid = os.getpid()
         self._nodes: dict[Attendant, asyncio.AbstractEventLoop] = {}
         self._lanes: dict[asyncio.AbstractEventLoop, Lane[dict[str, Any]]] = {}
@@ -136,7 +159,10 @@ class LocalBackplane(Backplane):
 
     def post(self, items: Sequence[wire.Item]) -> None:
         if cached := cached_events(items):
-            finish(self.store.remember(cached))
+            try:
+                finish(self.store.remember(cached))
+            except Exception as exc:  # noqa: BLE001  any store, any error: subscribers get the events
+                self._store_failures.add(exc)
         self._part_from_parent()
         with self._lock:  # so that all nodes see the same order
             for node, loop in list(self._nodes.items()):
@@ -164,7 +190,7 @@ class LocalBackplane(Backplane):
             self._lanes[loop] = Lane(loop, self._send_to_consumers)
         node.on_ready()
         try:
-            await loop.create_future()
+            await watch_machine(self._namespace)
         finally:
             self._forget(node)
 
@@ -192,9 +218,8 @@ class LayerBackplane(Backplane):
 
     Args:
         layer: one of Channels' layers.
-        app_id: names the group.
+        namespace: is in the name of the group.
         send_timeout: seconds that the layer may take for a message.
-        clock: returns seconds that never go back.
     """
 
     def __init__(
@@ -202,19 +227,20 @@ class LayerBackplane(Backplane):
         store: Store,
         layer: Any,
         *,
-        app_id: str,
+        namespace: str,
         send_timeout: float = 5.0,
-        clock: Callable[[], float] = time.monotonic,
         **kwargs: Any,
     ) -> None:
         super().__init__(store, **kwargs)
         self._layer = layer
-        self._group = wire.node_group(app_id)
+        self._group = wire.node_group(namespace)
         self._send_timeout = send_timeout
         self._thread = LoopThread("realtime_drf publisher")
         self._lock = ForkLock()
         self._publisher: Publisher | None = None
-        self._failures = FailureLog("A hand-over of this process was lost", clock)
+        self._attending: dict[Attendant, tuple[int, asyncio.AbstractEventLoop]] = {}
+        self._companions = Companions()
+        self._failures = FailureLog("A hand-over of this process was lost", self._clock)
 
     @property
     def reaches_nodes(self) -> bool:
@@ -243,7 +269,10 @@ class LayerBackplane(Backplane):
         name = await self._persist(
             lambda: self._layer.new_channel("realtime_drf."), hearing, JOINING
         )
-        renewal = asyncio.create_task(self._stay_in_group(name, hearing))
+        tasks = [asyncio.create_task(self._stay_in_group(name, hearing))]
+        if not self.store.is_shared:
+            tasks.append(asyncio.create_task(self._say_that_we_serve()))
+        self._attending[node] = os.getpid(), asyncio.get_running_loop()
         try:
             while True:
                 message = await self._persist(
@@ -254,18 +283,38 @@ class LayerBackplane(Backplane):
                 )
                 await self._deliver(_read(message, numbers), node)
         finally:
-            renewal.cancel()
+            for task in tasks:
+                task.cancel()
+            del self._attending[node]
 
     def close(self) -> None:
         self._thread.stop(self.store.close)
 
+    def reconnect(self) -> None:
+        """Have the layer open new connections on all event loops, after a failover of Redis."""
+        if self._publisher is not None:
+            self._publisher.connected_at = -math.inf
+        for pid, loop in set(self._attending.values()):
+            if pid == os.getpid() and loop.is_running():  # a fork's loops run in its parent
+                asyncio.run_coroutine_threadsafe(drop_connections(self._layer, in_use=True), loop)
+
     async def _deliver(self, items: Sequence[wire.Item], node: Attendant) -> None:
         try:
             if not self.store.is_shared and (cached := cached_events(items)):
-                await self.store.remember(cached)  # for whoever has published it cannot
+                await self._remember(cached)  # for whoever has published it cannot
+            for item in items:
+                if isinstance(item, wire.ServingItem):
+                    self._companions.add(item.process)
             node.deliver(items)
         except Exception:  # such as what another version has put in: the next may be all right
             logger.exception("A hand-over could not be delivered.")
+
+    async def _remember(self, cached: Mapping[str, str]) -> None:
+        try:
+            await self.store.remember(cached)
+        except Exception as exc:  # noqa: BLE001  any store, any error: subscribers get the events
+            raise_if_cancelled()
+            self._store_failures.add(exc)
 
     async def _receive(self, name: str) -> Any:
         """Wait for a message for as long as it takes."""
@@ -288,15 +337,22 @@ class LayerBackplane(Backplane):
         what: str,
         recover: Callable[[], Awaitable[None]] | None = None,
     ) -> T:
-        """Call the layer until it answers, at growing intervals; what fails is told the node."""
-        pause = FIRST_PAUSE
+        """Call the layer until it answers, at growing intervals; what fails is told the node.
+
+        A connection that was closed, as idle ones are, is no failure yet:
+        the call is made again at once.
+        """
+        pause, has_failed = FIRST_PAUSE, False
         while True:
             try:
-                if pause > FIRST_PAUSE and recover is not None:
+                if has_failed and recover is not None:
                     await recover()
                 return await call()
             except Exception as exc:  # noqa: BLE001  any layer, any error: try again
                 raise_if_cancelled()
+                is_first, has_failed = not has_failed, True
+                if await self._has_reconnected(exc) and is_first:
+                    continue
                 hearing.fails(what)
                 logger.error(
                     "The channel layer failed (%s); again in %.1f s.", type(exc).__name__, pause
@@ -311,6 +367,12 @@ class LayerBackplane(Backplane):
             hearing.works(JOINING)
             await asyncio.sleep(GROUP_RENEWAL)
 
+    async def _say_that_we_serve(self) -> None:
+        """Tell the others, of whom there should be none."""
+        while True:
+            await asyncio.sleep(INTERVAL)
+            self.post([wire.ServingItem(name_process())])
+
     async def _begin_again(self, name: str, node: Attendant, hearing: Hearing) -> None:
         """Join after a failure: a layer that was restarted has forgotten who is in the group."""
         await self._layer.group_add(self._group, name)
@@ -323,21 +385,45 @@ class LayerBackplane(Backplane):
         with self._lock:
             if self._publisher is None or self._publisher.loop is not loop:
                 # A new process, or a new thread: its numbers begin anew, so it has a new name.
-                self._publisher = Publisher(loop, self._carry)
+                patience = min(PATIENCE, self._send_timeout / 2)
+                last_events = LastEvents(self.store, self._store_failures, patience=patience)
+                self._publisher = Publisher(loop, last_events, self._carry)
             return self._publisher.lane
+
+    async def _has_reconnected(self, exc: Exception) -> bool:
+        """Drop the layer's connections if a call failed because of one; return whether it did."""
+        if not (has_died(exc) or is_demoted(exc)):
+            return False
+        await drop_connections(self._layer, in_use=is_demoted(exc))
+        return True
 
     def _log_failure(self, future: Future[None]) -> None:
         if not future.cancelled() and (exc := future.exception()):
             self._failures.add(exc)
 
-    async def _carry(self, message: dict[str, Any], items: Sequence[wire.Item]) -> None:
+    async def _carry(self, publisher: Publisher, items: Sequence[wire.Item]) -> None:
+        if self.store.is_shared:
+            await publisher.last_events.keep(cached_events(items))
         async with asyncio.timeout(self._send_timeout):
-            if self.store.is_shared and (cached := cached_events(items)):
-                await self.store.remember(cached)
-            await self._layer.group_send(self._group, message)
+            if publisher.is_stale(self._clock()):
+                await drop_connections(self._layer)
+            await self._send(self._group, publisher.pack(items))
             if self._consumer_groups:
                 for each in consumer_messages(items):
-                    await self._layer.group_send(wire.consumer_group(each["channel"]), each)
+                    await self._send(wire.consumer_group(each["channel"]), each)
+
+    async def _send(self, group: str, message: dict[str, Any]) -> None:
+        """Send to a group, once more if the connection was closed or leads to a replica.
+
+        The layer may have sent it the first time: our nodes know by the number that it is the same.
+        """
+        try:
+            await self._layer.group_send(group, message)
+        except Exception as exc:
+            raise_if_cancelled()
+            if not await self._has_reconnected(exc):
+                raise
+            await self._layer.group_send(group, message)
 
 
 class Publisher:
@@ -347,24 +433,41 @@ class Publisher:
 
     Args:
         loop: the event loop that sends.
-        carry: sends a message, which holds the items.
+        last_events: keeps those of cache channels.
+        carry: sends a message of items.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        carry: Callable[[dict[str, Any], Sequence[wire.Item]], Awaitable[None]],
+        last_events: LastEvents,
+        carry: Callable[[Publisher, Sequence[wire.Item]], Awaitable[None]],
     ) -> None:
         self.loop = loop
         self.lane = Lane(loop, self._send)
+        self.last_events = last_events
+        self.connected_at = -math.inf
+        self._used_at = -math.inf
         self._carry = carry
         self._name = secrets.token_hex(8)
         self._number = 0
 
+    def pack(self, items: Sequence[wire.Item]) -> dict[str, Any]:
+        """Make the next message."""
+        self._number += 1
+        return wire.pack(self._name, self._number, items)
+
+    def is_stale(self, now: float) -> bool:
+        """Tell whether its connections are too old to be trusted; others are opened, if so."""
+        is_stale = now - self._used_at > MOST_IDLE or now - self.connected_at > OLDEST
+        self._used_at = now
+        if is_stale:
+            self.connected_at = now
+        return is_stale
+
     async def _send(self, handovers: Sequence[Sequence[wire.Item]]) -> None:
         for items in cut(item for handover in handovers for item in handover):
-            self._number += 1
-            await self._carry(wire.pack(self._name, self._number, items), items)
+            await self._carry(self, items)
 
 
 class Hearing:
@@ -387,22 +490,43 @@ class Hearing:
 
 
 class Numbers:
-    """Notice, by the numbers of their messages, what got lost of other processes' hand-overs."""
+    """The numbers of other processes' messages: some are missing, and some come twice."""
 
     MOST_SENDERS: Final = 1000
+    MOST_MISSING: Final = 100
+    """Of one sender, those that may still come."""
 
     def __init__(self, on_gap: Callable[[int], None]) -> None:
         self._on_gap = on_gap
         self._last: dict[str, int] = {}
+        self._missing: dict[str, set[int]] = {}
 
-    def take(self, sender: str, number: int) -> None:
-        """Note a message; tell of those that are missing before it."""
+    def take(self, sender: str, number: int) -> bool:
+        """Note a message, and tell of those that are missing before it.
+
+        Returns:
+            False if it has come before: a layer may deliver twice what was sent once, and what had
+            to be sent twice.
+        """
         last = self._last.pop(sender, None)
-        self._last[sender] = max(number, last or 0)
-        if len(self._last) > self.MOST_SENDERS:
-            del self._last[next(iter(self._last))]  # the one not heard of for longest
+        missing = self._missing.setdefault(sender, set())
+        if last is not None and number <= last:
+            self._last[sender] = last
+            is_late = number in missing
+            missing.discard(number)
+            return is_late
+        self._last[sender] = number
         if last is not None and number > last + 1:
             self._on_gap(number - last - 1)
+            missing.update(range(max(last + 1, number - self.MOST_MISSING), number))
+            missing.intersection_update(range(number - self.MOST_MISSING, number))
+        self._forget_oldest()
+        return True
+
+    def _forget_oldest(self) -> None:
+        if len(self._last) > self.MOST_SENDERS:
+            oldest = next(iter(self._last))  # the one not heard of for longest
+            del self._last[oldest], self._missing[oldest]
 
 
 def cut(items: Iterable[wire.Item]) -> Iterator[list[wire.Item]]:
@@ -455,8 +579,8 @@ def consumer_messages(items: Sequence[wire.Item]) -> list[dict[str, Any]]:
 def _read(message: Any, numbers: Numbers) -> Sequence[wire.Item]:
     try:
         items = wire.unpack(message)
-        numbers.take(message["from"], message["number"])
+        is_new = numbers.take(message["from"], message["number"])
     except (KeyError, TypeError, ValueError) as exc:
         logger.error("A message on the group of nodes is none of ours: %r", exc)
         return ()
-    return items
+    return items if is_new else ()

@@ -116,10 +116,12 @@ class MemoryStore:
             views = [self._view(name) for name in names]
             return [view for view in views if view.subscriptions]
 
-    async def remember(self, events: Mapping[str, str]) -> None:
+    async def remember(self, events: Mapping[str, str], age: float = 0.0) -> None:
         until = self._clock() + self._cached_for
         with self._lock:
-            self._cached.update({channel: (until, text) for channel, text in events.items()})
+            for channel, text in events.items():
+                if not age or self._cached.get(channel, (0.0, ""))[0] <= until - age:
+                    self._cached[channel] = (until, text)
 
     async def recall(self, channel: str) -> str | None:
         with self._lock:

@@ -92,3 +92,9 @@ def check_credentials(*, app_id: str, key: Any, secret: Any) -> None:
             )
     if secret is not None and not (isinstance(secret, str) and secret):
         raise ValueError("'secret' must be text, or left out to have it derived from SECRET_KEY.")
+
+
+def check_namespace(namespace: Any) -> None:
+    """Raise ValueError unless it can set an app apart."""
+    if namespace is not None and not (isinstance(namespace, str) and namespace):
+        raise ValueError("'namespace' must be text, or left out to have it follow the secret.")

@@ -302,10 +302,14 @@ local function find(prefix)
   return views
 end
 
-local function remember(kept_for)
+local function remember(kept_for, age)
   while cursor < #ARGV do
-    local channel = argument()
-    call('SET', key('cache', channel), argument(), 'PX', kept_for)
+    local cached, event = key('cache', argument()), argument()
+    local left = age > 0 and call('PTTL', cached) or -1
+    -- Not where another was kept while this one waited.
+    if left < 0 or kept_for - left >= age then
+      call('SET', cached, event, 'PX', kept_for)
+    end
   end
 end
 
@@ -319,7 +323,7 @@ elseif name == 'read' then
 elseif name == 'find' then
   return find(argument())
 elseif name == 'remember' then
-  return remember(argument())
+  return remember(number_argument(), number_argument())
 elseif name == 'recall' then
   return call('GET', key('cache', argument()))
 end

@@ -7,13 +7,14 @@ Each call is one command, a script, and nothing else happens in Redis meanwhile;
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from weakref import WeakKeyDictionary
 
+from realtime_drf.server.redis_connections import drop_pool, is_demoted
 from realtime_drf.server.store import (
     CACHED_FOR,
     CHANGES_KEPT_FOR,
@@ -43,7 +44,7 @@ class RedisStore:
 
     Args:
         url: of the Redis, as redis-py reads it.
-        app_id: names the app, so that others may use the same Redis.
+        namespace: is in the names of all keys, so that others may use the same Redis.
         vacated_delay: seconds after which an empty channel and a user's leaving are reported.
         cached_for: seconds for which cache channels keep their last event.
         lease: seconds after which a node that is not heard counts as dead.
@@ -51,29 +52,34 @@ class RedisStore:
 
     Raises:
         ImportError: redis-py is not installed.
-        ValueError, TypeError, AttributeError: the URL is none, or has options that redis-py does
-            not know. The message may quote a part of it.
+        Exception: the URL is none, or has options that redis-py does not know. The type depends on
+            what is wrong, and the message may quote a part of the URL.
 
-    All calls raise exceptions of redis-py, OSError or TimeoutError where Redis fails.
+    A call whose connection turns out to be closed, as idle ones are by some servers, is made once
+    more on a new connection; so is one that a replica refuses, which was the master before.
+    Otherwise calls raise exceptions of redis-py, OSError or TimeoutError where Redis fails.
     """
 
     is_shared = True
+
+    on_failover: Callable[[], None] | None = None
+    """Called after a failover: the address leads to another server than it did."""
 
     def __init__(
         self,
         url: str,
         *,
-        app_id: str = "app",
+        namespace: str = "app",
         vacated_delay: float = VACATED_DELAY,
         cached_for: float = CACHED_FOR,
         lease: float = LEASE,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._redis = importlib.import_module("redis.asyncio")
-        self._url = url
+        self._url = _clean(url)
         self._make_pool().make_connection()  # which refuses what is no option, and opens nothing
         # In braces, so that a cluster keeps all of an app in one place.
-        self._prefix = f"{{realtime_drf.{hashlib.sha256(app_id.encode()).hexdigest()[:16]}}}"
+        self._prefix = f"{{realtime_drf.{namespace}}}"
         self._delay = int(vacated_delay * 1000)
         self._cached_for = int(cached_for * 1000)
         self._lease = int(lease * _MICROSECONDS)
@@ -113,9 +119,9 @@ class RedisStore:
     async def find(self, prefix: str) -> list[View]:
         return [_read_view(view) for view in await self._call("find", prefix)]
 
-    async def remember(self, events: Mapping[str, str]) -> None:
+    async def remember(self, events: Mapping[str, str], age: float = 0.0) -> None:
         parts = (part for pair in events.items() for part in pair)
-        await self._call("remember", self._cached_for, *parts)
+        await self._call("remember", self._cached_for, int(age * 1000), *parts)
 
     async def recall(self, channel: str) -> str | None:
         text = await self._call("recall", channel)
@@ -130,7 +136,18 @@ class RedisStore:
         now = "" if self._clock is None else int(self._clock() * _MICROSECONDS)
         args = [_bytes(str(each)) for each in (name, now, *arguments)]
         async with asyncio.timeout(TIMEOUT):
-            return await self._get_script()(keys=[self._prefix], args=args)
+            script = self._get_script()
+            try:
+                return await script(keys=[self._prefix], args=args)
+            except Exception as exc:
+                if not is_demoted(exc):
+                    raise
+            # A connection that stays open leads to the old master for ever.
+            await drop_pool(script.registered_client.connection_pool)
+            answer = await script(keys=[self._prefix], args=args)
+        if self.on_failover is not None:
+            self.on_failover()
+        return answer
 
     def _get_script(self) -> Any:
         """Return the script, with the client of the running event loop."""
@@ -143,13 +160,30 @@ class RedisStore:
 
     def _make_pool(self) -> Any:
         """Make what opens connections when they are needed."""
+        retry = importlib.import_module("redis.asyncio.retry").Retry
+        no_pause = importlib.import_module("redis.backoff").NoBackoff()
         return self._redis.BlockingConnectionPool.from_url(
             self._url,
             max_connections=MAX_CONNECTIONS,
             timeout=TIMEOUT,
             socket_timeout=TIMEOUT,
             socket_connect_timeout=TIMEOUT,
+            retry=retry(no_pause, 1, (self._redis.ConnectionError,)),
         )
+
+
+def _clean(url: str) -> str:
+    """Return the URL without what would change the answers, and in redis-py's spelling.
+
+    Celery and others call ``none`` ``CERT_NONE``, and many URLs are shared with a cache.
+    """
+    parts = urlsplit(url)
+    query = [
+        (name, value.lower().removeprefix("cert_") if name == "ssl_cert_reqs" else value)
+        for name, value in parse_qsl(parts.query, keep_blank_values=True)
+        if name != "decode_responses"
+    ]
+    return urlunsplit(parts._replace(query=urlencode(query)))
 
 
 def _bytes(text: str) -> bytes:

@@ -120,8 +120,13 @@ class Store(Protocol):
     async def find(self, prefix: str) -> list[View]:
         """Return the occupied channels whose names start so."""
 
-    async def remember(self, events: Mapping[str, str]) -> None:
-        """Keep the last event of cache channels, as text, for a while."""
+    async def remember(self, events: Mapping[str, str], age: float = 0.0) -> None:
+        """Keep the last event of cache channels, as text, for a while.
+
+        Args:
+            events: by channel.
+            age: seconds for which they have waited; what was kept meanwhile is later, and stays.
+        """
 
     async def recall(self, channel: str) -> str | None:
         """Return the last event of a cache channel, if it is kept still."""

@@ -69,7 +69,13 @@ class DisconnectItem(NamedTuple):
     user_id: str
 
 
-Item: TypeAlias = EventItem | MembersItem | OnlineItem | CountItem | DisconnectItem
+class ServingItem(NamedTuple):
+    """Tell that a process serves browsers, where only one of them should."""
+
+    process: str
+
+
+Item: TypeAlias = EventItem | MembersItem | OnlineItem | CountItem | DisconnectItem | ServingItem
 
 _KINDS: Final[dict[str, type[Any]]] = {
     "event": EventItem,
@@ -77,6 +83,7 @@ _KINDS: Final[dict[str, type[Any]]] = {
     "online": OnlineItem,
     "count": CountItem,
     "disconnect": DisconnectItem,
+    "serving": ServingItem,
 }
 _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 
@@ -103,9 +110,9 @@ def measure(item: Item) -> int:
     return len(repr(item))
 
 
-def node_group(app_id: str) -> str:
+def node_group(namespace: str) -> str:
     """Return the group of all processes that serve the browsers of an app."""
-    return f"realtime_drf.nodes.{hashlib.sha256(app_id.encode()).hexdigest()[:16]}"
+    return f"realtime_drf.nodes.{namespace}"
 
 
 def consumer_group(channel: str) -> str:

@@ -7,6 +7,8 @@ project reaches through a channel layer of Django Channels.
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import itertools
 import json
 import logging
@@ -33,11 +35,13 @@ from realtime_drf.server.memory_store import MemoryStore
 from realtime_drf.server.options import (
     ServerOptions,
     check_credentials,
+    check_namespace,
     check_number,
     check_switch,
 )
 from realtime_drf.server.redis_store import RedisStore
 from realtime_drf.server.store import Store, View
+from realtime_drf.server.threads import check_threads
 from realtime_drf.server.webhooks import WebhookSender
 from realtime_drf.transports.base import ChannelInfo, Limits
 from realtime_drf.transports.handler import transports
@@ -50,6 +54,8 @@ logger = logging.getLogger("realtime_drf")
 
 T = TypeVar("T")
 
+DEFAULT_APP_ID: Final = "app"
+DEFAULT_KEY: Final = "app-key"
 MEMORY: Final = "memory"
 
 MASTER_KEY_BYTES: Final = 32
@@ -67,6 +73,8 @@ class ChannelsTransport(SigningTransport):
         layer: alias of the channel layer in CHANNEL_LAYERS.
         store: where it is kept who is on which channel, if the layer reaches other processes: the
             URL of a Redis, or "memory" if no more than one process serves browsers.
+        namespace: sets the app apart from those of other projects on the same Redis, instead of its
+            secret; the processes of one app must agree on it.
         timeout: seconds to wait for the layer.
         consumer_groups: events are also sent to a group for each channel, for consumers of one's
             own; see `realtime_drf.server.consumer_group`.
@@ -99,11 +107,12 @@ class ChannelsTransport(SigningTransport):
     def __init__(
         self,
         *,
-        app_id: str | int = "app",
-        key: str = "app-key",
+        app_id: str | int = DEFAULT_APP_ID,
+        key: str = DEFAULT_KEY,
         secret: str | None = None,
         layer: str = DEFAULT_ALIAS,
         store: str | None = None,
+        namespace: str | None = None,
         timeout: float = 5,
         consumer_groups: bool = False,
         encryption_master_key_base64: str | None = None,
@@ -127,6 +136,7 @@ class ChannelsTransport(SigningTransport):
         self.app_id = str(app_id)
         try:
             check_credentials(app_id=str(app_id), key=key, secret=secret)
+            check_namespace(namespace)
             check_number("timeout", timeout)
             check_number("vacated_delay", vacated_delay, may_be_0=True)
             check_switch("consumer_groups", consumer_groups)
@@ -157,6 +167,7 @@ class ChannelsTransport(SigningTransport):
         self._nacl: Any = self.require("nacl.secret", extra="channels") if master_key else None
         accepted = [secret] if secret else derive_secrets(f"{self.alias}:{app_id}")
         self.signer = Signer(key, accepted[0], master_key, fallbacks=accepted[1:])
+        self.namespace = _make_namespace(self.app_id, namespace or accepted[-1])
         self.limits = Limits(payload_bytes=payload_limit)
         self._endpoints = read_endpoints(webhooks, alias=self.alias)
         self.webhooks = self._make_sender() if webhooks else None
@@ -204,9 +215,10 @@ class ChannelsTransport(SigningTransport):
         ]
 
     def check_deployment(self, **kwargs: Any) -> list[checks.CheckMessage]:
-        """Warn of a layer that does not reach beyond this process, and of open webhooks."""
+        """Warn of what is all right on one's own machine, and not in production."""
         return [
             *self._check_layer(),
+            *self._check_names(),
             *check_endpoints_for_production(self._endpoints, alias=self.alias),
         ]
 
@@ -255,6 +267,19 @@ class ChannelsTransport(SigningTransport):
                 id="realtime_drf.W005",
             )
         ]
+
+    def _check_names(self) -> Iterator[checks.CheckMessage]:
+        """Warn of an app that has everybody's names, where others may be on the same Redis."""
+        defaults = {"app_id": (self.app_id, DEFAULT_APP_ID), "key": (self.signer.key, DEFAULT_KEY)}
+        names = [repr(name) for name, (own, default) in defaults.items() if own == default]
+        if names and not self.is_local:
+            yield checks.Warning(
+                f"REALTIME_TRANSPORTS[{self.alias!r}]: the default is used for "
+                f"{' and '.join(names)}, and the channel layer reaches other processes.",
+                hint="Give the app an id and a key of its own: projects with the same secret on "
+                "one Redis are told apart by 'app_id' alone.",
+                id="realtime_drf.W012",
+            )
 
     def close(self) -> None:
         self.backplane.close()
@@ -344,6 +369,7 @@ class ChannelsTransport(SigningTransport):
             return LocalBackplane(
                 self._make_store(store or MEMORY, shared=False),
                 layer,
+                namespace=self.namespace,
                 consumer_groups=self._consumer_groups,
             )
         if store is None:
@@ -354,13 +380,21 @@ class ChannelsTransport(SigningTransport):
                 f"browsers.",
                 alias=self.alias,
             )
-        return LayerBackplane(
-            self._make_store(store, shared=True),
+        try:
+            check_threads()
+        except ValueError as exc:
+            raise InvalidTransport(str(exc), alias=self.alias) from None
+        kept = self._make_store(store, shared=True)
+        backplane = LayerBackplane(
+            kept,
             layer,
-            app_id=self.app_id,
+            namespace=self.namespace,
             send_timeout=self.timeout,
             consumer_groups=self._consumer_groups,
         )
+        if isinstance(kept, RedisStore):
+            kept.on_failover = backplane.reconnect
+        return backplane
 
     def _make_store(self, store: str, *, shared: bool) -> Store:
         if store == MEMORY:
@@ -373,8 +407,8 @@ class ChannelsTransport(SigningTransport):
             )
         self.require("redis.asyncio", extra="redis")
         try:
-            return RedisStore(store, app_id=self.app_id, vacated_delay=self._vacated_delay)
-        except (ValueError, TypeError, AttributeError):
+            return RedisStore(store, namespace=self.namespace, vacated_delay=self._vacated_delay)
+        except Exception:  # noqa: BLE001  redis-py raises whatever it likes
             # Without its cause, which could quote a password.
             raise InvalidTransport(
                 f"'store' must be {MEMORY!r} or the URL of a Redis, such as "
@@ -402,6 +436,15 @@ class ChannelsTransport(SigningTransport):
                 f"see CHANNEL_LAYERS.",
                 alias=self.alias,
             ) from exc
+
+
+def _make_namespace(app_id: str, scope: str) -> str:
+    """Return what names in Redis carry, from the app's id and a secret or what stands in for it.
+
+    Of several secrets it is the oldest, so that a new one changes no name while there are processes
+    that know only the old one.
+    """
+    return hmac.new(scope.encode(), app_id.encode(), hashlib.sha256).hexdigest()[:16]
 
 
 def _channel_info(view: View) -> ChannelInfo:

@@ -49,7 +49,7 @@ class SilentNode:
 
 def test_attending_ends_when_it_is_cancelled() -> None:
     async def attend() -> None:
-        backplane = LayerBackplane(MemoryStore(), DenyingLayer(), app_id="1")
+        backplane = LayerBackplane(MemoryStore(), DenyingLayer(), namespace="1")
         task = asyncio.create_task(backplane.attend(SilentNode()))
         for _ in range(5):
             await asyncio.sleep(0)
@@ -271,7 +271,7 @@ def test_silence_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
         loop = asyncio.get_running_loop()
         real = loop.time
         loop.time = lambda: real() + offset[0]  # type: ignore[method-assign]
-        backplane = LayerBackplane(MemoryStore(), QuietLayer(offset), app_id="1")
+        backplane = LayerBackplane(MemoryStore(), QuietLayer(offset), namespace="1")
         task = asyncio.create_task(backplane.attend(Node()))
         for _ in range(20):
             await asyncio.sleep(0)

@@ -47,7 +47,7 @@ def test_a_layer_that_is_down_does_not_fill_the_log_with_client_events(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     clock = Clock()
-    backplane = LayerBackplane(MemoryStore(), Down(), app_id="1", clock=clock)
+    backplane = LayerBackplane(MemoryStore(), Down(), namespace="1", clock=clock)
     item = wire.EventItem("client-typing", ["private-a"], "{}")
 
     def fail(times: int) -> None:

@@ -69,8 +69,8 @@ class FaultyStore:
     async def find(self, prefix: str) -> list[View]:
         return await self.inner.find(prefix)
 
-    async def remember(self, events: Mapping[str, str]) -> None:
-        await self.inner.remember(events)
+    async def remember(self, events: Mapping[str, str], age: float = 0.0) -> None:
+        await self.inner.remember(events, age)
 
     async def recall(self, channel: str) -> str | None:
         return await self.inner.recall(channel)

@@ -73,7 +73,7 @@ def test_a_child_publishes_though_a_thread_of_its_parent_was_publishing(
     store = MemoryStore()
     store.is_shared = kind == "layer"  # so that it is written by whoever publishes
     backplane: Backplane = (
-        LayerBackplane(store, Layer(), app_id="1")
+        LayerBackplane(store, Layer(), namespace="1")
         if kind == "layer"
         else LocalBackplane(store, None)
     )

@@ -128,7 +128,7 @@ def test_a_node_whose_layer_fails_is_not_healthy_until_it_works_again(
 
     async def live() -> None:
         layer = Layer()
-        transport.backplane = backplane.LayerBackplane(MemoryStore(), layer, app_id="1")
+        transport.backplane = backplane.LayerBackplane(MemoryStore(), layer, namespace="1")
         node = Node(transport)
         transport.nodes.add(node)
         layer.failing = {call}

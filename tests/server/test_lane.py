@@ -15,8 +15,11 @@ from channels.layers import InMemoryChannelLayer
 
 from realtime_drf.server import lane, wire
 from realtime_drf.server.backplane import MOST_IN_MESSAGE, LayerBackplane, Publisher
+from realtime_drf.server.failures import FailureLog
 from realtime_drf.server.lane import Lane
+from realtime_drf.server.last_events import LastEvents
 from realtime_drf.server.memory_store import MemoryStore
+from tests.server.harness import Clock
 
 
 def test_a_lane_takes_no_more_than_may_wait_and_goes_on_afterwards(
@@ -49,12 +52,12 @@ def test_a_lane_takes_no_more_than_may_wait_and_goes_on_afterwards(
 def test_what_is_too_large_for_one_message_comes_in_several_in_order() -> None:
     messages: list[dict[str, Any]] = []
 
-    async def carry(message: dict[str, Any], items: Sequence[wire.Item]) -> None:
-        assert wire.unpack(message) == items
-        messages.append(message)
+    async def carry(publisher: Publisher, items: Sequence[wire.Item]) -> None:
+        messages.append(publisher.pack(items))
+        assert wire.unpack(messages[-1]) == items
 
     async def publish() -> None:
-        publisher = Publisher(asyncio.get_running_loop(), carry)
+        publisher = make_publisher(carry)
         handovers = [
             [wire.EventItem("told", ["news"], "x" * size) for size in sizes]
             for sizes in ([10], [MOST_IN_MESSAGE // 4] * 10, [2 * MOST_IN_MESSAGE, 10], [10, 10])
@@ -67,6 +70,11 @@ def test_what_is_too_large_for_one_message_comes_in_several_in_order() -> None:
     assert [len(message["items"]) for message in messages] == [4, 3, 3, 1, 1, 3]
     assert [message["number"] for message in messages] == list(range(1, 7))
     assert len({message["from"] for message in messages}) == 1
+
+
+def make_publisher(carry: Any) -> Publisher:
+    last_events = LastEvents(MemoryStore(), FailureLog("", Clock()))
+    return Publisher(asyncio.get_running_loop(), last_events, carry)
 
 
 class Node:
@@ -96,7 +104,7 @@ def test_a_hand_over_that_cannot_be_delivered_does_not_make_a_node_deaf(
     async def attend() -> list[str]:
         layer: Any = InMemoryChannelLayer()
         node = Node()
-        backplane = LayerBackplane(MemoryStore(), layer, app_id="1")
+        backplane = LayerBackplane(MemoryStore(), layer, namespace="1")
         task = asyncio.create_task(backplane.attend(node))
         await node.ready.wait()
         group = wire.node_group("1")
@@ -122,11 +130,11 @@ def test_one_process_remembers_in_memory_what_others_publish_to_a_cache_channel(
         layer: Any = InMemoryChannelLayer()
         node = Node()
         served, other = MemoryStore(), MemoryStore()
-        task = asyncio.create_task(LayerBackplane(served, layer, app_id="1").attend(node))
+        task = asyncio.create_task(LayerBackplane(served, layer, namespace="1").attend(node))
         await node.ready.wait()
-        publisher = LayerBackplane(other, layer, app_id="1")
+        backplane = LayerBackplane(other, layer, namespace="1")
         items = [wire.EventItem("told", ["cache-news"], "1")]
-        await publisher._carry(wire.pack("it", 1, items), items)
+        await backplane._carry(make_publisher(backplane._carry), items)
         await asyncio.wait_for(node.heard.wait(), 5)
         task.cancel()
         await asyncio.wait([task])

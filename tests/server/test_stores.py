@@ -17,6 +17,7 @@ from realtime_drf.server.memory_store import MemoryStore
 from realtime_drf.server.redis_store import MAX_CONNECTIONS, TIMEOUT, RedisStore
 from realtime_drf.server.store import CHANGES_KEPT_FOR, LEASE, Outcome, Slice, View
 from tests.examples import scaled
+from tests.services.forward import Forward
 from tests.services.policy import require
 from tests.services.process import closed_port, wait_until
 from tests.services.redis import Redis, unavailable
@@ -70,6 +71,7 @@ def comparable(answer: Any) -> Any:
 class Stores(RuleBasedStateMachine):
     """Take the same steps on both stores, and compare each answer."""
 
+    server: Redis
     url = ""
 
     def __init__(self) -> None:
@@ -110,6 +112,11 @@ class Stores(RuleBasedStateMachine):
         self.memory = MemoryStore(vacated_delay=DELAY, clock=self.clock)
         self.runner.run(flush(self.redis))
 
+    @rule()
+    def connections_close(self) -> None:
+        """Close idle connections, as a Redis with a ``timeout`` does."""
+        self.server.close_idle()
+
     @invariant()
     def all_is_read_alike(self) -> None:
         views = self.ask("read", [*CHANNELS, "none"])
@@ -121,6 +128,17 @@ class Stores(RuleBasedStateMachine):
 
 async def flush(store: RedisStore) -> None:
     await store._get_script().registered_client.flushdb()
+
+
+@pytest.mark.parametrize(
+    "option", ["decode_responses=true", "protocol=3", "health_check_interval=1", "client_name=x"]
+)
+def test_options_in_the_address_do_no_harm(url: str, client: Any, option: str) -> None:
+    store = RedisStore(f"{url}?{option}")
+    room = Slice("presence-a", 1, {"Käse": "\0"})
+    found = run(store, store.sync("node-1", [room]), store.beat("node-1", 0), store.find(""))
+    assert found[2][0].members == {"Käse": "\0"}
+    assert run(store, store.remember({"cache-a": "é"}), store.recall("cache-a")) == [None, "é"]
 
 
 @pytest.fixture
@@ -151,7 +169,7 @@ def run(store: RedisStore, *calls: Coroutine[Any, Any, Any]) -> list[Any]:
 
 
 def test_a_redis_keeps_what_a_memory_keeps(redis: Redis) -> None:
-    Stores.url = redis.url.removesuffix("0") + "5"
+    Stores.server, Stores.url = redis, redis.url.removesuffix("0") + "5"
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         Stores, settings=settings(max_examples=scaled(50), stateful_step_count=30)
     )
@@ -176,7 +194,7 @@ def test_nothing_is_left_of_those_who_have_gone(url: str, client: Any) -> None:
 
 
 def test_apps_know_nothing_of_each_other(url: str, client: Any) -> None:
-    one, other = RedisStore(url, app_id="one"), RedisStore(url, app_id="{other}")
+    one, other = RedisStore(url, namespace="one"), RedisStore(url, namespace="other")
     run(one, one.sync("node-1", [Slice("news", 1, {})]), one.remember({"cache-news": "text"}))
     assert run(other, other.find(""), other.recall("cache-news")) == [[], None]
 
@@ -191,6 +209,43 @@ def test_an_event_is_kept_for_a_while(url: str, client: Any) -> None:
     keys = client.keys("*:cache:*")
     assert len(keys) == 2
     assert all(1_790_000 < client.pttl(key) <= 1_800_000 for key in keys)
+
+
+def test_what_has_waited_replaces_nothing_that_was_kept_meanwhile(url: str, client: Any) -> None:
+    store = RedisStore(url)
+    kept = {"cache-a": "kept"}
+    assert run(
+        store,
+        store.remember(kept),
+        store.remember({"cache-a": "waited", "cache-b": "waited"}, 60.0),
+        store.recall("cache-a"),
+        store.recall("cache-b"),
+    )[2:] == ["kept", "waited"]
+    client.pexpire(client.keys("*:cache:cache-a")[0], 1_700_000)  # 100 seconds ago
+    assert run(store, store.remember({"cache-a": "waited"}, 60.0), store.recall("cache-a"))[1:] == [
+        "waited"
+    ]
+
+
+def test_a_failover_behind_the_address_costs_no_call(url: str) -> None:
+    failovers: list[None] = []
+    with Redis() as new, Redis() as old, Forward(old.port) as address:
+        store = RedisStore(address.url)
+        store.on_failover = lambda: failovers.append(None)
+
+        async def make() -> list[View]:
+            await asyncio.gather(*(store.sync("n", [Slice("a", 1, {})]) for _ in range(5)))
+            address.target = new.port
+            old.follow(new.port)
+            assert failovers == []
+            outcomes = await asyncio.gather(
+                *(store.sync("n", [Slice("b", 1, {})]) for _ in range(5))
+            )
+            await store.close()
+            return [view for outcome in outcomes for view in outcome.views]
+
+        assert [view.subscriptions for view in asyncio.run(make())] == [1] * 5
+    assert failovers
 
 
 def test_each_call_is_one_command_however_many_channels_there_are(url: str, client: Any) -> None:

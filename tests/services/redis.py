@@ -12,7 +12,13 @@ from collections.abc import Iterator
 
 from tests.services.process import LOCALHOST, RetriedService, ServerProcess, ServiceError, free_port
 
-_SETTINGS = {"bind": LOCALHOST, "save": "", "appendonly": "no", "protected-mode": "yes"}
+_SETTINGS = {
+    "bind": LOCALHOST,
+    "save": "",
+    "appendonly": "no",
+    "protected-mode": "yes",
+    "repl-diskless-sync-delay": "0",
+}
 
 
 def unavailable() -> str | None:
@@ -51,6 +57,36 @@ class Redis(RetriedService):
             yield
         finally:
             os.kill(pid, signal.SIGCONT)
+
+    def close_idle(self) -> int:
+        """Close the connections that Redis' ``timeout`` would close; return how many those were.
+
+        Not those of subscribers, nor those that wait in a command.
+        """
+        from redis import Redis as Client
+
+        with contextlib.closing(Client(port=self.port)) as client:
+            ours = client.client_id()
+            idle = [
+                each["id"]
+                for each in client.client_list()
+                if int(each["id"]) != ours and not set("PbMS") & set(each["flags"])
+            ]
+            return sum(client.client_kill_filter(_id=each) for each in idle)
+
+    def follow(self, port: int) -> None:
+        """Become a replica of the server on a port, or a master with 0."""
+        from redis import Redis as Client
+
+        with contextlib.closing(Client(port=self.port)) as client:
+            client.execute_command("REPLICAOF", *((self.host, port) if port else ("NO", "ONE")))
+
+    def is_in_step(self) -> bool:
+        """Tell whether it has all that its master has."""
+        from redis import Redis as Client
+
+        with contextlib.closing(Client(port=self.port)) as client:
+            return bool(client.info("replication").get("master_link_status") == "up")
 
     def start(self, port: int = 0) -> None:
         """Start the server, on a given port or any; raise ServiceError when that fails."""

@@ -10,11 +10,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 from django.test import AsyncRequestFactory, RequestFactory
+from django.utils.module_loading import import_string
 
 pytest.importorskip("channels_redis")
 
@@ -22,12 +23,17 @@ from channels.layers import get_channel_layer
 
 from realtime_drf import Event, apublish, publish
 from realtime_drf.exceptions import TransportUnavailable
-from realtime_drf.server import consumer_group
+from realtime_drf.server import consumer_group, wire
+from realtime_drf.server.backplane import MOST_IDLE, LayerBackplane
+from realtime_drf.server.lane import LoopThread
+from realtime_drf.server.memory_store import MemoryStore
 from realtime_drf.transports import transports
 from tests.processes import environment
-from tests.server.harness import OPTIONS, Client, Site
-from tests.services.process import closed_port
-from tests.services.redis import Redis
+from tests.server.harness import OPTIONS, Client, Clock, Site
+from tests.services.forward import Forward
+from tests.services.policy import require
+from tests.services.process import closed_port, wait_until
+from tests.services.redis import Redis, unavailable
 
 LAYERS = {
     "core": "channels_redis.core.RedisChannelLayer",
@@ -84,7 +90,7 @@ def listener(site: Site) -> Client:
     site.wait_for(site.node._ready.is_set)
     client = site.connect()
     client.subscribe("news")
-    client.take()
+    site.wait_for(lambda: "news" in [channel for _, channel, _ in client.events()])
     return client
 
 
@@ -247,7 +253,7 @@ def test_a_fork_of_this_process_publishes(make_site: MakeSite) -> None:
 
 
 def test_nothing_is_said_of_a_layer_that_reaches_all(make_site: MakeSite) -> None:
-    with make_site() as site:
+    with make_site(key="mysite-key") as site:
         assert not site.transport.is_local
         assert site.transport.check_deployment() == []
 
@@ -306,6 +312,34 @@ def test_consumers_of_ones_own_hear_too(make_site: MakeSite) -> None:
         assert receive(site, client, 1) == [{"text": "Käse"}]
 
 
+def test_projects_with_other_secrets_on_one_redis_know_nothing_of_each_other(
+    redis: Redis, backend: str
+) -> None:
+    """Pub/sub knows no database numbers, and all projects may have the default app_id."""
+    flush(redis)
+    settings = {"CHANNEL_LAYERS": layers(backend, redis.url), "SECRET_KEY": "of the one"}
+    defaults = {"app_id": "app", "store": redis.url, "secret": None}
+    with Site(settings=settings, **defaults) as site:
+        one = site.transport
+        ours = Site(settings={**settings, "SECRET_KEY": "of the other"}, **defaults)
+        with ours:
+            client = listener(ours)
+            client.sign_in("7")
+            ours.wait_for(
+                lambda: any(each["event"] == "pusher:signin_success" for each in client.frames)
+            )
+            one.send([Event("told", "news", "theirs")])
+            one.disconnect_user("7")
+            assert one.occupied_channels() == {}
+            assert list(ours.transport.occupied_channels()) == ["news"]
+            ours.transport.send([Event("told", "news", "ours")])
+            ours.wait_for(lambda: ("told", "news", "ours") in client.events())
+            assert sum(each["event"] == "told" for each in client.frames) == 1
+            assert client.close_code is None
+            ours.transport.close()
+        one.close()
+
+
 # Outages
 
 
@@ -350,3 +384,116 @@ def test_nobody_who_answers_is_said_in_time(backend: str) -> None:
                 site.transport.send([Event("told", "news")])
             assert time.monotonic() - started < 5
             site.transport.close()
+
+
+@pytest.fixture
+def own_redis() -> Iterator[Redis]:
+    """Run a Redis whose connections the test may close."""
+    require("Redis", unavailable())
+    with Redis() as server:
+        yield server
+
+
+def test_an_event_after_redis_has_closed_idle_connections_arrives_once(
+    own_redis: Redis, backend: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = {"store": own_redis.url, "consumer_groups": True}
+    with Site(settings={"CHANNEL_LAYERS": layers(backend, own_redis.url)}, **options) as site:
+        client = listener(site)
+        for number in range(3):
+            site.transport.send([Event("told", ["news", "cache-news"], number)])
+            assert receive(site, client, 1) == [number]
+            assert site.transport.channel_info("news").occupied
+            site.advance(1)
+            site.run(site.node.roster.settled())
+            assert own_redis.close_idle() >= 3, "of the publisher, and of the store on both loops"
+        assert caplog.records == []
+        site.transport.close()
+
+
+def test_old_processes_follow_a_failover_behind_one_address(own_redis: Redis, backend: str) -> None:
+    """What is published before and after is told in one place, by old processes and new ones."""
+    with Redis() as replica, Forward(own_redis.port) as address:
+        replica.follow(own_redis.port)
+        wait_until(replica.is_in_step, 10)
+        settings = {"CHANNEL_LAYERS": layers(backend, address.url)}
+        with Site(settings=settings, store=address.url) as old:
+            client = listener(old)
+            old.publish("told", "news", "before")
+            assert receive(old, client, 1) == ["before"]
+            replica.follow(0)
+            address.target = replica.port
+            own_redis.follow(replica.port)
+            old.advance(1)  # the store finds out, and has the layer connect again
+            with NewProcess(backend, replica.url) as new:
+                started = time.monotonic()
+
+                def hears() -> bool:
+                    new.publish("new")
+                    return ("told", "news", "new") in client.events()
+
+                old.wait_for(hears)
+                old.send(Event("told", "news", "old"))
+                old.wait_for(lambda: ("told", "news", "old") in client.events())
+                old.wait_for(lambda: new.has("old"))
+                assert time.monotonic() - started < 5
+                assert old.node.is_ready
+            old.transport.close()
+        own_redis.stop()  # a master waits for its replicas
+
+
+class NewProcess:
+    """A process that has started since, as the old ones see it: on the layer, with its own."""
+
+    def __init__(self, backend: str, url: str) -> None:
+        layer = import_string(LAYERS[backend])(hosts=[url])
+        namespace = transports["default"].namespace
+        self._backplane = LayerBackplane(MemoryStore(), layer, namespace=namespace)
+        self._loop = LoopThread("a new process")
+        self._names: list[str] = []
+        self._is_ready = threading.Event()
+        self._task: Any = None
+
+    def __enter__(self) -> NewProcess:
+        self._task = asyncio.run_coroutine_threadsafe(self._backplane.attend(self), self._loop.loop)
+        assert self._is_ready.wait(10)
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        async def end() -> None:
+            self._task.cancel()
+
+        self._loop.stop(end)
+        self._backplane.close()
+
+    def publish(self, data: str) -> None:
+        self._backplane.publish([wire.EventItem("told", ["news"], json.dumps(data))], 5)
+
+    def has(self, data: str) -> bool:
+        return json.dumps(data) in self._names
+
+    def deliver(self, items: Sequence[wire.Item]) -> None:
+        self._names += [item.body for item in items if isinstance(item, wire.EventItem)]
+
+    def on_ready(self) -> None:
+        self._is_ready.set()
+
+    def on_deaf(self) -> None: ...
+    def on_gap(self, lost: int) -> None: ...
+
+
+def test_connections_of_a_quiet_publisher_are_not_trusted(redis: Redis, backend: str) -> None:
+    """One that leads to the old master after a failover would stay open, and reach nobody."""
+    clock = Clock()
+    layer = import_string(LAYERS[backend])(hosts=[redis.url])
+    backplane = LayerBackplane(MemoryStore(), layer, namespace="1", clock=clock)
+    items = [wire.EventItem("told", ["news"], "1")]
+    made = []
+    for pause in (0, 0, MOST_IDLE + 1, *[MOST_IDLE / 2] * 25):
+        clock.now += pause
+        before = connections_made(redis)
+        backplane.publish(items, 5)
+        made.append(connections_made(redis) - before - 1)  # but for the one that counts
+    backplane.close()
+    assert made[:3] == [1, 0, 1]
+    assert sum(made[3:]) == 1, "that of one which is never quiet is made anew as well"

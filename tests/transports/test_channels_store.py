@@ -12,6 +12,7 @@ from django.core.checks import run_checks
 from pytest_django import Settings
 
 from realtime_drf.exceptions import InvalidTransport, TransportUnavailable
+from realtime_drf.server.backplane import LayerBackplane
 from realtime_drf.server.memory_store import MemoryStore
 from realtime_drf.server.redis_store import RedisStore
 from realtime_drf.server.store import Slice
@@ -55,6 +56,15 @@ def test_the_store_may_be_a_redis_or_this_process(settings: Settings, backend: s
         store = configured(settings, backend, store=url).backplane.store
         assert isinstance(store, RedisStore)
         assert "test-secret" not in repr(store)
+    for value in (
+        "none",
+        "CERT_NONE",
+        "CERT_OPTIONAL",
+        "required",
+        "CERT_REQUIRED",
+    ):  # Celery's too
+        url = f"rediss://localhost/1?ssl_cert_reqs={value}&ssl_ca_certs=/ca.pem"
+        configured(settings, backend, store=url)
     assert isinstance(configured(settings, backend, store="memory").backplane.store, MemoryStore)
     assert run_checks(tags=["realtime_drf"]) == []
 
@@ -68,6 +78,11 @@ def test_the_store_may_be_a_redis_or_this_process(settings: Settings, backend: s
         "redis://:test-secret/1@localhost:6379",
         "redis://localhost/1?socket_timeout=test-secret",
         "redis://localhost/1?no_such_option=test-secret",
+        "rediss://localhost/1?ssl_cert_reqs=test-secret",
+        "redis://localhost/1?retry=test-secret",
+        "redis://localhost/1?protocol=7",
+        "redis://[localhost/1?test-secret",
+        "sentinel://:test-secret@localhost:26379/mymaster",
         7,
         {"url": "redis://localhost"},
     ],
@@ -86,6 +101,72 @@ def test_a_store_beside_a_layer_in_memory_is_an_error(settings: Settings) -> Non
     with pytest.raises(InvalidTransport, match="this one is in memory"):
         configured(settings, IN_MEMORY, store="redis://localhost")
     assert configured(settings, IN_MEMORY, store="memory").is_local
+
+
+def namespace_of(settings: Settings, **options: Any) -> str:
+    options = {"app_id": "1", "key": "key", "secret": None, **options}
+    transport = configured(settings, BACKENDS[1], store="redis://localhost", **options)
+    assert isinstance(transport.backplane, LayerBackplane)
+    assert transport.backplane._group == f"realtime_drf.nodes.{transport.namespace}"
+    assert isinstance(transport.backplane.store, RedisStore)
+    assert transport.backplane.store._prefix == f"{{realtime_drf.{transport.namespace}}}"
+    return transport.namespace
+
+
+def test_names_in_redis_follow_the_secret_and_the_id(settings: Settings) -> None:
+    settings.SECRET_KEY = "the first key"
+    first = namespace_of(settings)
+    assert first == namespace_of(settings, key="another")
+    others = {
+        namespace_of(settings, **other) for other in ({"app_id": "2"}, {"secret": "a secret"})
+    }
+    settings.SECRET_KEY = "another project's"
+    assert len({first, *others, namespace_of(settings)}) == 4
+
+
+def test_a_new_secret_key_changes_no_name_until_the_old_one_is_gone(settings: Settings) -> None:
+    names = []
+    for keys in (["old"], ["new", "old"], ["newer", "new", "old"], ["newer", "new"], ["new"]):
+        settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS = keys
+        names.append(namespace_of(settings))
+    assert names[0] == names[1] == names[2] != names[3] == names[4]
+
+
+def test_a_namespace_replaces_the_secret_in_names(settings: Settings) -> None:
+    settings.SECRET_KEY = "the first key"
+    given = namespace_of(settings, namespace="mysite")
+    settings.SECRET_KEY = "the next key"
+    assert given == namespace_of(settings, namespace="mysite")
+    assert given == namespace_of(settings, namespace="mysite", secret="a secret")
+    assert given != namespace_of(settings, namespace="mysite", app_id="2")
+    assert given != namespace_of(settings, namespace="other")
+    for wrong in ("", 7):
+        with pytest.raises(InvalidTransport, match="'namespace' must be text"):
+            namespace_of(settings, namespace=wrong)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({}, "'app_id' and 'key'"),
+        ({"app_id": "1"}, "'key'"),
+        ({"key": "mysite"}, "'app_id'"),
+        ({"app_id": "1", "key": "mysite"}, None),
+    ],
+)
+def test_the_names_of_everybody_are_said_under_deploy(
+    settings: Settings, options: dict[str, str], named: str | None
+) -> None:
+    configured(settings, BACKENDS[1], store="memory", **options)
+    messages = [
+        each.msg
+        for each in run_checks(tags=["realtime_drf"], include_deployment_checks=True)
+        if each.id == "realtime_drf.W012"
+    ]
+    assert [f"used for {named}, and" in each for each in messages] == [True] * bool(named)
+    configured(settings, IN_MEMORY)
+    ids = {each.id for each in run_checks(include_deployment_checks=True, tags=["realtime_drf"])}
+    assert "realtime_drf.W012" not in ids
 
 
 def test_a_process_without_an_event_loop_asks_the_store(settings: Settings, redis: Redis) -> None:
