@@ -18,6 +18,7 @@ from django.core.signals import setting_changed
 from django.utils.crypto import salted_hmac
 
 from realtime_drf.exceptions import InvalidTransport, TransportDoesNotExist
+from realtime_drf.tracebacks import opaque
 
 DEFAULT_ALIAS: Final = "default"
 INLINE: Final = "inline"
@@ -66,13 +67,7 @@ class PerAlias(Generic[T]):
         try:
             return self._made[alias][1]
         except KeyError:
-            with self._lock:
-                if alias not in self._made:
-                    config = read_config(alias)
-                    made = self.create(config)
-                    # A copy, since tests may change the settings' own dict in place.
-                    self._made[alias] = (replace(config, options=dict(config.options)), made)
-                return self._made[alias][1]
+            return self._make(alias)
 
     def __contains__(self, alias: object) -> bool:
         return alias in get_aliases()
@@ -83,6 +78,16 @@ class PerAlias(Generic[T]):
     def create(self, config: TransportConfig) -> T:
         """Make the thing of one alias."""
         raise NotImplementedError
+
+    @opaque
+    def _make(self, alias: str) -> T:
+        with self._lock:
+            if alias not in self._made:
+                config = read_config(alias)
+                made = self.create(config)
+                # A copy, since tests may change the settings' own dict in place.
+                self._made[alias] = (replace(config, options=dict(config.options)), made)
+            return self._made[alias][1]
 
     def _renew_lock(self) -> None:
         self._lock = threading.RLock()  # the parent's may be held by a thread that is not here
@@ -122,6 +127,7 @@ def get_entries() -> Mapping[str, Any]:
     return _get_entries()
 
 
+@opaque
 def read_config(alias: str) -> TransportConfig:
     """Return the entry of an alias.
 
@@ -192,6 +198,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f" Did you mean {matches[0]!r}?" if matches else ""
 
 
+@opaque
 def _get_entries() -> Mapping[str, Any]:
     entries = getattr(settings, "REALTIME_TRANSPORTS", None)
     if entries is None:

@@ -96,6 +96,7 @@ class ChannelAuthorizationView(TransportView):
 
     def answer(self, request: Request, transport: Any, data: Any) -> Answer:
         asked = transport.read_authorization(data)
+        del data  # a token may be in it, and reports of errors show it
         asked = replace(asked, user_id=get_user_id(request))
         with_users = getattr(transport, "authorizes_user_channels", False)
         decisions = decide(request, asked.channels, with_user_channels=with_users)

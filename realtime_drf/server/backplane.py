@@ -24,6 +24,7 @@ from realtime_drf.server.failures import FailureLog
 from realtime_drf.server.lane import Lane, LoopThread, raise_if_cancelled
 from realtime_drf.server.locks import ForkLock
 from realtime_drf.server.store import Store, finish
+from realtime_drf.tracebacks import hide_frames
 
 logger = logging.getLogger("realtime_drf")
 
@@ -264,7 +265,8 @@ class LayerBackplane(Backplane):
             if not self.store.is_shared and (cached := cached_events(items)):
                 await self.store.remember(cached)  # for whoever has published it cannot
             node.deliver(items)
-        except Exception:  # such as what another version has put in: the next may be all right
+        except Exception as exc:  # such as of another version's items: the next may be all right
+            hide_frames(exc)
             logger.exception("A hand-over could not be delivered.")
 
     async def _receive(self, name: str) -> Any:

@@ -39,6 +39,7 @@ from realtime_drf.server.options import (
 from realtime_drf.server.redis_store import RedisStore
 from realtime_drf.server.store import Store, View
 from realtime_drf.server.webhooks import WebhookSender
+from realtime_drf.tracebacks import opaque
 from realtime_drf.transports.base import ChannelInfo, Limits
 from realtime_drf.transports.handler import transports
 from realtime_drf.transports.signatures import Signer, SigningTransport
@@ -96,6 +97,7 @@ class ChannelsTransport(SigningTransport):
     supports_cache = True
     supports_disconnecting_users = True
 
+    @opaque
     def __init__(
         self,
         *,
@@ -251,6 +253,7 @@ class ChannelsTransport(SigningTransport):
 
     # Within
 
+    @opaque
     def _publish(self, items: Sequence[wire.Item]) -> None:
         if not self.backplane.reaches_nodes:
             self._warn_of_no_node()
@@ -262,6 +265,7 @@ class ChannelsTransport(SigningTransport):
                 f"The channel layer {self._layer_alias!r} failed: {type(exc).__name__}."
             ) from exc
 
+    @opaque
     def _ask(self, coroutine: Coroutine[Any, Any, T]) -> T:
         try:
             return self.backplane.ask(coroutine, self.timeout)
