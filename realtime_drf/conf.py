@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import difflib
 import os
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeVar
 
+from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
@@ -182,6 +184,16 @@ def derive_secrets(purpose: str) -> list[str]:
 def get_root_urlconf() -> str | None:
     """Return the name of the module with the project's URLs, or None."""
     return getattr(settings, "ROOT_URLCONF", None)
+
+
+def get_asgi_application() -> str | None:
+    """Return the dotted path of the project's ASGI application, or None."""
+    return getattr(settings, "ASGI_APPLICATION", None)
+
+
+def is_runserver_without_sockets() -> bool:
+    """Tell whether this is `manage.py runserver`, and Django's own, which serves HTTP alone."""
+    return sys.argv[1:2] == ["runserver"] and not apps.is_installed("daphne")
 
 
 def find_misspelt_settings() -> list[tuple[str, str]]:

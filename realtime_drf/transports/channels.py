@@ -18,7 +18,15 @@ from weakref import WeakSet
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
-from realtime_drf.conf import DEFAULT_ALIAS, configs, derive_secrets, get_aliases, nearest
+from realtime_drf.conf import (
+    DEFAULT_ALIAS,
+    configs,
+    derive_secrets,
+    get_aliases,
+    get_asgi_application,
+    is_runserver_without_sockets,
+    nearest,
+)
 from realtime_drf.events import Event
 from realtime_drf.exceptions import InvalidTransport, TransportUnavailable
 from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_name
@@ -299,10 +307,17 @@ class ChannelsTransport(SigningTransport):
     def _warn_of_no_node(self) -> None:
         if not self._has_warned:
             self._has_warned = True
+            mend = "Use channels_redis to publish from another process."
+            if is_runserver_without_sockets():
+                app = get_asgi_application() or "mysite.asgi.application"
+                mend = "runserver serves no WebSockets: run uvicorn {}:{} instead.".format(
+                    *app.rpartition(".")[::2]
+                )
             logger.warning(
                 "%r: this process serves no browsers, and its channel layer is in memory: what it "
-                "publishes reaches nobody. Use channels_redis to publish from another process.",
+                "publishes reaches nobody. %s",
                 self,
+                mend,
             )
 
     # Settings
