@@ -169,6 +169,21 @@ class HealthView(JSONView):
         return Response(body, status=200 if is_healthy else 503)
 
 
+class LivenessView(JSONView):
+    """Tell whatever restarts processes that this one still answers.
+
+    Answers 200, also while Redis is away or the process is ending: a restart would mend neither.
+    """
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    throttle_classes = ()
+    schema = None  # it is no part of the project's API
+
+    def get(self, request: Request) -> Response:
+        return Response({"status": "ok"})
+
+
 def get_transport(alias: str, ability: str) -> Any:
     """Return the transport of a URL's alias; one that is not there, or not able, is not found."""
     if alias not in transports:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -57,6 +58,7 @@ class AsgiServer(RetriedService):
         layers: CHANNEL_LAYERS.
         options: of the transport, besides the credentials.
         settings: the module of the project's settings.
+        listener: a listening socket that uvicorn inherits, as systemd hands it over.
     """
 
     host = LOCALHOST
@@ -67,13 +69,15 @@ class AsgiServer(RetriedService):
         *,
         layers: Mapping[str, Any] | None = None,
         settings: str = "tests.served.settings",
+        listener: socket.socket | None = None,
         **options: Any,
     ) -> None:
         self.name = name
         self.app_id = "4242"
         self.key = "served-key"
         self.secret = "served-secret"
-        self.port = 0
+        self.port = 0 if listener is None else listener.getsockname()[1]
+        self._listener = listener
         self._layers = dict(layers or {})
         self._settings = settings
         self.options = {
@@ -140,12 +144,15 @@ class AsgiServer(RetriedService):
         port = self.port or free_port()
         places = {"host": self.host, "port": port, "application": APPLICATION}
         arguments = [part.format(**places) for part in COMMANDS[self.name]]
+        inherit = [] if self._listener is None else [self._listener.fileno()]
+        arguments += [f"--fd={number}" for number in inherit]
         try:
             server.start(
                 [sys.executable, *arguments],
                 ready=lambda: _answers(port),
                 timeout=40,
                 env=self.env,
+                inherit=inherit,
             )
         except BaseException:
             server.stop()
