@@ -361,6 +361,29 @@ def test_a_client_that_makes_the_server_fail_does_not_show_its_token() -> None:
     assert SECRET not in show(exc)
 
 
+@pytest.mark.parametrize("resource", ["/events", "/channels"])
+def test_a_request_to_the_http_api_that_fails_shows_nothing_of_it(
+    caplog: pytest.LogCaptureFixture, resource: str
+) -> None:
+    needs("channels")
+    from tests.server.http_caller import Api
+
+    async def fail(*args: Any) -> None:
+        raise ConnectionError(f"redis://:{PASSWORD}@127.0.0.1")
+
+    api = Api(secret=SECRET)
+    backplane = api.transport.backplane
+    backplane.apublish = backplane.store.find = fail  # type: ignore[assignment,method-assign]
+    caplog.set_level(logging.DEBUG)
+    event = {"name": "e", "channel": "c", "data": DATA} if resource == "/events" else None
+    method = "GET" if event is None else "POST"
+    status, answer = api.call(method, resource, event, secret=SECRET)
+    assert status == 503
+    assert find_marks(f"{answer} {show_log(caplog.records)}") == []
+    assert api.call(method, resource, event, secret=PASSWORD)[0] == 401
+    assert find_marks(show_log(caplog.records)) == []
+
+
 # Webhooks that go out
 
 
