@@ -3,7 +3,7 @@
 ========  ======================================================================================
 E001      an entry of REALTIME_TRANSPORTS, its class, options or delivery is wrong
 E002      no transport is configured as "default"
-E003      a transport that is for development is the default (``check --deploy`` only)
+E003      a transport that is for development is enabled (``check --deploy`` only)
 E004      REALTIME_BACKENDS_MODULE is not the name of a module
 E005      REALTIME_CACHE is not the alias of a cache
 E006      a channel's pattern is malformed, or makes names that no transport could carry
@@ -24,6 +24,10 @@ W007      a module of backends is not imported, and nothing is registered
 W008      a setting has nearly the name of one of ours
 W010      the HTTP API of a Channels transport is on, and its app_id is not a number
 W012      a transport whose layer is shared has the default app_id or key (``check --deploy`` only)
+W014      the default transport serves browsers, and ASGI_APPLICATION names no RealtimeServer
+W015      the HTTP API is on, with a secret derived from SECRET_KEY (``check --deploy`` only)
+W016      any origin may connect, and there are private channels (``check --deploy`` only)
+W017      webhooks are in use, and the cache is one of each process (``check --deploy`` only)
 ========  ======================================================================================
 """
 
@@ -55,6 +59,7 @@ from realtime_drf.conf import (
     nearest,
 )
 from realtime_drf.delivery import deliveries
+from realtime_drf.deployment_checks import check_asgi_application, check_exposure
 from realtime_drf.exceptions import InvalidEvent
 from realtime_drf.setup_checks import check_modules, check_setting_names, check_urls
 from realtime_drf.transports import transports
@@ -80,7 +85,9 @@ def register() -> None:
         checks.register(check, TAG)
     for check in (check_urls, check_modules, check_setting_names):
         checks.register(check, TAG)
-    checks.register(check_deployment, TAG, deploy=True)
+    checks.register(check_asgi_application, TAG)
+    for check in (check_deployment, check_exposure):
+        checks.register(check, TAG, deploy=True)
 
 
 def check_transports(**kwargs: Any) -> list[checks.CheckMessage]:
@@ -124,7 +131,7 @@ def check_occupancy(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def check_deployment(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Refuse a default transport that reaches nobody, and ask each what it says of production."""
+    """Refuse transports that are for development, and ask each what it says of production."""
     try:
         found = {alias: transports[alias] for alias in get_aliases() if configs[alias].enabled}
     except ImproperlyConfigured:
@@ -135,16 +142,16 @@ def check_deployment(**kwargs: Any) -> list[checks.CheckMessage]:
         if isinstance(transport, BaseTransport)
         for message in transport.check_deployment(**kwargs)
     ]
-    default = found.get(DEFAULT_ALIAS)
-    if isinstance(default, BaseTransport) and default.development_only:
-        messages.append(
-            checks.Error(
-                f"REALTIME_TRANSPORTS['default']: {type(default).__name__} is for development.",
-                hint="In production it reaches no browser.",
-                id=f"{TAG}.E003",
-            )
+    return messages + [
+        checks.Error(
+            f"REALTIME_TRANSPORTS[{alias!r}]: {type(transport).__name__} is for development.",
+            hint="In production it reaches no browser. Set 'ENABLED' to False where it is not "
+            "needed.",
+            id=f"{TAG}.E003",
         )
-    return messages
+        for alias, transport in found.items()
+        if isinstance(transport, BaseTransport) and transport.development_only
+    ]
 
 
 def _check_alias(alias: str, **kwargs: Any) -> list[checks.CheckMessage]:

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import difflib
 import os
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeVar
 
+from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.crypto import salted_hmac
 
 from realtime_drf.exceptions import InvalidTransport, TransportDoesNotExist
+from realtime_drf.tracebacks import opaque
 
 DEFAULT_ALIAS: Final = "default"
 INLINE: Final = "inline"
@@ -66,13 +69,7 @@ class PerAlias(Generic[T]):
         try:
             return self._made[alias][1]
         except KeyError:
-            with self._lock:
-                if alias not in self._made:
-                    config = read_config(alias)
-                    made = self.create(config)
-                    # A copy, since tests may change the settings' own dict in place.
-                    self._made[alias] = (replace(config, options=dict(config.options)), made)
-                return self._made[alias][1]
+            return self._make(alias)
 
     def __contains__(self, alias: object) -> bool:
         return alias in get_aliases()
@@ -83,6 +80,16 @@ class PerAlias(Generic[T]):
     def create(self, config: TransportConfig) -> T:
         """Make the thing of one alias."""
         raise NotImplementedError
+
+    @opaque
+    def _make(self, alias: str) -> T:
+        with self._lock:
+            if alias not in self._made:
+                config = read_config(alias)
+                made = self.create(config)
+                # A copy, since tests may change the settings' own dict in place.
+                self._made[alias] = (replace(config, options=dict(config.options)), made)
+            return self._made[alias][1]
 
     def _renew_lock(self) -> None:
         self._lock = threading.RLock()  # the parent's may be held by a thread that is not here
@@ -122,6 +129,7 @@ def get_entries() -> Mapping[str, Any]:
     return _get_entries()
 
 
+@opaque
 def read_config(alias: str) -> TransportConfig:
     """Return the entry of an alias.
 
@@ -178,6 +186,16 @@ def get_root_urlconf() -> str | None:
     return getattr(settings, "ROOT_URLCONF", None)
 
 
+def get_asgi_application() -> str | None:
+    """Return the dotted path of the project's ASGI application, or None."""
+    return getattr(settings, "ASGI_APPLICATION", None)
+
+
+def is_runserver_without_sockets() -> bool:
+    """Tell whether this is `manage.py runserver`, and Django's own, which serves HTTP alone."""
+    return sys.argv[1:2] == ["runserver"] and not apps.is_installed("daphne")
+
+
 def find_misspelt_settings() -> list[tuple[str, str]]:
     """Return settings with nearly the name of one of ours, and which was probably meant."""
     known = ("REALTIME_TRANSPORTS", "REALTIME_BACKENDS_MODULE", "REALTIME_CACHE")
@@ -192,6 +210,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f" Did you mean {matches[0]!r}?" if matches else ""
 
 
+@opaque
 def _get_entries() -> Mapping[str, Any]:
     entries = getattr(settings, "REALTIME_TRANSPORTS", None)
     if entries is None:

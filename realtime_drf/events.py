@@ -36,7 +36,7 @@ class Event:
 
     name: str
     channels: tuple[str, ...]
-    body: str
+    body: str = field(repr=False)
     """The data as JSON text."""
     socket_id: str | None = field(repr=False)
     id: str = field(compare=False)

@@ -137,7 +137,7 @@ class WebhookEvent:
     kind: str
     channel: str
     time_ms: int
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict, repr=False)
     id: str = ""
 
 

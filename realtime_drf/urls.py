@@ -20,6 +20,7 @@ urlpatterns = [
     path("user-auth/", users.as_view(), name="user-auth"),
     path("user-auth/<str:alias>/", users.as_view(schema=None), name="user-auth"),
     path("health/", views.HealthView.as_view(), name="health"),
+    path("health/live/", views.LivenessView.as_view(), name="liveness"),
     path("health/<str:alias>/", views.HealthView.as_view(), name="health"),
     path("webhooks/", views.WebhookView.as_view(), name="webhooks"),
     path("webhooks/<str:alias>/", views.WebhookView.as_view(), name="webhooks"),

@@ -96,6 +96,7 @@ class ChannelAuthorizationView(TransportView):
 
     def answer(self, request: Request, transport: Any, data: Any) -> Answer:
         asked = transport.read_authorization(data)
+        del data  # a token may be in it, and reports of errors show it
         asked = replace(asked, user_id=get_user_id(request))
         with_users = getattr(transport, "authorizes_user_channels", False)
         decisions = decide(request, asked.channels, with_user_channels=with_users)
@@ -166,6 +167,21 @@ class HealthView(JSONView):
         if getattr(request.user, "is_staff", False):
             body["nodes"] = [node.figures() for node in nodes]
         return Response(body, status=200 if is_healthy else 503)
+
+
+class LivenessView(JSONView):
+    """Tell whatever restarts processes that this one still answers.
+
+    Answers 200, also while Redis is away or the process is ending: a restart would mend neither.
+    """
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    throttle_classes = ()
+    schema = None  # it is no part of the project's API
+
+    def get(self, request: Request) -> Response:
+        return Response({"status": "ok"})
 
 
 def get_transport(alias: str, ability: str) -> Any:

@@ -20,6 +20,7 @@ from realtime_drf.exceptions import InvalidEvent
 from realtime_drf.names import parse_channel_name
 from realtime_drf.occupancy import occupancies
 from realtime_drf.protocols import WebhookEvent
+from realtime_drf.tracebacks import opaque
 
 logger = logging.getLogger("realtime_drf")
 
@@ -45,6 +46,7 @@ class Outcome(NamedTuple):
     repeated: bool
 
 
+@opaque
 def receive(transport: Any, headers: Mapping[str, str], body: bytes) -> Outcome:
     """Act on a webhook: learn who listens, then tell the receivers of its signals.
 

@@ -131,6 +131,13 @@ def test_a_transport_for_development_is_refused_under_deploy(settings: Settings,
     run_check()
     with pytest.raises(SystemCheckError) as caught:
         run_check(deploy=True)
+    assert str(caught.value).count("realtime_drf.E003") == 2
+    settings.REALTIME_TRANSPORTS = {
+        "default": {"TRANSPORT": path},
+        "other": {"TRANSPORT": path, "ENABLED": False},
+    }
+    with pytest.raises(SystemCheckError) as caught:
+        run_check(deploy=True)
     assert str(caught.value).count("realtime_drf.E003") == 1
 
 

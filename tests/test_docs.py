@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from realtime_drf import checks, conf, exceptions, setup_checks
+from realtime_drf import checks, conf, deployment_checks, exceptions, setup_checks
 from realtime_drf.backends import RealtimeBackend
 from realtime_drf.testing import Outbox, RealtimeClient
 from realtime_drf.testing.contract.harness import Harness
@@ -284,7 +284,7 @@ def test_checks_are_all_documented() -> None:
     page = (DOCS / "settings.md").read_text()
     ids = set(re.findall(r"^([EW]\d{3}) ", checks.__doc__ or "", re.MULTILINE))
     assert ids == set(re.findall(r"realtime_drf\.([EW]\d{3})", page))
-    sources = [checks, setup_checks, sys.modules[ChannelsTransport.__module__]]
+    sources = [checks, setup_checks, deployment_checks, sys.modules[ChannelsTransport.__module__]]
     text = "".join(inspect.getsource(source) for source in sources)
     assert ids == set(re.findall(r"\bid=f?\"(?:\{TAG\}|realtime_drf)\.([EW]\d{3})", text))
 

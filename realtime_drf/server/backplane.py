@@ -28,6 +28,7 @@ from realtime_drf.server.last_events import PATIENCE, LastEvents
 from realtime_drf.server.locks import ForkLock
 from realtime_drf.server.redis_connections import drop_connections, has_died, is_demoted
 from realtime_drf.server.store import Store, finish
+from realtime_drf.tracebacks import hide_frames
 
 logger = logging.getLogger("realtime_drf")
 
@@ -306,7 +307,8 @@ class LayerBackplane(Backplane):
                 if isinstance(item, wire.ServingItem):
                     self._companions.add(item.process)
             node.deliver(items)
-        except Exception:  # such as what another version has put in: the next may be all right
+        except Exception as exc:  # such as of another version's items: the next may be all right
+            hide_frames(exc)
             logger.exception("A hand-over could not be delivered.")
 
     async def _remember(self, cached: Mapping[str, str]) -> None:

@@ -20,6 +20,7 @@ from realtime_drf.server import frames
 from realtime_drf.server.frames import Frame, ProtocolError, SubscriptionRefused
 from realtime_drf.server.outbox import Message, Outbox, Send
 from realtime_drf.server.shortcut import TextMessage
+from realtime_drf.tracebacks import opaque
 
 if TYPE_CHECKING:
     from realtime_drf.server.node import Node
@@ -110,6 +111,7 @@ class Connection:
             self._outbox.finish({"type": "websocket.close", "code": code, "reason": reason})
             self._timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._give_up)
 
+    @opaque
     async def serve(self, receive: Receive) -> None:
         """Answer the client until it is gone, or given up."""
         self._task = asyncio.current_task()

@@ -17,6 +17,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
+from realtime_drf.tracebacks import opaque
+
 logger = logging.getLogger("realtime_drf")
 
 LIFETIME: Final = 300.0
@@ -181,6 +183,7 @@ class Courier:
         (self._pause or self._closing.wait)(GATHERING)
         return True
 
+    @opaque
     def work_off(self) -> None:
         """Bring all that waits there; return once it has arrived, or is too old."""
         tenacity = self._tenacity

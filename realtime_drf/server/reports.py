@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db import close_old_connections
 
 from realtime_drf.protocols import WebhookEvent
+from realtime_drf.tracebacks import hide_frames
 from realtime_drf.webhooks import tell
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class Reporter:
         close_old_connections()
         try:
             tell(self._transport, events)
-        except Exception:
+        except Exception as exc:
+            hide_frames(exc)
             logger.exception("%d report(s) of the server were lost.", len(events))
         finally:
             close_old_connections()

@@ -20,6 +20,7 @@ from realtime_drf import __version__
 from realtime_drf.protocols import WebhookEvent
 from realtime_drf.server.courier import FAREWELL, Courier, Undelivered
 from realtime_drf.server.endpoints import Endpoint
+from realtime_drf.tracebacks import opaque
 from realtime_drf.transports.signatures import Signer
 
 MOST_OF_AN_ANSWER: Final = 65_536
@@ -107,6 +108,7 @@ class Poster:
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
+    @opaque
     def __call__(self, time_ms: int, texts: Sequence[bytes], timeout: float) -> None:
         """Make one request, and follow no redirect.
 

@@ -13,6 +13,7 @@ from realtime_drf.events import Event
 from realtime_drf.exceptions import InvalidTransport, TransportUnavailable
 from realtime_drf.names import ChannelKind, parse_channel_name
 from realtime_drf.protocols import WebhookEvent
+from realtime_drf.tracebacks import opaque
 from realtime_drf.transports.ably_auth import TokenTransport
 from realtime_drf.transports.ably_messages import Encoder, is_encrypted
 from realtime_drf.transports.ably_names import Names
@@ -60,6 +61,7 @@ class AblyTransport(TokenTransport):
     supports_user_events = True
     supports_presence = True
 
+    @opaque
     def __init__(
         self,
         *,
@@ -203,6 +205,7 @@ class AblyTransport(TokenTransport):
             raise self._unsupported("disconnect a user, for which it needs the key itself")
         self.revoke_tokens(user_id)
 
+    @opaque
     def read_webhook(self, headers: Mapping[str, str], body: bytes) -> list[WebhookEvent]:
         return self._webhooks.read(headers, body)
 

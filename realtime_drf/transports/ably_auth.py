@@ -19,6 +19,7 @@ from realtime_drf.exceptions import InvalidEvent, InvalidRequest
 from realtime_drf.names import ChannelKind, is_unicode, parse_channel_name
 from realtime_drf.protocols import Answer, AuthorizationRequest, Denial, Grant, Identity
 from realtime_drf.rendering import render
+from realtime_drf.tracebacks import opaque
 from realtime_drf.transports.ably_names import Names, user_channel
 from realtime_drf.transports.ably_options import Credentials
 from realtime_drf.transports.ably_rest import RestClient
@@ -69,6 +70,7 @@ class TokenTransport(BaseTransport):
         self._key_name = credentials.name
         self._signer = Signer(credentials, ttl, lambda: self.clock())
 
+    @opaque
     def read_authorization(self, data: Mapping[str, Any]) -> AuthorizationRequest:
         """Read what ably-js is told to send, or what @ably/laravel-echo does.
 
@@ -103,6 +105,7 @@ class TokenTransport(BaseTransport):
             decisive=decisive,
         )
 
+    @opaque
     def answer_authorization(
         self, asked: AuthorizationRequest, decisions: Sequence[Grant | Denial]
     ) -> Answer:

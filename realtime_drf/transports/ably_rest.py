@@ -23,6 +23,7 @@ from realtime_drf.exceptions import (
     TransportError,
     TransportUnavailable,
 )
+from realtime_drf.tracebacks import opaque
 from realtime_drf.transports.redaction import REDACTED, Redactor
 
 MAX_REST: Final = 60.0
@@ -116,14 +117,17 @@ class RestClient:
         elif held is not None:
             self._inherited = held
 
+    @opaque
     def get(self, path: str) -> Any:
         """Return what the service answers."""
         return self.read(self._request("GET", path, None))
 
+    @opaque
     def post(self, path: str, body: Any) -> Any:
         """Post a body and return what the service answers; raise what `make_error` makes of it."""
         return self.read(self._request("POST", path, body))
 
+    @opaque
     def post_batch(self, path: str, body: Any) -> Any:
         """Post a batch and return the answer, also one that says that a part failed."""
         response = self._request("POST", path, body)

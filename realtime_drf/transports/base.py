@@ -31,6 +31,7 @@ from realtime_drf.protocols import (
     Identity,
     WebhookEvent,
 )
+from realtime_drf.tracebacks import opaque
 
 T = TypeVar("T")
 
@@ -221,6 +222,7 @@ class BaseTransport(ABC):
                 unsent=[event],
             )
 
+    @opaque
     def send(self, events: Sequence[Event]) -> None:
         """Send events in order.
 

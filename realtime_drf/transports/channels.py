@@ -20,7 +20,15 @@ from weakref import WeakSet
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
-from realtime_drf.conf import DEFAULT_ALIAS, configs, derive_secrets, get_aliases, nearest
+from realtime_drf.conf import (
+    DEFAULT_ALIAS,
+    configs,
+    derive_secrets,
+    get_aliases,
+    get_asgi_application,
+    is_runserver_without_sockets,
+    nearest,
+)
 from realtime_drf.events import Event
 from realtime_drf.exceptions import InvalidTransport, TransportUnavailable
 from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_name
@@ -43,6 +51,7 @@ from realtime_drf.server.redis_store import RedisStore
 from realtime_drf.server.store import Store, View
 from realtime_drf.server.threads import check_threads
 from realtime_drf.server.webhooks import WebhookSender
+from realtime_drf.tracebacks import opaque
 from realtime_drf.transports.base import ChannelInfo, Limits
 from realtime_drf.transports.handler import transports
 from realtime_drf.transports.signatures import Signer, SigningTransport
@@ -104,6 +113,7 @@ class ChannelsTransport(SigningTransport):
     supports_cache = True
     supports_disconnecting_users = True
 
+    @opaque
     def __init__(
         self,
         *,
@@ -288,6 +298,7 @@ class ChannelsTransport(SigningTransport):
 
     # Within
 
+    @opaque
     def _publish(self, items: Sequence[wire.Item]) -> None:
         if not self.backplane.reaches_nodes:
             self._warn_of_no_node()
@@ -299,6 +310,7 @@ class ChannelsTransport(SigningTransport):
                 f"The channel layer {self._layer_alias!r} failed: {type(exc).__name__}."
             ) from exc
 
+    @opaque
     def _ask(self, coroutine: Coroutine[Any, Any, T]) -> T:
         try:
             return self.backplane.ask(coroutine, self.timeout)
@@ -332,10 +344,17 @@ class ChannelsTransport(SigningTransport):
     def _warn_of_no_node(self) -> None:
         if not self._has_warned:
             self._has_warned = True
+            mend = "Use channels_redis to publish from another process."
+            if is_runserver_without_sockets():
+                app = get_asgi_application() or "mysite.asgi.application"
+                mend = "runserver serves no WebSockets: run uvicorn {}:{} instead.".format(
+                    *app.rpartition(".")[::2]
+                )
             logger.warning(
                 "%r: this process serves no browsers, and its channel layer is in memory: what it "
-                "publishes reaches nobody. Use channels_redis to publish from another process.",
+                "publishes reaches nobody. %s",
                 self,
+                mend,
             )
 
     # Settings

@@ -25,6 +25,7 @@ from realtime_drf.exceptions import (
 )
 from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_name
 from realtime_drf.protocols import WebhookEvent
+from realtime_drf.tracebacks import opaque
 from realtime_drf.transports.base import ChannelInfo, Limits
 from realtime_drf.transports.packing import pack_calls
 from realtime_drf.transports.pusher_address import Address, read_url
@@ -76,6 +77,7 @@ class PusherTransport(SigningTransport):
     supports_disconnecting_users = True
     supports_webhooks = True
 
+    @opaque
     def __init__(
         self,
         *,
@@ -197,6 +199,7 @@ class PusherTransport(SigningTransport):
         # The SDK's own method leaves the app out of the path, and is answered 404.
         self._post(f"/users/{user_id}/terminate_connections", {})
 
+    @opaque
     def read_webhook(self, headers: Mapping[str, str], body: bytes) -> list[WebhookEvent]:
         return self._webhooks.read(headers, body)
 
@@ -256,6 +259,7 @@ class PusherTransport(SigningTransport):
     def _post(self, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
         return self._request("POST", path, params)
 
+    @opaque
     def _request(self, method: str, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """Make a signed request with the SDK; raise what `_translate` makes of its errors.
 

@@ -18,6 +18,7 @@ from realtime_drf.exceptions import InvalidEvent, InvalidRequest
 from realtime_drf.names import ChannelKind, is_unicode, parse_channel_name
 from realtime_drf.protocols import Answer, AuthorizationRequest, Denial, Grant, Identity
 from realtime_drf.rendering import render
+from realtime_drf.tracebacks import opaque
 from realtime_drf.transports.base import BaseTransport
 
 logger = logging.getLogger("realtime_drf")
@@ -61,13 +62,13 @@ class Signer:
 
     def sign(self, text: str | bytes) -> str:
         """Return the HMAC-SHA256 of a text, in hexadecimal digits."""
-        return _hmac(self._secrets[0], text)
+        return _hmac(self._secrets[0], _bytes(text))
 
     def verify(self, text: str | bytes, signature: str) -> bool:
         """Tell whether a signature is that of a text, in constant time."""
-        given = signature.encode(errors="replace")
+        data, given = _bytes(text), signature.encode(errors="replace")
         return any(
-            hmac.compare_digest(_hmac(secret, text).encode(), given) for secret in self._secrets
+            hmac.compare_digest(_hmac(secret, data).encode(), given) for secret in self._secrets
         )
 
     def channel_token(self, socket_id: str, grant: Grant) -> dict[str, str]:
@@ -107,8 +108,11 @@ class Signer:
         ).decode()
 
 
-def _hmac(secret: bytes, text: str | bytes) -> str:
-    data = text if isinstance(text, bytes) else text.encode()
+def _bytes(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode()
+
+
+def _hmac(secret: bytes, data: bytes) -> str:
     return hmac.new(secret, data, hashlib.sha256).hexdigest()
 
 
@@ -179,6 +183,7 @@ class SigningTransport(BaseTransport):
         """Read ``socket_id`` and ``channel_name``, or up to 100 ``channel_names``."""
         return read_authorization(data)
 
+    @opaque
     def answer_authorization(
         self, asked: AuthorizationRequest, decisions: Sequence[Grant | Denial]
     ) -> Answer:
@@ -192,6 +197,7 @@ class SigningTransport(BaseTransport):
     def read_user_authentication(self, data: Mapping[str, Any]) -> str:
         return read_socket_id(data)
 
+    @opaque
     def answer_user_authentication(self, socket_id: str, identity: Identity) -> Answer:
         try:
             return Answer(status=200, body=self.signer.user_token(socket_id, identity))

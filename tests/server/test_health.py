@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AnonymousUser, User
+from django.test import Client
 from pytest_django import Settings
 from rest_framework.test import APIRequestFactory, force_authenticate
 
@@ -46,6 +47,17 @@ def test_a_process_without_browsers_is_healthy(settings: Settings) -> None:
     settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": PATH}}
     assert ask() == (200, {"status": "ok"})
     assert ask(alias="other")[0] == 404
+
+
+def test_a_process_that_answers_is_alive_whatever_it_lacks(client: Client) -> None:
+    """No database is asked, and no session."""
+    entry = {"TRANSPORT": PATH}
+    with Site(transports={"default": entry}) as site:
+        site.node.is_stopping = True
+        assert client.get("/realtime/health/").status_code == 503
+        answer = client.get("/realtime/health/live/")
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+        assert client.post("/realtime/health/live/").status_code == 405
 
 
 def test_a_transport_that_is_disabled_and_cannot_be_made_harms_nobody(settings: Settings) -> None:

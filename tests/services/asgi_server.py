@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -58,6 +59,7 @@ class AsgiServer(RetriedService):
         options: of the transport, besides the credentials.
         settings: the module of the project's settings.
         arguments: of the server, besides those of `COMMANDS`.
+        listener: a listening socket that uvicorn inherits, as systemd hands it over.
     """
 
     host = LOCALHOST
@@ -69,13 +71,15 @@ class AsgiServer(RetriedService):
         layers: Mapping[str, Any] | None = None,
         settings: str = "tests.served.settings",
         arguments: Sequence[str] = (),
+        listener: socket.socket | None = None,
         **options: Any,
     ) -> None:
         self.name = name
         self.app_id = "4242"
         self.key = "served-key"
         self.secret = "served-secret"
-        self.port = 0
+        self.port = 0 if listener is None else listener.getsockname()[1]
+        self._listener = listener
         self._layers = dict(layers or {})
         self._settings = settings
         self._arguments = list(arguments)
@@ -143,13 +147,16 @@ class AsgiServer(RetriedService):
         port = self.port or free_port()
         places = {"host": self.host, "port": port, "application": APPLICATION}
         parts = [part.format(**places) for part in COMMANDS[self.name]]
-        arguments = [*parts[:-1], *self._arguments, parts[-1]]  # the application is the last
+        inherit = [] if self._listener is None else [self._listener.fileno()]
+        options = [*self._arguments, *(f"--fd={number}" for number in inherit)]
+        arguments = [*parts[:-1], *options, parts[-1]]  # the application is the last
         try:
             server.start(
                 [sys.executable, *arguments],
                 ready=lambda: _answers(port),
                 timeout=40,
                 env=self.env,
+                inherit=inherit,
             )
         except BaseException:
             server.stop()

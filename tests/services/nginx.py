@@ -70,8 +70,8 @@ class Nginx(RetriedService):
             if block.language == "nginx"
         ]
         site, places = re.subn(
-            r"( +server 127\.0\.0\.1:\d+;\n)+",
-            "".join(f"    server {LOCALHOST}:{each};\n" for each in self._upstream),
+            r"( +server 127\.0\.0\.1:\d+ max_fails=0;\n)+",
+            "".join(f"    server {LOCALHOST}:{each} max_fails=0;\n" for each in self._upstream),
             site,
         )
         site, listens = re.subn(r"listen 80;", f"listen {LOCALHOST}:{port};", site)

@@ -77,14 +77,19 @@ class ServerProcess:
         ready: Callable[[], bool],
         timeout: float = 20.0,
         env: Mapping[str, str] | None = None,
+        inherit: Sequence[int] = (),
     ) -> None:
-        """Start the command and return once `ready()` says so; raise ServiceError otherwise."""
+        """Start the command and return once `ready()` says so; raise ServiceError otherwise.
+
+        It has the open files whose numbers are in `inherit`.
+        """
         spec = {
             "command": [str(part) for part in command],
             "credentials": self.credentials,
             "stop_signal": int(self.stop_signal),
             "grace": self.grace,
             "folder": str(self.folder),
+            "inherit": list(inherit),
         }
         with self.log.open("ab") as log:
             self._supervisor = subprocess.Popen(
@@ -95,6 +100,7 @@ class ServerProcess:
                 env={**os.environ, **(env or {})},
                 # Ctrl-C in the terminal reaches the whole foreground group: stay out of it.
                 start_new_session=True,
+                pass_fds=inherit,
             )
         deadline = time.monotonic() + timeout
         while not ready():

@@ -3,7 +3,7 @@
 A test session that is killed cannot clean up after itself, but the kernel closes its pipes. So
 each server runs under this script, which notices and leaves no orphan behind. It is run by itself,
 without site-packages, and takes one argument: JSON with `command`, `credentials` (keywords of
-Popen), `stop_signal`, `grace` (seconds) and `folder`.
+Popen), `stop_signal`, `grace` (seconds), `folder` and `inherit` (numbers of open files).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ def supervise(spec: dict[str, Any]) -> int:
         cwd=spec["folder"],
         stdin=subprocess.DEVNULL,
         process_group=0,
+        pass_fds=spec["inherit"],
         **spec["credentials"],
     )
     threading.Thread(target=_stop_at_end_of_input, args=(child, spec), daemon=True).start()
