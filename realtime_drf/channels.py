@@ -106,11 +106,11 @@ class PrivateChannel(Channel):
     kind = ChannelKind.PRIVATE
     permission_classes = (IsAuthenticated,)
 
-    def authorize(self, request: Any, **kwargs: Any) -> bool | Awaitable[bool]:
+    def authorize(self, request: Any, *args: Any, **kwargs: Any) -> bool | Awaitable[bool]:
         """Tell whether the request's user may subscribe; must be written. It may be async."""
         raise NotImplementedError(f"{type(self).__qualname__} has no authorize().")
 
-    def authorize_publish(self, request: Any, **kwargs: Any) -> bool | Awaitable[bool]:
+    def authorize_publish(self, request: Any, *args: Any, **kwargs: Any) -> bool | Awaitable[bool]:
         """Tell whether a client that may subscribe may also publish, past this API.
 
         Only some transports ask, such as Ably's. It may be async.
@@ -161,7 +161,7 @@ class PresenceChannel(PrivateChannel):
 
     kind = ChannelKind.PRESENCE
 
-    def get_user_info(self, request: Any, **kwargs: Any) -> dict[str, Any] | None:
+    def get_user_info(self, request: Any, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
         """Return what the other subscribers see of the user, besides the id: JSON, 1 KB at most."""
         return None
 
