@@ -22,7 +22,7 @@ from realtime_drf.channels import (
 )
 from realtime_drf.conf import configs
 from realtime_drf.exceptions import InvalidEvent
-from realtime_drf.names import USER_PREFIX
+from realtime_drf.names import MAX_CHANNEL_LENGTH, USER_PREFIX
 from realtime_drf.permissions import StrictPermission
 from realtime_drf.protocols import Denial, Grant, Identity
 from realtime_drf.transports import transports
@@ -45,10 +45,14 @@ def decide(
     `with_user_channels`, and then to whom may sign in as that user.
     """
     by_class: dict[type[PrivateChannel], list[PrivateChannel]] = {}
+    unclaimed = []
     for name in dict.fromkeys(names):
         channel = _find(name)
+        if channel is None and not name.startswith(USER_PREFIX):
+            unclaimed.append(name)
         if channel is not None and _has_permission(request, channel):
             by_class.setdefault(type(channel), []).append(channel)
+    _report_unclaimed(unclaimed)
     granted: dict[str, Grant] = {}
     for cls, channels in by_class.items():
         # Where each is asked by itself, what one of them raises says nothing of the others.
@@ -167,6 +171,18 @@ def _grant_user_channel(request: Any) -> dict[str, Grant]:
         return {}
     name = UserChannel(identity.user_id).name
     return {name: Grant(channel=name, user_id=identity.user_id)}
+
+
+def _report_unclaimed(names: Sequence[str]) -> None:
+    """Log names in one line, and no more of them than a page asks for: a client makes them up."""
+    if names:
+        some = ", ".join(repr(name[:MAX_CHANNEL_LENGTH]) for name in names[:10])
+        logger.warning(
+            "Refused %d channel(s) that no policy claims, or more than one: %s%s",
+            len(names),
+            some,
+            ", ..." if len(names) > 10 else "",
+        )
 
 
 def _report(exc: Exception, what: str) -> None:

@@ -104,6 +104,29 @@ def sign(text: str, secret: str = SECRET) -> str:
 # Decisions
 
 
+def test_a_channel_that_no_policy_claims_is_logged_by_its_name(
+    client: APIClient, mine: TodoList, caplog: pytest.LogCaptureFixture
+) -> None:
+    ask(client, "private-list.5", f"private-lists.{mine.pk}", "todos", "private-todos:5")
+    [record] = [each for each in caplog.records if each.name == "realtime_drf"]
+    assert record.levelname == "WARNING"
+    assert record.getMessage() == (
+        "Refused 3 channel(s) that no policy claims, or more than one: "
+        "'private-list.5', 'todos', 'private-todos:5'"
+    )
+
+
+def test_names_that_a_client_makes_up_fill_no_log(
+    client: APIClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    ask(client, *(f"private-{n}\n{'x' * 5_000}" for n in range(100)))
+    ask(client, "#server-to-user-7")
+    [record] = [each for each in caplog.records if each.name == "realtime_drf"]
+    assert record.getMessage().startswith("Refused 100 channel(s)")
+    assert len(record.getMessage()) < 2_000
+    assert "\n" not in record.getMessage()
+
+
 def test_a_policy_lets_in_and_keeps_out(client: APIClient, mine: TodoList) -> None:
     theirs = TodoList.objects.create(name="bob")
     assert ask(client, f"private-lists.{mine.pk}").status_code == 200
