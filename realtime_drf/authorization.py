@@ -13,6 +13,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from rest_framework.exceptions import APIException
 
+from realtime_drf.channel_objects import fetch_objects
 from realtime_drf.channels import (
     Channel,
     PresenceChannel,
@@ -55,6 +56,8 @@ def decide(
     _report_unclaimed(unclaimed)
     granted: dict[str, Grant] = {}
     for cls, channels in by_class.items():
+        if cls.queryset is not None:
+            channels = _with_objects(request, cls, channels)
         # Where each is asked by itself, what one of them raises says nothing of the others.
         groups = [[channel] for channel in channels] if cls.asks_each() else [channels]
         for group in groups:
@@ -124,6 +127,35 @@ def _has_permission(request: Any, channel: Channel) -> bool:
     try:
         return all(
             StrictPermission(permission()).has_permission(request, channel)
+            for permission in channel.permission_classes
+        )
+    except Exception as exc:  # noqa: BLE001  whatever goes wrong, nobody is let in
+        _report(exc, repr(channel))
+        return False
+
+
+def _with_objects(
+    request: Any, cls: type[PrivateChannel], channels: Sequence[PrivateChannel]
+) -> list[PrivateChannel]:
+    """Return the channels whose object is there and permitted, each with its object."""
+    try:
+        found = list(fetch_objects(cls.queryset, [channel.kwargs for channel in channels]))
+    except Exception as exc:  # noqa: BLE001  whatever goes wrong, nobody is let in
+        _report(exc, f"{cls.__qualname__} ({len(channels)})")
+        return []
+    for position, obj in found:
+        channels[position].object = obj
+    return [
+        each
+        for each in channels
+        if each.object is not None and _has_object_permission(request, each)
+    ]
+
+
+def _has_object_permission(request: Any, channel: PrivateChannel) -> bool:
+    try:
+        return all(
+            StrictPermission(permission()).has_object_permission(request, channel, channel.object)
             for permission in channel.permission_classes
         )
     except Exception as exc:  # noqa: BLE001  whatever goes wrong, nobody is let in
