@@ -101,6 +101,24 @@ def sign(text: str, secret: str = SECRET) -> str:
     return hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        ("application/json", 200),
+        ("application/json; charset=utf-8", 200),
+        ("application/json, application/json", 200),  # of @ably/laravel-echo in a browser
+        ("application/json, text/plain", 415),
+        ("text/plain, text/plain", 415),
+        ("text/plain", 415),
+        ("", 415),
+    ],
+)
+def test_json_may_say_twice_what_it_is(client: APIClient, content_type: str, status: int) -> None:
+    body = json.dumps({"socket_id": "1.1", "channel_name": "private-open"})
+    response = client.generic("POST", "/realtime/auth/", body, content_type=content_type)
+    assert response.status_code == status
+
+
 # Decisions
 
 
