@@ -80,7 +80,6 @@ LIBRARIES = (
     NODE_MODULES / "ably-2" / "build" / "ably.js",
 )
 
-
 ABLYS_ECHO = (
     NODE_MODULES / "ably" / "build" / "ably.js",
     NODE_MODULES / "@ably" / "laravel-echo" / "dist" / "echo.iife.js",
