@@ -22,7 +22,7 @@ from django.db.transaction import TransactionManagementError
 from django.utils.asyncio import async_unsafe
 
 from realtime_drf.backends import Change, get_database, registry
-from realtime_drf.conf import configs
+from realtime_drf.conf import configs, get_backends_modules
 from realtime_drf.delivery import deliveries, report_failure
 from realtime_drf.events import Event, list_channels
 from realtime_drf.exceptions import EventRejected, PayloadTooLarge
@@ -165,7 +165,12 @@ def _is_too_large(event: Event, alias: str) -> bool:
 @functools.cache
 def _warn_of_no_backend(model: str) -> None:
     """Warn once a model: the likely cause is a module that autodiscovery does not find."""
-    logger.warning("Nobody hears of changes of %s: it has no realtime backend.", model)
+    logger.warning(
+        "Changes of %s are not published: it has no realtime backend. Backends are found in the "
+        "module %r of each installed app.",
+        model,
+        get_backends_modules()[0],
+    )
 
 
 def _publish(addressed: Sequence[Addressed], using: str) -> None:

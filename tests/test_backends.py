@@ -355,6 +355,7 @@ def test_a_model_without_backends_is_warned_of_once(
         publish_change(Silent(), Silent(), action="update")
         publish_change(Silent(), action="update")
     assert caplog.text.count("todos.Silent") == 1
+    assert "found in the module 'realtime' of each installed app" in caplog.text
     assert recording.hand_overs == []
 
 
