@@ -6,17 +6,48 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from realtime_drf.backends import RealtimeBackend
+    from realtime_drf.channels import (
+        EncryptedChannel,
+        PresenceChannel,
+        PrivateChannel,
+        PublicChannel,
+        UserChannel,
+    )
     from realtime_drf.events import Event
+    from realtime_drf.mixins import RealtimeViewMixin
     from realtime_drf.publishing import apublish, publish, publish_change
+    from realtime_drf.server import RealtimeServer
 
 __version__ = "0.1.0"
-__all__ = ["Event", "apublish", "publish", "publish_change"]
+__all__ = [
+    "EncryptedChannel",
+    "Event",
+    "PresenceChannel",
+    "PrivateChannel",
+    "PublicChannel",
+    "RealtimeBackend",
+    "RealtimeServer",
+    "RealtimeViewMixin",
+    "UserChannel",
+    "apublish",
+    "publish",
+    "publish_change",
+]
 
 _HOMES = {
-    "Event": "realtime_drf.events",
-    "apublish": "realtime_drf.publishing",
-    "publish": "realtime_drf.publishing",
-    "publish_change": "realtime_drf.publishing",
+    "EncryptedChannel": "channels",
+    "Event": "events",
+    "PresenceChannel": "channels",
+    "PrivateChannel": "channels",
+    "PublicChannel": "channels",
+    "RealtimeBackend": "backends",
+    "RealtimeServer": "server",
+    "RealtimeViewMixin": "mixins",
+    "UserChannel": "channels",
+    "apublish": "publishing",
+    "publish": "publishing",
+    "publish_change": "publishing",
 }
 
 
@@ -28,4 +59,4 @@ def __getattr__(name: str) -> Any:
     """
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

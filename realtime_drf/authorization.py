@@ -13,6 +13,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from rest_framework.exceptions import APIException
 
+from realtime_drf.channel_objects import fetch_objects
 from realtime_drf.channels import (
     Channel,
     PresenceChannel,
@@ -22,7 +23,7 @@ from realtime_drf.channels import (
 )
 from realtime_drf.conf import configs
 from realtime_drf.exceptions import InvalidEvent
-from realtime_drf.names import USER_PREFIX
+from realtime_drf.names import MAX_CHANNEL_LENGTH, USER_PREFIX
 from realtime_drf.permissions import StrictPermission
 from realtime_drf.protocols import Denial, Grant, Identity
 from realtime_drf.transports import transports
@@ -45,12 +46,18 @@ def decide(
     `with_user_channels`, and then to whom may sign in as that user.
     """
     by_class: dict[type[PrivateChannel], list[PrivateChannel]] = {}
+    unclaimed = []
     for name in dict.fromkeys(names):
         channel = _find(name)
+        if channel is None and not name.startswith(USER_PREFIX):
+            unclaimed.append(name)
         if channel is not None and _has_permission(request, channel):
             by_class.setdefault(type(channel), []).append(channel)
+    _report_unclaimed(unclaimed)
     granted: dict[str, Grant] = {}
     for cls, channels in by_class.items():
+        if cls.queryset is not None:
+            channels = _with_objects(request, cls, channels)
         # Where each is asked by itself, what one of them raises says nothing of the others.
         groups = [[channel] for channel in channels] if cls.asks_each() else [channels]
         for group in groups:
@@ -127,6 +134,35 @@ def _has_permission(request: Any, channel: Channel) -> bool:
         return False
 
 
+def _with_objects(
+    request: Any, cls: type[PrivateChannel], channels: Sequence[PrivateChannel]
+) -> list[PrivateChannel]:
+    """Return the channels whose object is there and permitted, each with its object."""
+    try:
+        found = list(fetch_objects(cls.queryset, [channel.kwargs for channel in channels]))
+    except Exception as exc:  # noqa: BLE001  whatever goes wrong, nobody is let in
+        _report(exc, f"{cls.__qualname__} ({len(channels)})")
+        return []
+    for position, obj in found:
+        channels[position].object = obj
+    return [
+        each
+        for each in channels
+        if each.object is not None and _has_object_permission(request, each)
+    ]
+
+
+def _has_object_permission(request: Any, channel: PrivateChannel) -> bool:
+    try:
+        return all(
+            StrictPermission(permission()).has_object_permission(request, channel, channel.object)
+            for permission in channel.permission_classes
+        )
+    except Exception as exc:  # noqa: BLE001  whatever goes wrong, nobody is let in
+        _report(exc, repr(channel))
+        return False
+
+
 def _grant_many(
     request: Any, cls: type[PrivateChannel], channels: Sequence[PrivateChannel]
 ) -> Iterable[Grant]:
@@ -167,6 +203,18 @@ def _grant_user_channel(request: Any) -> dict[str, Grant]:
         return {}
     name = UserChannel(identity.user_id).name
     return {name: Grant(channel=name, user_id=identity.user_id)}
+
+
+def _report_unclaimed(names: Sequence[str]) -> None:
+    """Log names in one line, and no more of them than a page asks for: a client makes them up."""
+    if names:
+        some = ", ".join(repr(name[:MAX_CHANNEL_LENGTH]) for name in names[:10])
+        logger.warning(
+            "Refused %d channel(s) that no policy claims, or more than one: %s%s",
+            len(names),
+            some,
+            ", ..." if len(names) > 10 else "",
+        )
 
 
 def _report(exc: Exception, what: str) -> None:

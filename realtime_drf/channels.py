@@ -13,8 +13,10 @@ from typing import Any, ClassVar, Self
 
 from asgiref.sync import async_to_sync
 from django.core.exceptions import ImproperlyConfigured
+from django.db.models import Manager, QuerySet
 from rest_framework.permissions import IsAuthenticated
 
+from realtime_drf.channel_objects import looks_at_objects
 from realtime_drf.exceptions import InvalidEvent
 from realtime_drf.names import (
     ChannelKind,
@@ -101,16 +103,27 @@ class PublicChannel(Channel):
 
 
 class PrivateChannel(Channel):
-    """Name a channel for those whom `authorize` lets in."""
+    """Name a channel for those whom `authorize`, or a permission on its object, lets in.
+
+    Attributes:
+        queryset: where the object of a channel is looked up, by the values of its name. The
+            permissions are then asked for the object as well. A channel without one is refused.
+        object: what was found, for `authorize` and the other methods that are asked.
+    """
 
     kind = ChannelKind.PRIVATE
     permission_classes = (IsAuthenticated,)
+    queryset: ClassVar[QuerySet[Any] | Manager[Any] | None] = None
+    object: Any = None
 
-    def authorize(self, request: Any, **kwargs: Any) -> bool | Awaitable[bool]:
-        """Tell whether the request's user may subscribe; must be written. It may be async."""
+    def authorize(self, request: Any, *args: Any, **kwargs: Any) -> bool | Awaitable[bool]:
+        """Tell whether the request's user may subscribe. It may be async.
+
+        It must be written, unless there is a `queryset` and a permission that looks at objects.
+        """
         raise NotImplementedError(f"{type(self).__qualname__} has no authorize().")
 
-    def authorize_publish(self, request: Any, **kwargs: Any) -> bool | Awaitable[bool]:
+    def authorize_publish(self, request: Any, *args: Any, **kwargs: Any) -> bool | Awaitable[bool]:
         """Tell whether a client that may subscribe may also publish, past this API.
 
         Only some transports ask, such as Ably's. It may be async.
@@ -132,14 +145,24 @@ class PrivateChannel(Channel):
     @classmethod
     def has_policy(cls) -> bool:
         """Tell whether the class says who may subscribe."""
-        return not cls.asks_each() or cls.authorize is not PrivateChannel.authorize
+        return not cls.asks_each() or cls._is_written() or cls._asks_of_objects()
 
     @classmethod
     def asks_each(cls) -> bool:
         """Tell whether each channel is asked by itself, and none for many."""
         return cls.authorize_many.__func__ is PrivateChannel.authorize_many.__func__  # type: ignore[attr-defined]
 
+    @classmethod
+    def _is_written(cls) -> bool:
+        return cls.authorize is not PrivateChannel.authorize
+
+    @classmethod
+    def _asks_of_objects(cls) -> bool:
+        return cls.queryset is not None and looks_at_objects(cls.permission_classes)
+
     def _ask(self, request: Any) -> bool:
+        if not self._is_written() and self._asks_of_objects():
+            return True  # the permissions have been asked before
         return self._check_bool(self.authorize(request, **self.kwargs), "authorize")
 
     def _check_bool(self, answer: bool | Awaitable[bool], name: str) -> bool:
@@ -161,7 +184,7 @@ class PresenceChannel(PrivateChannel):
 
     kind = ChannelKind.PRESENCE
 
-    def get_user_info(self, request: Any, **kwargs: Any) -> dict[str, Any] | None:
+    def get_user_info(self, request: Any, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
         """Return what the other subscribers see of the user, besides the id: JSON, 1 KB at most."""
         return None
 

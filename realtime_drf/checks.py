@@ -14,6 +14,7 @@ E010      several classes want to decide on signing in
 E011      SKIP_VACANT is on, and the transport cannot tell which channels are vacant
 E012      two Channels transports have the same key or app_id
 E013      a policy is not asked, since it inherits its pattern
+E019      a channel's queryset cannot be looked up by the values of its pattern
 W001      REALTIME_BACKENDS_MODULE is set, and no installed app has such a module
 W002      a backend has no serializer, so that the view's, for who asks, makes everyone's payload
 W003      a channel that the default transport cannot serve
@@ -48,6 +49,7 @@ from django.utils.module_loading import import_string, module_has_submodule
 from rest_framework.permissions import DjangoModelPermissions
 
 from realtime_drf.backends import RealtimeBackend, registry
+from realtime_drf.channel_objects import check_queryset
 from realtime_drf.channels import Channel, EncryptedChannel, PrivateChannel, UserChannel
 from realtime_drf.channels import registry as channel_registry
 from realtime_drf.conf import (
@@ -73,6 +75,7 @@ _POLICY = (
     "authorize_publish",
     "get_user_info",
     "permission_classes",
+    "queryset",
     "kind",
     "cache",
 )
@@ -248,14 +251,32 @@ def _check_channel(cls: type[Channel]) -> Iterator[checks.CheckMessage]:
         cls.check_pattern()
     except (ImproperlyConfigured, InvalidEvent) as exc:
         yield checks.Error(f"{cls.__qualname__}: {exc}", obj=cls, id=f"{TAG}.E006")
+    else:
+        yield from _check_queryset(cls)
     if issubclass(cls, PrivateChannel) and not cls.has_policy():
+        has_queryset = cls.queryset is not None
+        looks = ", and no permission with has_object_permission()" if has_queryset else ""
         yield checks.Error(
-            f"{cls.__qualname__} has no authorize().",
+            f"{cls.__qualname__} has no authorize(){looks}.",
             hint="Nobody may subscribe until it says who may.",
             obj=cls,
             id=f"{TAG}.E008",
         )
     yield from _check_permissions(cls)
+
+
+def _check_queryset(cls: type[Channel]) -> Iterator[checks.CheckMessage]:
+    if not issubclass(cls, PrivateChannel) or cls.queryset is None:
+        return
+    try:
+        check_queryset(cls.queryset, cls.get_pattern().parameters)
+    except ImproperlyConfigured as exc:
+        yield checks.Error(
+            f"{cls.__qualname__}: {exc}",
+            hint="Name the values in the pattern as you would in queryset.filter().",
+            obj=cls,
+            id=f"{TAG}.E019",
+        )
 
 
 def _check_permissions(cls: type[Channel]) -> Iterator[checks.CheckMessage]:
@@ -286,9 +307,10 @@ def _find_problem(permission: Any) -> str | None:
         ):
             return problem
     if isinstance(permission, type) and issubclass(permission, DjangoModelPermissions):
-        return f"{permission.__name__} asks a view for its queryset, and a channel has none."
-    if inspect.iscoroutinefunction(getattr(permission, "has_permission", None)):
-        return f"{permission.__name__}.has_permission() is async, and DRF's are not."
+        return f"{permission.__name__} would ask for the right to add rows: the request is a POST."
+    for method in ("has_permission", "has_object_permission"):
+        if inspect.iscoroutinefunction(getattr(permission, method, None)):
+            return f"{permission.__name__}.{method}() is async, and DRF's are not."
     return None
 
 

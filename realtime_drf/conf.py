@@ -145,7 +145,10 @@ def read_config(alias: str) -> TransportConfig:
         )
     entry = entries[alias]
     if not isinstance(entry, Mapping):
-        raise InvalidTransport(f"it must be a dict, not {type(entry).__name__}.", alias=alias)
+        place = " It belongs in the dict of an alias, such as 'default'." if alias in _KEYS else ""
+        raise InvalidTransport(
+            f"it must be a dict, not {type(entry).__name__}.{place}", alias=alias
+        )
     return _read_entry(alias, entry)
 
 
@@ -251,10 +254,28 @@ _KEYS: Final[dict[str, tuple[type, Any]]] = {
 }
 
 
+_FOREIGN_KEYS: Final = {
+    "BACKEND": "TRANSPORT",
+    "CLASS": "TRANSPORT",
+    "ENGINE": "TRANSPORT",
+    "CONFIG": "OPTIONS",
+}
+"""What the same is called in other settings, of Django and of others."""
+
+
+def _mend(key: Any) -> str:
+    """Say where a key that is not valid belongs: most are options of the transport."""
+    upper = str(key).upper()
+    meant = [_FOREIGN_KEYS.get(upper, ""), *difflib.get_close_matches(upper, _KEYS, n=1)]
+    if any(meant):
+        return f"Did you mean {next(filter(None, meant))!r}?"
+    return f"The valid keys are {', '.join(_KEYS)}; options of the transport go into 'OPTIONS'."
+
+
 def _read_entry(alias: str, entry: Mapping[str, Any]) -> TransportConfig:
     for key in entry:
         if key not in _KEYS:
-            raise InvalidTransport(f"{key!r} is no setting.{nearest(key, _KEYS)}", alias=alias)
+            raise InvalidTransport(f"{key!r} is not a valid key. {_mend(key)}", alias=alias)
     values = {key: entry.get(key, default) for key, (_, default) in _KEYS.items()}
     if not values["TRANSPORT"]:
         raise InvalidTransport(

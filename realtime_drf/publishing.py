@@ -22,7 +22,7 @@ from django.db.transaction import TransactionManagementError
 from django.utils.asyncio import async_unsafe
 
 from realtime_drf.backends import Change, get_database, registry
-from realtime_drf.conf import configs
+from realtime_drf.conf import configs, get_backends_modules
 from realtime_drf.delivery import deliveries, report_failure
 from realtime_drf.events import Event, list_channels
 from realtime_drf.exceptions import EventRejected, PayloadTooLarge
@@ -46,10 +46,13 @@ def publish(*events: Event, transport: str = "default", using: str = "default") 
             savepoint in which this is called, is rolled back.
 
     Raises:
+        TypeError: what was given is not an `Event`.
         TransportDoesNotExist, InvalidTransport: the settings are wrong.
         TransportError: only where no transaction is open and ``ON_ERROR`` is "raise"; otherwise a
             failure is logged and `publish_failed` told.
     """
+    for event in events:
+        _check_event(event)
     _publish([(transport, event) for event in events], using)
 
 
@@ -123,16 +126,32 @@ def publish_prepared(prepared: Prepared) -> None:
         _publish(addressed, using)
 
 
+def _check_event(event: object) -> None:
+    """Raise TypeError at the call that is wrong; after the commit nobody could be told."""
+    if not isinstance(event, Event):
+        raise TypeError(
+            f"publish() takes Event objects, not {type(event).__name__}: call "
+            f"publish(Event(name, channels, data)), or publish(*events) for a list of them."
+        )
+
+
 def _make_event(backend: Backend, change: Change[Any]) -> Addressed | None:
     alias = backend.get_transport(change)
     if not configs[alias].enabled:
         return None
-    event = backend.get_event(change)
-    if event is None:
-        return None
-    if _is_too_large(event, alias):
-        event = backend.get_fallback_event(change, event)
+    event = _checked(backend, backend.get_event(change))
+    if event is not None and _is_too_large(event, alias):
+        event = _checked(backend, backend.get_fallback_event(change, event))
     return None if event is None else (alias, event)
+
+
+def _checked(backend: Backend, event: object) -> Event | None:
+    if not isinstance(event, Event | None):
+        raise TypeError(
+            f"{type(backend).__qualname__} must make an Event or None, not "
+            f"{type(event).__name__}; see what its adapt() returns."
+        )
+    return event
 
 
 def _is_too_large(event: Event, alias: str) -> bool:
@@ -146,7 +165,12 @@ def _is_too_large(event: Event, alias: str) -> bool:
 @functools.cache
 def _warn_of_no_backend(model: str) -> None:
     """Warn once a model: the likely cause is a module that autodiscovery does not find."""
-    logger.warning("Nobody hears of changes of %s: it has no realtime backend.", model)
+    logger.warning(
+        "Changes of %s are not published: it has no realtime backend. Backends are found in the "
+        "module %r of each installed app.",
+        model,
+        get_backends_modules()[0],
+    )
 
 
 def _publish(addressed: Sequence[Addressed], using: str) -> None:
@@ -220,6 +244,7 @@ class _MarkReady:
     def __init__(self, connection: BaseDatabaseWrapper, alias: str, event: Event) -> None:
         self.connection, self.addressed = connection, (alias, event)
         self.called = False
+        self.__qualname__ = type(self).__qualname__  # Django 5.2 logs it of a hook that raises
 
     def __call__(self) -> None:
         # captureOnCommitCallbacks() leaves what it has called in the list, to be called again.
@@ -233,6 +258,7 @@ class _Flush:
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
+        self.__qualname__ = type(self).__qualname__
 
     def __call__(self) -> None:
         flush(self.connection)

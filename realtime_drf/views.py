@@ -18,6 +18,7 @@ from django.utils.decorators import method_decorator
 from rest_framework import parsers, renderers
 from rest_framework.exceptions import MethodNotAllowed, ParseError
 from rest_framework.generics import GenericAPIView
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -45,6 +46,20 @@ class JSONParser(parsers.JSONParser):
             raise ParseError("JSON parse error: nested too deeply") from exc
 
 
+class Negotiation(DefaultContentNegotiation):
+    """A choice of parsers that knows a content type which is named twice.
+
+    In a browser, @ably/laravel-echo sets "Content-Type" and ably-js "content-type"; what is sent is
+    "application/json, application/json".
+    """
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        first, _, second = request.content_type.partition(", ")
+        if second and first == second:
+            return next((each for each in parsers if each.media_type == first), None)
+        return super().select_parser(request, parsers)
+
+
 class JSONView(APIView):
     """Answer JSON, whatever is accepted, and whatever the project's API does about versions."""
 
@@ -60,6 +75,7 @@ class TransportView(JSONView, GenericAPIView[Any]):
 
     permission_classes = (AllowAny,)
     parser_classes = (parsers.FormParser, parsers.MultiPartParser, JSONParser)
+    content_negotiation_class = Negotiation
     throttle_scope = "realtime"
 
     ability = ""

@@ -104,10 +104,10 @@ def run(page: Path) -> None:
 
 
 def _put_in_force(block: Block, service: Service, ably: AblyService) -> None:
-    namespace: dict[str, Any] = {"os": os, "INSTALLED_APPS": []}
+    namespace: dict[str, Any] = {"os": os, "INSTALLED_APPS": [], "MIDDLEWARE": []}
     exec(cast(Any, block.compile()), namespace)
     values = {name: value for name, value in namespace.items() if name.isupper()}
-    values.pop("INSTALLED_APPS")
+    del values["INSTALLED_APPS"], values["MIDDLEWARE"]
     if any(name.startswith("PUSHER_") for name in values):
         from django.conf import settings
 

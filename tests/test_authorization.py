@@ -101,7 +101,48 @@ def sign(text: str, secret: str = SECRET) -> str:
     return hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        ("application/json", 200),
+        ("application/json; charset=utf-8", 200),
+        ("application/json, application/json", 200),  # of @ably/laravel-echo in a browser
+        ("application/json, text/plain", 415),
+        ("text/plain, text/plain", 415),
+        ("text/plain", 415),
+        ("", 415),
+    ],
+)
+def test_json_may_say_twice_what_it_is(client: APIClient, content_type: str, status: int) -> None:
+    body = json.dumps({"socket_id": "1.1", "channel_name": "private-open"})
+    response = client.generic("POST", "/realtime/auth/", body, content_type=content_type)
+    assert response.status_code == status
+
+
 # Decisions
+
+
+def test_a_channel_that_no_policy_claims_is_logged_by_its_name(
+    client: APIClient, mine: TodoList, caplog: pytest.LogCaptureFixture
+) -> None:
+    ask(client, "private-list.5", f"private-lists.{mine.pk}", "todos", "private-todos:5")
+    [record] = [each for each in caplog.records if each.name == "realtime_drf"]
+    assert record.levelname == "WARNING"
+    assert record.getMessage() == (
+        "Refused 3 channel(s) that no policy claims, or more than one: "
+        "'private-list.5', 'todos', 'private-todos:5'"
+    )
+
+
+def test_names_that_a_client_makes_up_fill_no_log(
+    client: APIClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    ask(client, *(f"private-{n}\n{'x' * 5_000}" for n in range(100)))
+    ask(client, "#server-to-user-7")
+    [record] = [each for each in caplog.records if each.name == "realtime_drf"]
+    assert record.getMessage().startswith("Refused 100 channel(s)")
+    assert len(record.getMessage()) < 2_000
+    assert "\n" not in record.getMessage()
 
 
 def test_a_policy_lets_in_and_keeps_out(client: APIClient, mine: TodoList) -> None:

@@ -11,7 +11,7 @@ from django.db import transaction
 from pytest_django import Settings
 from rest_framework import serializers
 
-from realtime_drf import Event, publish_change
+from realtime_drf import Event, publish, publish_change
 from realtime_drf.backends import Change, RealtimeBackend, registry
 from realtime_drf.channels import UserChannel
 from realtime_drf.exceptions import InvalidEvent, TransportDoesNotExist
@@ -101,6 +101,26 @@ def test_adapting_to_nothing_drops_the_event(recording: RecordingTransport, regi
     register(Dropping)
     publish_change(Todo(title="x"), action="update")
     assert recording.hand_overs == []
+
+
+@pytest.mark.parametrize("hook", ["adapt", "get_event", "get_fallback_event"])
+def test_a_hook_that_makes_no_event_is_a_type_error_that_names_the_backend(
+    recording: RecordingTransport, register: Any, hook: str
+) -> None:
+    class Wrong(OnTodos):
+        def get_data(self, change: Change[Todo]) -> Any:
+            return "x" * 20_000  # so that a fallback is asked for
+
+    def return_a_tuple(self: Any, *args: Any) -> Any:
+        return "todo.update", ["todos"], {}
+
+    setattr(Wrong, hook, return_a_tuple)
+    register(Wrong)
+    with transaction.atomic():
+        publish(Event("good", "news"))
+        with pytest.raises(TypeError, match=r"Wrong must make an Event or None, not tuple"):
+            publish_change(Todo(title="x"), action="update")
+    assert [event.name for event in recording.outbox] == ["good"]
 
 
 def test_the_origin_is_left_out_unless_the_backend_wants_it_in(
@@ -335,6 +355,7 @@ def test_a_model_without_backends_is_warned_of_once(
         publish_change(Silent(), Silent(), action="update")
         publish_change(Silent(), action="update")
     assert caplog.text.count("todos.Silent") == 1
+    assert "found in the module 'realtime' of each installed app" in caplog.text
     assert recording.hand_overs == []
 
 

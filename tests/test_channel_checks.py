@@ -9,6 +9,7 @@ from django.core import checks
 from pytest_django import Settings
 from rest_framework.permissions import (
     AllowAny,
+    BasePermission,
     DjangoModelPermissions,
     IsAdminUser,
     IsAuthenticated,
@@ -25,6 +26,7 @@ from realtime_drf.channels import (
 from realtime_drf.exceptions import InvalidEvent
 from realtime_drf.names import ChannelKind
 from tests.policies import POLICIES, BoardChannel, KeptChannel, ListChannel, SafeChannel
+from tests.todos.models import TodoList
 
 CONSOLE = {"default": {"TRANSPORT": "realtime_drf.transports.console.ConsoleTransport"}}
 
@@ -33,6 +35,13 @@ def found() -> list[tuple[str, str]]:
     """Return what the checks say of channels: the id, and the words."""
     messages = checks.run_checks(tags=["realtime_drf"])
     return [(str(m.id).removeprefix("realtime_drf."), m.msg) for m in messages]
+
+
+class IsOwner(BasePermission):
+    """Look at the object."""
+
+    def has_object_permission(self, request: Any, view: Any, obj: Any) -> bool:
+        return bool(obj.name == request.user.get_username())
 
 
 class Open(PrivateChannel):
@@ -177,7 +186,7 @@ def test_a_private_channel_without_a_policy_is_an_error() -> None:
 
 @pytest.mark.parametrize(
     ("permission", "words"),
-    [(DjangoModelPermissions, "asks a view for its queryset"), ("x", "'x' is no permission")],
+    [(DjangoModelPermissions, "the right to add rows"), ("x", "'x' is no permission")],
 )
 def test_a_permission_that_cannot_work_is_an_error(permission: Any, words: str) -> None:
     type("Wrong", (Open,), {"pattern": "x", "permission_classes": [permission]})
@@ -186,9 +195,78 @@ def test_a_permission_that_cannot_work_is_an_error(permission: Any, words: str) 
     assert words in message
 
 
+def test_a_queryset_alone_says_nothing_of_who_may_subscribe() -> None:
+    class Wrong(PrivateChannel):
+        pattern = "x.<int:pk>"
+        queryset = TodoList.objects.all()
+
+    class Negated(PrivateChannel):
+        pattern = "y.<int:pk>"
+        queryset = TodoList.objects.all()
+        permission_classes = (~IsAdminUser,)
+
+    assert found() == [
+        ("E008", f"{name} has no authorize(), and no permission with has_object_permission().")
+        for name in (Wrong.__qualname__, Negated.__qualname__)
+    ]
+
+
+def test_a_permission_that_looks_at_objects_is_a_policy_where_there_is_a_queryset() -> None:
+    class Right(PrivateChannel):
+        pattern = "x.<int:pk>"
+        queryset = TodoList.objects
+        permission_classes = (IsAuthenticated & (IsAdminUser | ~IsOwner),)
+
+    assert found() == []
+
+    class Wrong(PrivateChannel):
+        pattern = "y.<int:pk>"
+        permission_classes = (IsOwner,)
+
+    assert found() == [("E008", f"{Wrong.__qualname__} has no authorize().")]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "queryset", "words"),
+    [
+        ("x.<int:pk>", [], "queryset must be a QuerySet, not list."),
+        ("x.<int:pk>", TodoList, "queryset must be a QuerySet, not ModelBase."),
+        ("x", TodoList.objects.all(), "its pattern no value to look up by"),
+        ("x.<int:pk>.<slug:nme>", TodoList.objects.all(), "looked up by pk, nme: Cannot resolve"),
+        ("x.<int:pk>", TodoList.objects.all()[:5], "Cannot filter a query once a slice"),
+        ("x.<int:pk>", TodoList.objects.union(TodoList.objects.all()), "union"),
+    ],
+)
+def test_a_queryset_that_cannot_be_looked_up_by_the_pattern_is_an_error(
+    pattern: str, queryset: Any, words: str
+) -> None:
+    type("Wrong", (Open,), {"pattern": pattern, "queryset": queryset})
+    [(id_, message)] = found()
+    assert id_ == "E019"
+    assert message.startswith("Wrong: ")
+    assert words in message
+
+
+def test_a_malformed_pattern_is_one_error_with_a_queryset_too() -> None:
+    type("Wrong", (Open,), {"pattern": "x.<int:pk", "queryset": TodoList.objects.all()})
+    assert [id_ for id_, _ in found()] == ["E006"]
+
+
+def test_an_heir_with_another_queryset_is_not_asked() -> None:
+    class Lists(Open):
+        pattern = "x.<int:pk>"
+        queryset = TodoList.objects.all()
+
+    class Heir(Lists):
+        queryset = TodoList.objects.filter(name="")
+
+    assert [id_ for id_, _ in found()] == ["E013"]
+
+
 @pytest.mark.parametrize("forgotten", [IsAuthenticated, None, "IsAuthenticated"])
 def test_permissions_that_are_no_list_are_an_error(forgotten: Any) -> None:
-    type("Wrong", (Open,), {"pattern": "x", "permission_classes": forgotten})
+    attributes = {"queryset": TodoList.objects.all(), "permission_classes": forgotten}
+    type("Wrong", (Open,), {"pattern": "x.<int:pk>", **attributes})
     [(id_, message)] = found()
     assert id_ == "E009"
     assert "Wrong: permission_classes is no list" in message

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.db import transaction
@@ -137,6 +138,19 @@ def test_pushes_can_be_turned_off(
     call(View, "put", {"title": "b"}, pk=todo.pk)
     call(View, "delete", pk=todo.pk)
     assert [name.removeprefix("todo.") for name, _ in sent(recording)] == actions
+
+
+@pytest.mark.parametrize("hook", ["PusherBackend.push_change", "ModelPusherViewMixin.push_changes"])
+def test_a_patch_of_what_a_view_calls_goes_on_working(
+    recording: RecordingTransport, register: Any, hook: str
+) -> None:
+    register(type("Patched", (OldBackend,), {}))
+    with mock.patch(f"realtime_drf.compat.{hook}") as patched:
+        pk = call(OldViewSet, "post", {"title": "x"}).data["id"]
+        call(OldViewSet, "patch", {"title": "y"}, pk=pk)
+        call(OldViewSet, "delete", pk=pk)
+    assert [each.args[0] for each in patched.call_args_list] == ["create", "update", "delete"]
+    assert recording.outbox == []
 
 
 def test_push_change_ignores_the_current_connection_unless_told(

@@ -61,7 +61,20 @@ def run_check(**options: Any) -> None:
         ("memory", "it must be a dict, not str."),
         ({}, "'TRANSPORT' is missing"),
         ({"TRANSPORT": 7}, "'TRANSPORT' must be a str, not int."),
-        ({"TRANSPORT": MEMORY, "OPTION": {}}, "'OPTION' is no setting. Did you mean 'OPTIONS'?"),
+        (
+            {"TRANSPORT": MEMORY, "OPTION": {}},
+            "'OPTION' is not a valid key. Did you mean 'OPTIONS'?",
+        ),
+        ({"BACKEND": MEMORY}, "'BACKEND' is not a valid key. Did you mean 'TRANSPORT'?"),
+        ({"engine": MEMORY}, "'engine' is not a valid key. Did you mean 'TRANSPORT'?"),
+        ({"transport": MEMORY}, "'transport' is not a valid key. Did you mean 'TRANSPORT'?"),
+        ({"TRANSPORT": MEMORY, "CONFIG": {}}, "Did you mean 'OPTIONS'?"),
+        (
+            {"TRANSPORT": MEMORY, "app_id": "1", "secret": "hunter2"},
+            "'app_id' is not a valid key. The valid keys are TRANSPORT, OPTIONS, DELIVERY, ",
+        ),
+        ({"TRANSPORT": MEMORY, "key": "k"}, "options of the transport go into 'OPTIONS'."),
+        ({"TRANSPORT": MEMORY, 7: "1"}, "7 is not a valid key."),
         ({"TRANSPORT": MEMORY, "OPTIONS": []}, "'OPTIONS' must be a dict, not list."),
         ({"TRANSPORT": MEMORY, "ENABLED": "no"}, "'ENABLED' must be a bool, not str."),
         ({"TRANSPORT": MEMORY, "ON_ERROR": "ignore"}, "'ON_ERROR' is 'log' or 'raise'"),
@@ -95,6 +108,13 @@ def test_a_wrong_entry_is_a_check_error_that_says_the_mend(
     text = str(caught.value)
     assert "(realtime_drf.E001) REALTIME_TRANSPORTS['default']: " in text
     assert message in text
+    assert "hunter2" not in text
+
+
+def test_an_entry_without_an_alias_is_told_where_it_belongs(settings: Settings) -> None:
+    settings.REALTIME_TRANSPORTS = {"TRANSPORT": MEMORY, "OPTIONS": {"payload_limit": 1}}
+    with pytest.raises(SystemCheckError, match="in the dict of an alias, such as 'default'"):
+        run_check()
 
 
 def test_errors_of_configuration_are_no_errors_of_runtime() -> None:

@@ -172,6 +172,31 @@ def test_one_command_moves_a_project_from_drf_model_pusher(tmp_path: Path) -> No
         assert (tmp_path / path).read_text() == text.replace("drf_model_pusher", "realtime_drf")
 
 
+@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+@pytest.mark.skipif(sys.platform == "darwin", reason="its sed is not GNU's")
+def test_that_command_knows_each_way_of_naming_a_module(tmp_path: Path) -> None:
+    [command] = [
+        line for line in commands(DOCS / "moving-from-drf_model_pusher.md") if "sed" in line
+    ]
+    spellings = {
+        "import drf_model_pusher.backends as x": "import realtime_drf.compat as x",
+        "import drf_model_pusher.views": "import realtime_drf.compat",
+        "from drf_model_pusher import backends": "from realtime_drf import compat as backends",
+        "from drf_model_pusher.views import (": "from realtime_drf.compat import (",
+        'patch("drf_model_pusher.backends.PusherBackend.push_change")': (
+            'patch("realtime_drf.compat.PusherBackend.push_change")'
+        ),
+        '["drf_model_pusher.apps.DrfModelPusherConfig"]': '["realtime_drf"]',
+        '["drf_model_pusher"]': '["realtime_drf"]',
+        "DRF_MODEL_PUSHER_DISABLED = True": "DRF_MODEL_PUSHER_DISABLED = True",
+    }
+    (tmp_path / "project.py").write_text("\n".join(spellings))
+    for line in ("git init -q", "git add .", command):
+        subprocess.run(["bash", "-c", line], cwd=tmp_path, check=True)
+    moved = (tmp_path / "project.py").read_text().splitlines()
+    assert dict(zip(spellings, moved, strict=True)) == spellings
+
+
 @pytest.mark.parametrize("page", WITH_TESTS, ids=by_name)
 def test_tests_of_page_pass(
     page: Path, project: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch

@@ -113,6 +113,13 @@ def test_the_console_shows_each_event() -> None:
     ]
 
 
+@pytest.mark.parametrize("token", ["undefined", "null", "", "12.", "12.34, 56.78", "²1.2"])
+def test_the_console_does_not_claim_to_leave_out_what_is_no_socket_id(token: str) -> None:
+    stream = io.StringIO()
+    ConsoleTransport(stream=stream).send([Event("a", "x", socket_id=token)])
+    assert stream.getvalue() == "a to x null\n"
+
+
 def test_the_console_writes_to_standard_output_in_colour_if_that_is_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

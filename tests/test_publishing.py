@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -74,6 +75,58 @@ def test_publishing_from_a_coroutine(recording: RecordingTransport) -> None:
 
     asyncio.run(main())
     assert names(recording) == [["b", "c"]]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("todos", "created", {"id": 1}),  # the order of the SDK's trigger()
+        (["todos", "lists"], "created", {"id": 1}),
+        ([Event("a", "x")],),
+        ({"name": "created"},),
+        (None,),
+        (Event,),
+    ],
+    ids=["strings", "list of names", "list of events", "dict", "None", "the class"],
+)
+@pytest.mark.parametrize("is_in_transaction", [True, False])
+@pytest.mark.django_db(transaction=True)
+def test_what_is_no_event_is_a_type_error_at_the_call(
+    recording: RecordingTransport, given: tuple[Any, ...], is_in_transaction: bool
+) -> None:
+    called = []
+    with transaction.atomic() if is_in_transaction else nullcontext():
+        publish(Event("good", "news"))
+        with pytest.raises(TypeError, match=r"publish\(Event\(name, channels, data\)\)"):
+            publish(Event("in bad company", "news"), *given)
+        transaction.on_commit(lambda: called.append(1))
+    assert names(recording) == [["good"]]
+    assert called == [1]
+
+
+def test_a_coroutine_learns_of_what_is_no_event(recording: RecordingTransport) -> None:
+    with pytest.raises(TypeError, match=r"Event\(name, channels, data\)"):
+        asyncio.run(apublish("todos", "created", {"id": 1}))  # type: ignore[arg-type]
+    assert recording.hand_overs == []
+
+
+def test_the_type_error_shows_nothing_of_the_data() -> None:
+    with pytest.raises(TypeError) as caught:
+        publish({"password": "hunter2"})  # type: ignore[arg-type]
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_bug_in_the_flush_reaches_neither_the_request_nor_its_other_hooks(
+    settings: Settings, recording: RecordingTransport, caplog: pytest.LogCaptureFixture
+) -> None:
+    called = []
+    with transaction.atomic():
+        publish(Event("a", "x"))
+        transaction.on_commit(lambda: called.append(1))
+        settings.REALTIME_TRANSPORTS = {}  # what was right at the call is wrong at the commit
+    assert called == [1]
+    assert "_Flush" in caplog.text
 
 
 # Outages

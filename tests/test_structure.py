@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import realtime_drf
+
 PACKAGE = Path(__file__).parent.parent / "realtime_drf"
 
 
@@ -30,8 +32,47 @@ def test_importing_the_package_imports_no_sdk_and_needs_no_settings() -> None:
 
 
 def test_the_public_face_is_what_the_package_names() -> None:
-    import realtime_drf
-
     for name in realtime_drf.__all__:
         assert getattr(realtime_drf, name).__doc__
     assert not hasattr(realtime_drf, "nothing")
+
+
+PROJECT = """
+import sys
+for sdk in ("pusher", "ably", "channels", "redis", "requests", "tenacity", "urllib3", "hypothesis"):
+    sys.modules[sdk] = None  # an import of it fails
+import django
+from django.conf import settings
+apps = ["rows", "django.contrib.contenttypes", "django.contrib.auth", "realtime_drf"]
+settings.configure(INSTALLED_APPS=apps, SECRET_KEY="x", USE_TZ=True)
+django.setup()
+"""
+
+MODELS = """
+import importlib, sys
+names = importlib.import_module("realtime_drf").__all__
+for name in [*names, "*"]:  # each as the first that is imported
+    for module in [each for each in sys.modules if each.startswith("realtime_drf")]:
+        del sys.modules[module]
+    exec(f"from realtime_drf import {name}")
+
+from django.db import models
+
+class Row(models.Model):
+    title = models.CharField(max_length=9)
+
+class RowBackend(RealtimeBackend):
+    model = Row
+
+class RowChannel(PrivateChannel):
+    pattern = "rows.<int:pk>"
+"""
+
+
+def test_each_public_name_can_be_imported_while_models_are_loaded_and_without_sdks(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows" / "__init__.py").touch()
+    (tmp_path / "rows" / "models.py").write_text(MODELS)
+    subprocess.run([sys.executable, "-W", "error", "-c", PROJECT], cwd=tmp_path, check=True)

@@ -7,7 +7,7 @@ import os
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.asgi import get_asgi_application
 
-from realtime_drf.server import RealtimeServer
+from realtime_drf import RealtimeServer
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "example.settings")
 

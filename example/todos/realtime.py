@@ -7,8 +7,14 @@ from typing import Any
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 
-from realtime_drf.backends import Change, RealtimeBackend
-from realtime_drf.channels import EncryptedChannel, PresenceChannel, PrivateChannel, PublicChannel
+from realtime_drf import (
+    EncryptedChannel,
+    PresenceChannel,
+    PrivateChannel,
+    PublicChannel,
+    RealtimeBackend,
+)
+from realtime_drf.backends import Change
 from todos.models import List, Todo
 from todos.people import get_name
 from todos.serializers import ListSerializer, TodoSerializer

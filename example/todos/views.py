@@ -21,8 +21,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet, ModelViewSet
 
-from realtime_drf import publish_change
-from realtime_drf.mixins import RealtimeViewMixin
+from realtime_drf import RealtimeViewMixin, publish_change
 from todos.models import List, Todo
 from todos.people import DEMO_USERS, SCHEME, get_name, make_guest, make_token
 from todos.serializers import ListSerializer, TodoSerializer, WindowSerializer

@@ -14,7 +14,7 @@ from realtime_drf.events import Event
 from realtime_drf.names import USER_PREFIX, ChannelKind, parse_channel_name
 from realtime_drf.protocols import NamedChannel
 from realtime_drf.transports import transports
-from realtime_drf.transports.memory import MemoryTransport
+from realtime_drf.transports.memory import Member, MemoryTransport
 from realtime_drf.views import ChannelAuthorizationView, TransportView, UserAuthenticationView
 
 
@@ -62,9 +62,33 @@ class RealtimeClient:
         """Return what arrived, in order: an event for each of its channels, that channel alone."""
         return list(self._connection.received)
 
+    @property
+    def member_added(self) -> list[Member]:
+        """Return the users that joined its presence channels since it did, in order.
+
+        As with pusher-js: another connection of a user who is there already adds nobody.
+        """
+        return list(self._connection.member_added)
+
+    @property
+    def member_removed(self) -> list[Member]:
+        """Return the users whose last connection left its presence channels, in order."""
+        return list(self._connection.member_removed)
+
+    def members(self, channel: str | NamedChannel) -> dict[str, Any]:
+        """Return who is on a presence channel, itself included: what is known of each, by id.
+
+        Raises:
+            ValueError: it has not subscribed to such a channel, so it cannot know.
+        """
+        return self._connection.members(_get_name(channel))
+
     def clear(self) -> None:
-        """Forget what arrived so far."""
-        self._connection.received.clear()
+        """Forget what arrived so far, and who came and went."""
+        connection = self._connection
+        connection.received.clear()
+        connection.member_added.clear()
+        connection.member_removed.clear()
 
     def subscribe(self, channel: str | NamedChannel) -> Mapping[str, Any]:
         """Subscribe, and return what the endpoint answered; nothing of a public channel.
@@ -73,7 +97,7 @@ class RealtimeClient:
             SubscriptionRefused: the policy says no, or there is none.
             InvalidEvent: it is no channel's name.
         """
-        name = channel.name if isinstance(channel, NamedChannel) else channel
+        name = _get_name(channel)
         kind = parse_channel_name(name).kind
         token: Mapping[str, Any] = {}
         if kind is ChannelKind.USER:
@@ -89,7 +113,7 @@ class RealtimeClient:
 
     def unsubscribe(self, channel: str | NamedChannel) -> None:
         """Leave a channel."""
-        self._connection.unsubscribe(channel.name if isinstance(channel, NamedChannel) else channel)
+        self._connection.unsubscribe(_get_name(channel))
 
     def sign_in(self) -> None:
         """Sign the user in, so that events to the user arrive on this connection.
@@ -110,3 +134,7 @@ class RealtimeClient:
             )
         answer: Mapping[str, Any] = response.data
         return answer
+
+
+def _get_name(channel: str | NamedChannel) -> str:
+    return channel.name if isinstance(channel, NamedChannel) else channel

@@ -10,6 +10,7 @@ from django.core.management.color import color_style, no_style, supports_color
 
 from realtime_drf.events import Event
 from realtime_drf.transports.base import BaseTransport, Limits
+from realtime_drf.transports.signatures import is_socket_id
 
 
 class ConsoleTransport(BaseTransport):
@@ -44,6 +45,9 @@ class ConsoleTransport(BaseTransport):
         lines = [self._line(event, colour=stream.isatty() and supports_color()) for event in events]
         stream.write("".join(lines))
         stream.flush()
+
+    def is_socket_id(self, token: str) -> bool:
+        return is_socket_id(token)
 
     def _line(self, event: Event, *, colour: bool) -> str:
         style = color_style(force_color=True) if colour else no_style()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 import secrets
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from realtime_drf.events import Event
 from realtime_drf.exceptions import InvalidRequest
@@ -14,19 +15,31 @@ from realtime_drf.transports.base import ChannelInfo, Limits
 from realtime_drf.transports.signatures import Signer, SigningTransport
 
 
+class Member(NamedTuple):
+    """A user on a presence channel, as the other subscribers see it."""
+
+    channel: str
+    user_id: str
+    user_info: Any = None
+
+
 class Subscriber:
     """Receive what is sent to some channels, like one browser's connection.
 
     Who joins a cache channel receives the last event that it holds.
 
     ``received`` holds, in order, an event for each of these channels that it was sent to, with that
-    channel alone in its ``channels``.
+    channel alone in its ``channels``. ``member_added`` and ``member_removed`` hold, in order, the
+    users that joined and left its presence channels while it was there.
     """
 
     def __init__(self, transport: MemoryTransport, socket_id: str) -> None:
         self.socket_id = socket_id
         self.channels: set[str] = set()
         self.received: list[Event] = []
+        self.member_added: list[Member] = []
+        self.member_removed: list[Member] = []
+        self._memberships: dict[str, Member] = {}
         self._transport = transport
 
     def subscribe(self, channel: str, token: Mapping[str, str] | None = None) -> None:
@@ -38,16 +51,42 @@ class Subscriber:
         """
         self._transport._verify(self.socket_id, channel, token or {})
         self._join(channel)
+        if parse_channel_name(channel).kind is ChannelKind.PRESENCE and token:
+            self._enter(channel, json.loads(token["channel_data"]))
 
     def unsubscribe(self, channel: str | None = None) -> None:
         """Leave a channel, or all of them."""
-        self.channels -= {channel} if channel else set(self.channels)
+        for name in [channel] if channel else list(self.channels):
+            self.channels.discard(name)
+            member = self._memberships.pop(name, None)
+            if member is not None and not self._transport._has(member):
+                for other in self._transport._on(name):
+                    other.member_removed.append(member)
+
+    def members(self, channel: str) -> dict[str, Any]:
+        """Return the info of each user on a presence channel that it has joined, by the id.
+
+        Raises:
+            ValueError: it has not joined such a channel.
+        """
+        if channel not in self._memberships:
+            raise ValueError(f"Subscribe to {channel} first; only presence channels have members.")
+        return {each.user_id: each.user_info for each in self._transport._members(channel)}
 
     def _join(self, channel: str) -> None:
         kept = self._transport._kept.get(channel)
         if kept is not None and channel not in self.channels:
             self.received.append(kept)
         self.channels.add(channel)
+
+    def _enter(self, channel: str, data: Mapping[str, Any]) -> None:
+        """Become a member; the others are told of a user's first connection alone."""
+        member = Member(channel, data["user_id"], data.get("user_info"))
+        if not self._transport._has(member):
+            for other in self._transport._on(channel):
+                if other is not self:
+                    other.member_added.append(member)
+        self._memberships.setdefault(channel, member)
 
     def _receive(self, event: Event) -> None:
         if event.socket_id != self.socket_id:
@@ -72,6 +111,7 @@ class MemoryTransport(SigningTransport):
     supports_encryption = True
     supports_user_events = True
     supports_channel_info = True
+    supports_presence = True
     supports_cache = True
 
     def __init__(self, *, payload_limit: int | None = 10_240, **kwargs: Any) -> None:
@@ -110,13 +150,35 @@ class MemoryTransport(SigningTransport):
                 subscriber._receive(event)
 
     def channel_info(self, channel: str) -> ChannelInfo:
-        parse_channel_name(channel)
-        count = sum(channel in each.channels for each in list(self._subscribers))
-        return ChannelInfo(name=channel, occupied=bool(count), subscription_count=count)
+        is_presence = parse_channel_name(channel).kind is ChannelKind.PRESENCE
+        count = len(self._on(channel))
+        return ChannelInfo(
+            name=channel,
+            occupied=bool(count),
+            subscription_count=count,
+            user_count=len(self.members(channel)) if is_presence else None,
+        )
 
     def occupied_channels(self, prefix: str = "") -> dict[str, ChannelInfo]:
         names = {name for each in list(self._subscribers) for name in each.channels}
         return {name: self.channel_info(name) for name in sorted(names) if name.startswith(prefix)}
+
+    def members(self, channel: str) -> list[str]:
+        """Return the ids of the users who joined a presence channel with a token."""
+        if parse_channel_name(channel).kind is not ChannelKind.PRESENCE:
+            raise self._unsupported(f"tell who is on {channel!r}")
+        return sorted({member.user_id for member in self._members(channel)})
+
+    def _members(self, channel: str) -> Iterator[Member]:
+        for each in self._on(channel):
+            if channel in each._memberships:
+                yield each._memberships[channel]
+
+    def _has(self, member: Member) -> bool:
+        return any(each.user_id == member.user_id for each in self._members(member.channel))
+
+    def _on(self, channel: str) -> list[Subscriber]:
+        return [each for each in list(self._subscribers) if channel in each.channels]
 
     def _add(self, socket_id: str) -> Subscriber:
         subscriber = Subscriber(self, socket_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unittest
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from realtime_drf.protocols import Answer
 from realtime_drf.testing import Received, TransportContract
 from realtime_drf.transports.base import BaseTransport
+from tests.contract.connections import Connected, ConnectsAnew, LineService, TriesAgain
 from tests.contract.mutants import CAUGHT, PASSWORD, Good, Service
 
 
@@ -85,3 +87,48 @@ def test_each_clause_catches_a_mutant() -> None:
     assert {clause.removeprefix("test_") for clause in CLAUSES} - set(CAUGHT.values()) == {
         "a_pickled_event_is_the_same_event"  # which is for events to keep
     }
+
+
+class LineContract(MutantContract):
+    """Reach a transport that keeps a connection to a service on a socket."""
+
+    __test__ = False
+    in_process = False
+    patience = 5
+
+    def __init__(self, transport_class: type[Connected], service: LineService) -> None:
+        self.transport_class, self.service = transport_class, service
+
+    def create_transport(self, **options: Any) -> BaseTransport:
+        return self.transport_class(address=self.service.address, **options)
+
+    def received(self) -> Sequence[Received]:
+        return self.service.received
+
+
+FORK = "test_a_forked_child_sends_and_its_parent_goes_on"
+
+
+@pytest.mark.parametrize("family", ["tcp", "unix"])
+def test_a_connection_that_a_child_makes_anew_passes(family: str, tmp_path: Path) -> None:
+    with LineService(family, tmp_path) as service:
+        getattr(LineContract(ConnectsAnew, service), FORK)()
+
+
+@pytest.mark.parametrize("family", ["tcp", "unix"])
+@pytest.mark.parametrize("mutant", [Connected, TriesAgain], ids=lambda mutant: mutant.__name__)
+def test_a_connection_that_a_child_shares_is_caught_although_all_arrives(
+    mutant: type[Connected], family: str, tmp_path: Path
+) -> None:
+    with (
+        LineService(family, tmp_path) as service,
+        pytest.raises(AssertionError, match="through a connection of its parent"),
+    ):
+        getattr(LineContract(mutant, service), FORK)()
+
+
+def test_a_service_in_the_memory_of_the_test_is_told_to_say_so() -> None:
+    contract = MutantContract()
+    contract.in_process = False
+    with pytest.raises(AssertionError, match="set in_process = True"):
+        getattr(contract, FORK)()

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from hypothesis import given
+from hypothesis import strategies as st
 
 from realtime_drf import Event, publish
 from realtime_drf.channels import UserChannel
-from realtime_drf.exceptions import InvalidEvent
+from realtime_drf.exceptions import InvalidEvent, UnsupportedFeature
+from realtime_drf.protocols import Grant
 from realtime_drf.testing import RealtimeClient, SubscriptionRefused
+from realtime_drf.transports import transports
+from realtime_drf.transports.memory import Member, MemoryTransport
 from tests.todos.models import TodoList
 
 Connect = Callable[..., RealtimeClient]
@@ -79,6 +85,101 @@ def test_a_user_who_signed_in_is_reached(realtime_client: Connect, ann: User) ->
         nobody.sign_in()
     publish(Event("a", UserChannel(ann.pk)), Event("b", UserChannel(ann.pk + 1)))
     assert names(client) == ["a"]
+
+
+BOARD = "presence-boards.a"
+
+
+def test_presence_tells_who_is_there_who_came_and_who_left(
+    realtime_client: Connect, ann: User
+) -> None:
+    bob = User.objects.create_user("bob")
+    first = realtime_client(ann)
+    first.subscribe(BOARD)
+    info = {"name": "Zoë", "board": "a"}
+    assert first.members(BOARD) == {str(ann.pk): info}
+    second = realtime_client(bob)
+    second.subscribe(BOARD)
+    came = Member(BOARD, str(bob.pk), info)
+    assert (first.member_added, second.member_added) == ([came], [])
+    assert first.members(BOARD) == second.members(BOARD) == {str(ann.pk): info, str(bob.pk): info}
+    assert transports["default"].members(BOARD) == sorted([str(ann.pk), str(bob.pk)])
+    second.unsubscribe(BOARD)
+    assert (first.member_removed, second.member_removed) == ([came], [])
+    assert list(first.members(BOARD)) == [str(ann.pk)]
+    assert first.received == []
+    first.clear()
+    assert (first.member_added, first.member_removed) == ([], [])
+
+
+def test_a_user_with_two_connections_comes_once_and_leaves_with_the_last(
+    realtime_client: Connect, ann: User
+) -> None:
+    watching = realtime_client(User.objects.create_user("bob"))
+    watching.subscribe(BOARD)
+    tabs = [realtime_client(ann), realtime_client(ann)]
+    for tab in [*tabs, tabs[0]]:
+        tab.subscribe(BOARD)
+    assert [member.user_id for member in watching.member_added] == [str(ann.pk)]
+    assert tabs[0].member_added == []
+    tabs[0].unsubscribe(BOARD)
+    assert watching.member_removed == []
+    tabs[1].unsubscribe(BOARD)
+    tabs[1].unsubscribe(BOARD)
+    assert [member.user_id for member in watching.member_removed] == [str(ann.pk)]
+
+
+def test_only_those_on_a_presence_channel_know_who_is_there(
+    realtime_client: Connect, ann: User
+) -> None:
+    client = realtime_client(ann)
+    client.subscribe("news")
+    for channel in ("news", BOARD):
+        with pytest.raises(ValueError, match=f"Subscribe to {channel} first"):
+            client.members(channel)
+    with pytest.raises(UnsupportedFeature, match="'news'"):
+        transports["default"].members("news")
+    with pytest.raises(InvalidEvent):
+        transports["default"].members("no channel")
+    with pytest.raises(SubscriptionRefused):
+        realtime_client().subscribe(BOARD)  # the policy lets anybody in, and nobody has no id
+    assert transports["default"].members(BOARD) == []
+
+
+def test_an_info_that_the_policy_does_not_give_is_none(realtime_client: Connect, ann: User) -> None:
+    client = realtime_client(ann)
+    client.subscribe("presence-boards.bare")
+    assert client.members("presence-boards.bare") == {str(ann.pk): None}
+
+
+@given(
+    steps=st.lists(st.tuples(st.integers(0, 4), st.booleans()), max_size=20),
+)
+def test_whoever_counts_comings_and_goings_knows_who_is_there(
+    steps: list[tuple[int, bool]],
+) -> None:
+    memory = MemoryTransport()
+    tabs = [memory.connect() for _ in range(5)]
+    known: dict[int, Counter[str]] = {}
+    for number, joins in steps:
+        tab, user = tabs[number], str(number // 2)  # two tabs are one user's, the last has its own
+        if joins:
+            grant = Grant(channel=BOARD, user_id=user)
+            tab.subscribe(BOARD, memory.signer.channel_token(tab.socket_id, grant))
+            known.setdefault(number, Counter(tab.members(BOARD).keys()))
+        else:
+            tab.unsubscribe(BOARD)
+            known.pop(number, None)
+            tab.member_added.clear()
+            tab.member_removed.clear()
+        present = {str(n // 2) for n in known}
+        assert memory.members(BOARD) == sorted(present)
+        assert memory.channel_info(BOARD).user_count == len(present)
+        for n, at_first in known.items():
+            came, left = tabs[n].member_added, tabs[n].member_removed
+            counted = at_first + Counter(each.user_id for each in came)
+            counted.subtract(each.user_id for each in left)
+            assert +counted == Counter(present)
 
 
 def test_other_aliases_have_clients(realtime_client: Connect) -> None:

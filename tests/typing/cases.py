@@ -13,14 +13,23 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ModelViewSet
 
-from realtime_drf import Event, apublish, publish, publish_change
-from realtime_drf.backends import Change, RealtimeBackend
-from realtime_drf.channels import UserChannel
+from realtime_drf import (
+    Event,
+    PresenceChannel,
+    PrivateChannel,
+    RealtimeBackend,
+    RealtimeServer,
+    RealtimeViewMixin,
+    UserChannel,
+    apublish,
+    publish,
+    publish_change,
+)
+from realtime_drf.backends import Change
 from realtime_drf.exceptions import TransportError
-from realtime_drf.mixins import RealtimeViewMixin
 from realtime_drf.protocols import NamedChannel
 from realtime_drf.transports.base import BaseTransport
-from tests.todos.models import Tag, Todo
+from tests.todos.models import Tag, Todo, TodoList
 from tests.todos.serializers import TodoSerializer
 
 
@@ -54,6 +63,27 @@ class TodoViewSet(RealtimeViewMixin, ModelViewSet[Todo]):
     def finish(self, request: Request, pk: str) -> Response:
         self.publish_change(self.get_object(), action="finish")
         return Response()
+
+
+class TodoChannel(PrivateChannel):
+    pattern = "todos.<int:pk>"
+
+    def authorize(self, request: Request, pk: int) -> bool:
+        return bool(request.user.is_active)
+
+
+class BoardChannel(PresenceChannel):
+    pattern = "boards.<slug:name>"
+
+    async def authorize(self, request: Request, name: str) -> bool:
+        return await TodoList.objects.filter(name=name).aexists()
+
+    def get_user_info(self, request: Request, name: str) -> dict[str, str]:
+        return {"name": str(request.user)}
+
+
+application = RealtimeServer(None)  # type: ignore[arg-type]
+assert_type(TodoChannel(pk=5).name, str)
 
 
 class OwnTransport(BaseTransport):

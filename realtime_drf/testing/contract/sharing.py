@@ -16,8 +16,12 @@ from realtime_drf.events import Event
 from realtime_drf.exceptions import TransportUnavailable
 from realtime_drf.testing.contract.evidence import check_unsent, fail
 from realtime_drf.testing.contract.harness import Harness
+from realtime_drf.testing.contract.inherited import InheritedSockets
 
 THREADS, EVENTS = 8, 20
+
+_SHARED = b"<shared>"
+"""What a child says that has sent through a connection of its parent."""
 
 
 class Sharing(Harness):
@@ -94,6 +98,12 @@ class Sharing(Harness):
                 transport.send([before])
                 _run_in_child(lambda: transport.send([inside]), self.patience)
                 transport.send([after])
+            found = [each.name for each in arrived.by_channel[channel]]
+            if found == ["before", "after"] and not self.in_process:
+                fail(
+                    "What a forked child sent did not arrive. If the service, or what stands in "
+                    "for it, lives in the memory of this process, set in_process = True."
+                )
             events = [before, after] if self.in_process else [before, inside, after]
             arrived.check(events, transport)
 
@@ -119,12 +129,13 @@ def _run_in_child(work: Callable[[], object], patience: float) -> None:
     if not pid:
         said = b""
         try:
+            inherited = InheritedSockets(lambda: _end_child(writing, _SHARED))
             work()
+            said = _SHARED if inherited.are_used() else b"done"
         except BaseException:  # noqa: BLE001  whatever it is, the parent is told
             said = traceback.format_exc().encode()
         finally:
-            os.write(writing, said[-4000:] or b"done")
-            os._exit(0)  # and not the rest of the tests
+            _end_child(writing, said)
     os.close(writing)
     killer = threading.Timer(patience * 2, os.kill, [pid, 9])
     killer.start()
@@ -132,5 +143,15 @@ def _run_in_child(work: Callable[[], object], patience: float) -> None:
         said = pipe.read()
     killer.cancel()
     os.waitpid(pid, 0)
+    if _SHARED in said:  # from either thread of the child
+        fail(
+            "A forked child sent through a connection of its parent, so that their answers are "
+            "mixed up sooner or later. Connect anew in a child: see os.register_at_fork()."
+        )
     if said != b"done":
         fail(f"A forked child could not send: {said.decode() or 'it hung, and was ended.'}")
+
+
+def _end_child(writing: int, said: bytes) -> None:
+    os.write(writing, said[-4000:])
+    os._exit(0)  # and not the rest of the tests
