@@ -105,7 +105,7 @@ def test_data_is_rendered_exactly(data: Any, expected: str) -> None:
     [
         datetime.datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC),
         datetime.datetime(2026, 1, 2, 3, 4, tzinfo=datetime.timezone(datetime.timedelta(hours=2))),
-        datetime.datetime(2026, 1, 2, 3, 4, 5, 678),  # noqa: DTZ001
+        datetime.datetime(2026, 1, 2, 3, 4, 5, 678),
         datetime.date(2026, 1, 2),
         datetime.time(3, 4, 5, 678),
         datetime.timedelta(days=1, microseconds=5),
