@@ -22,6 +22,7 @@ W005      a channel layer that reaches one process only (``check --deploy`` only
 W006      a channel is not public, and no URL leads to the view that authorizes
 W007      a module of backends is not imported, and nothing is registered
 W008      a setting has nearly the name of one of ours
+W018      a backend, channel or view has an attribute with nearly the name of a hook
 ========  ======================================================================================
 """
 
@@ -54,7 +55,12 @@ from realtime_drf.conf import (
 )
 from realtime_drf.delivery import deliveries
 from realtime_drf.exceptions import InvalidEvent
-from realtime_drf.setup_checks import check_modules, check_setting_names, check_urls
+from realtime_drf.setup_checks import (
+    check_hooks,
+    check_modules,
+    check_setting_names,
+    check_urls,
+)
 from realtime_drf.transports import transports
 from realtime_drf.transports.base import BaseTransport
 
@@ -76,7 +82,7 @@ def register() -> None:
     """Make the checks known to Django."""
     for check in (check_transports, check_backends, check_channels, check_occupancy):
         checks.register(check, TAG)
-    for check in (check_urls, check_modules, check_setting_names):
+    for check in (check_urls, check_modules, check_setting_names, check_hooks):
         checks.register(check, TAG)
     checks.register(check_deployment, TAG, deploy=True)
 
