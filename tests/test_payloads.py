@@ -24,6 +24,8 @@ from rest_framework.request import Request
 from rest_framework.reverse import reverse
 from rest_framework.routers import SimpleRouter
 from rest_framework.test import APIClient
+from rest_framework_json_api import serializers as json_api
+from rest_framework_json_api.renderers import JSONRenderer as JSONAPIRenderer
 
 from realtime_drf import publish_change
 from realtime_drf.backends import Change, RealtimeBackend
@@ -317,6 +319,28 @@ def test_an_event_may_have_the_form_that_the_apis_renderer_gives(
     answer = call(view, "post", {"price": "1.10"})
     assert json.loads(recording.outbox[0].body) == json.loads(answer.content)
     assert '"price":1.1' in recording.outbox[0].body
+
+
+def test_an_event_may_have_the_form_of_json_api(
+    recording: RecordingTransport, register: Any
+) -> None:
+    class Resource(json_api.ModelSerializer):
+        class Meta:
+            model = Todo
+            fields = ("title", "list")
+
+    def get_data(self: Any, change: Change[Todo]) -> Any:
+        context = {"view": SimpleNamespace(resource_name="Todo"), "request": None}
+        data = RealtimeBackend.get_data(self, change)
+        return json.loads(JSONAPIRenderer().render(data, renderer_context=context))
+
+    register(make_backend(Resource, get_data=get_data))
+    renderers = {"renderer_classes": [JSONAPIRenderer], "resource_name": "Todo"}
+    todo_list = TodoList.objects.create(name="l")
+    data = {"title": "a", "list": {"type": "TodoList", "id": todo_list.pk}}
+    answer = call(make_view(Todo.objects.all(), Resource, **renderers), "post", data)
+    assert recording.outbox[0].data == json.loads(answer.content)
+    assert recording.outbox[0].data["data"]["attributes"] == {"title": "a"}
 
 
 # Many at once
