@@ -134,15 +134,13 @@ class RealtimeBackend(Generic[M]):
         """Return the alias of the transport; the hook for tenants with accounts of their own."""
         return DEFAULT_ALIAS
 
-    @contextlib.contextmanager
-    def localize(self, change: Change[M]) -> Iterator[None]:
-        """Activate the language and the time zone in which the event is made.
+    def localize(self, change: Change[M]) -> contextlib.AbstractContextManager[None]:
+        """Return a context manager that sets the language and the time zone of the event.
 
-        The default is the project's ``LANGUAGE_CODE`` and ``TIME_ZONE``, so that the payload does
+        The default sets the project's ``LANGUAGE_CODE`` and ``TIME_ZONE``, so that the payload does
         not depend on whose request made the change.
         """
-        with translation.override(get_language()), timezone.override(None):
-            yield
+        return _in_project_locale()
 
     def adapt(self, event: Event) -> Event | None:
         """Have the last word on an event; None drops it."""
@@ -217,6 +215,12 @@ class RealtimeBackend(Generic[M]):
         if event is not None and is_default:
             silence.watch_for_namesakes(self.get_model(), event)
         return event
+
+
+@contextlib.contextmanager
+def _in_project_locale() -> Iterator[None]:
+    with translation.override(get_language()), timezone.override(None):
+        yield
 
 
 def refuse_coroutines(cls: type[Any], names: Iterable[str]) -> None:

@@ -24,6 +24,7 @@ from rest_framework.views import APIView
 from realtime_drf import publish_change
 from realtime_drf.backends import Change
 from realtime_drf.exceptions import InvalidEvent
+from realtime_drf.instances import read_again
 from realtime_drf.mixins import RealtimeViewMixin
 from tests.recording import RecordingTransport
 from tests.todos.models import Country, Parcel, Tag, Todo, TodoList
@@ -149,6 +150,23 @@ def test_what_a_view_notes_on_an_instance_reaches_the_backend(
     assert data(recording) == [["ann", "b"]]
 
 
+def test_what_a_model_has_computed_before_the_write_is_computed_again(
+    recording: RecordingTransport, register: Any
+) -> None:
+    def perform_update(self: Any, serializer: Any) -> None:
+        assert serializer.instance.doubled
+        serializer.save()
+
+    doubled = make_serializer(
+        Parcel, "price", "doubled", doubled=serializers.CharField(read_only=True)
+    )
+    register(make_backend(doubled))
+    parcel = Parcel.objects.create(price=1)
+    view = make_view(Parcel.objects.all(), doubled, perform_update=perform_update)
+    call(view, "patch", {"price": "2.00"}, pk=parcel.pk)
+    assert data(recording) == [{"price": "2.00", "doubled": "4.00"}]
+
+
 def test_a_row_is_read_once_with_what_its_queryset_joins(
     recording: RecordingTransport, register: Any
 ) -> None:
@@ -180,6 +198,15 @@ def test_a_row_that_is_not_there_is_published_as_the_instance_is(
     register(make_backend(TITLES))
     call(make_view(Todo.objects.all(), Virtual), "post", {"title": "a"})
     assert data(recording) == [{"id": 7, "title": "a"}]
+
+
+def test_an_instance_whose_row_is_gone_keeps_nothing_that_was_prefetched() -> None:
+    Todo.objects.create(title="a").tags.create(name="t")
+    todo = Todo.objects.prefetch_related("tags").get()
+    Todo.objects.all().delete()
+    [again] = read_again([todo])
+    assert (again.title, list(again.tags.all())) == ("a", [])
+    assert len(todo.tags.all()) == 1
 
 
 def test_the_answer_of_the_api_is_left_alone(recording: RecordingTransport, register: Any) -> None:
@@ -462,12 +489,12 @@ WRITES = st.lists(
         BODIES,
         st.integers(0, 5),
     ),
-    max_size=8,
+    max_size=6,
 )
 
 
 @given(WRITES)
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_an_event_is_what_the_serializer_makes_of_the_row_read_anew(writes: Any) -> None:
     from realtime_drf.backends import registry
     from realtime_drf.transports import transports

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from django.db import models
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 
@@ -64,6 +65,10 @@ class Parcel(models.Model):
     price = models.DecimalField(max_digits=6, decimal_places=2, default=0)
     label = models.FileField(blank=True)
     country = models.ForeignKey(Country, null=True, on_delete=models.CASCADE)
+
+    @cached_property
+    def doubled(self) -> str:
+        return str(self.price * 2)
 
 
 class Seat(models.Model):

@@ -6,7 +6,8 @@ if it is not needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, assert_type
 
 from rest_framework.request import Request
@@ -19,6 +20,7 @@ from realtime_drf.channels import UserChannel
 from realtime_drf.exceptions import TransportError
 from realtime_drf.mixins import RealtimeViewMixin
 from realtime_drf.protocols import NamedChannel
+from realtime_drf.publishing import apublish_change
 from realtime_drf.transports.base import BaseTransport
 from tests.todos.models import Tag, Todo
 from tests.todos.serializers import TodoSerializer
@@ -34,6 +36,10 @@ class TodoBackend(RealtimeBackend[Todo]):
 
     def get_event_name(self, change: Change[Todo]) -> str:
         return str(change.instance.nothing)  # type: ignore[attr-defined]
+
+    @contextmanager
+    def localize(self, change: Change[Todo]) -> Iterator[None]:
+        yield
 
     def adapt(self, event: Event) -> Event | None:
         assert_type(event.channels, tuple[str, ...])
@@ -53,6 +59,11 @@ class TodoViewSet(RealtimeViewMixin, ModelViewSet[Todo]):
 
     def finish(self, request: Request, pk: str) -> Response:
         self.publish_change(self.get_object(), action="finish")
+        return Response()
+
+    async def afinish(self, request: Request, todo: Todo) -> Response:
+        assert_type(await self.apublish_change(todo, action="finish"), None)
+        assert_type(await apublish_change(todo, action="finish"), None)
         return Response()
 
 
