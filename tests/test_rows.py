@@ -302,6 +302,11 @@ def test_a_key_that_changes_has_a_previous_too(
 def test_previous_keeps_the_name_of_a_file_that_is_replaced(
     recording: RecordingTransport, register: Any, settings: Settings, tmp_path: Any
 ) -> None:
+    def get_object(self: Any) -> Parcel:
+        parcel = Parcel.objects.get(pk=self.kwargs["pk"])
+        assert parcel.label.name == "old.txt"  # which makes the object that save() changes
+        return parcel
+
     def perform_update(self: Any, serializer: Any) -> None:
         serializer.instance.label.save("new.txt", ContentFile("new"))
         serializer.save()
@@ -314,7 +319,8 @@ def test_previous_keeps_the_name_of_a_file_that_is_replaced(
     plain = make_serializer(Parcel, "price")
     register(make_backend(plain, get_data=get_data))
     parcel = Parcel.objects.create(label=default_storage.save("old.txt", ContentFile("old")))
-    view = make_view(Parcel.objects.all(), plain, perform_update=perform_update)
+    body = {"get_object": get_object, "perform_update": perform_update}
+    view = make_view(Parcel.objects.all(), plain, **body)
     call(view, "patch", {"price": "1.10"}, pk=parcel.pk)
     assert data(recording) == [["old.txt", "new.txt"]]
 

@@ -70,19 +70,19 @@ def test_rows_with_composite_keys(recording: RecordingTransport, register: Any) 
 
 
 def test_a_key_that_is_set_as_text_is_found(recording: RecordingTransport, register: Any) -> None:
-    class Texts(serializers.ModelSerializer[Todo]):
+    class Texts(serializers.ModelSerializer[Parcel]):
         class Meta:
-            model = Todo
-            fields = ("title",)
+            model = Parcel
+            fields = ("price",)
 
-        def create(self, validated_data: Any) -> Todo:
-            todo = Todo.objects.create(pk="7", **validated_data)
-            Todo.objects.filter(pk=7).update(title="b")
-            return todo
+        def create(self, validated_data: Any) -> Parcel:
+            parcel = Parcel.objects.create(pk=str(uuid.UUID(int=7)), **validated_data)
+            Parcel.objects.update(price="2.00")
+            return parcel
 
-    register(make_backend(TITLES))
-    call(make_view(Todo.objects.all(), Texts), "post", {"title": "a"})
-    assert sent(recording) == [("todo.create", {"id": 7, "title": "b"})]
+    register(make_backend(Texts))
+    call(make_view(Parcel.objects.all(), Texts), "post", {"price": "1.00"})
+    assert sent(recording) == [("parcel.create", {"price": "2.00"})]
 
 
 # Inheritance, and managers that hide rows
