@@ -15,7 +15,8 @@ from benchmarks.articles.models import Article, make_article
 from benchmarks.articles.serializers import ArticleSerializer
 from benchmarks.figures import Figure, side_by_side
 from benchmarks.service import Service, pusher_service
-from realtime_drf import Event, publish
+from realtime_drf import Event, publish, publish_change
+from realtime_drf.backends import Change, RealtimeBackend, registry
 from realtime_drf.transports import transports
 
 DESCRIPTION = __doc__
@@ -39,6 +40,7 @@ def measure(*, quick: bool) -> list[Figure]:
         ]
         transports["pusher"].close()
         figures += compare_with_serializing(articles, rounds)
+        figures += compare_together_with_alone(articles, rounds)
         figures += compare_long_transactions(rounds if quick else rounds * 2)
     return figures
 
@@ -131,6 +133,39 @@ def compare_with_serializing(articles: Sequence[Article], rounds: int) -> list[F
         Figure("publish_to_serialize_ratio", mine / theirs, 0.3, "processor, of serializing it"),
         Figure("publish_us", mine / per_event * 1e6, None, "microseconds an event, into memory"),
         Figure("serialize_us", theirs / per_event * 1e6, None, "microseconds, ten fields"),
+    ]
+
+
+def compare_together_with_alone(articles: Sequence[Article], rounds: int) -> list[Figure]:
+    """Publish 200 changes with one call, and with a call each, in one transaction."""
+
+    class ArticleBackend(RealtimeBackend[Article]):
+        serializer_class = ArticleSerializer
+
+        def get_channels(self, change: Change[Article]) -> list[str]:
+            return [CHANNEL]
+
+    twice = [*articles, *articles]
+
+    def together() -> None:
+        with transaction.atomic():
+            publish_change(*twice, action="update")
+        _forget_events()
+
+    def alone() -> None:
+        with transaction.atomic():
+            for article in twice:
+                publish_change(article, action="update")
+        _forget_events()
+
+    try:
+        many, one = side_by_side(together, alone, rounds=rounds, clock=time.process_time)
+    finally:
+        registry.unregister(ArticleBackend)
+    return [
+        Figure("together_to_alone_ratio", many / one, 0.25, "processor, 200 changes in one call"),
+        Figure("together_us", many / len(twice) * 1e6, None, "microseconds a change, of 200"),
+        Figure("alone_us", one / len(twice) * 1e6, None, "microseconds a change, one a call"),
     ]
 
 

@@ -7,18 +7,25 @@ and those of a multi-table child reach its parent's, unless it has backends of i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import contextlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
+from asgiref.sync import iscoroutinefunction
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DEFAULT_DB_ALIAS, router
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model
+from django.utils import timezone, translation
 from rest_framework.serializers import BaseSerializer
 
-from realtime_drf.conf import DEFAULT_ALIAS
+from realtime_drf import silence
+from realtime_drf.conf import DEFAULT_ALIAS, get_language
 from realtime_drf.events import Event, list_channels
+from realtime_drf.instances import reading_what_was_written
 from realtime_drf.protocols import NamedChannel
+from realtime_drf.serializing import serialize
 
 M = TypeVar("M", bound=Model)
 
@@ -46,14 +53,6 @@ class Change(Generic[M]):
     origin: str | None = field(default=None, repr=False)
 
 
-def get_database(instance: Model) -> str:
-    """Return the database to which a change of an instance is written, and so which commit counts.
-
-    Not the one that it was read from, which may be a replica.
-    """
-    return router.db_for_write(type(instance), instance=instance)
-
-
 class RealtimeBackend(Generic[M]):
     """Turn changes of one model into events; each hook has a default.
 
@@ -74,6 +73,7 @@ class RealtimeBackend(Generic[M]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        refuse_coroutines(cls, [name for name in vars(RealtimeBackend) if not name.startswith("_")])
         # Only what the class says of itself: a Meta that inherits is not abstract, as with models.
         if not vars(vars(cls).get("Meta", object)).get("abstract", False):
             registry.register(cls)
@@ -122,7 +122,9 @@ class RealtimeBackend(Generic[M]):
     def get_data(self, change: Change[M]) -> Any:
         """Return the event's data."""
         serializer_class = self.get_serializer_class(change)
-        return serializer_class(change.instance, context=self.get_serializer_context(change)).data
+        context = self.get_serializer_context(change)
+        [data] = serialize(serializer_class, [change.instance], context, backend=self)
+        return data
 
     def get_fallback_data(self, change: Change[M]) -> Any:
         """Return what goes out when the event is too large for its transport; None refuses it."""
@@ -131,6 +133,14 @@ class RealtimeBackend(Generic[M]):
     def get_transport(self, change: Change[M]) -> str:
         """Return the alias of the transport; the hook for tenants with accounts of their own."""
         return DEFAULT_ALIAS
+
+    def localize(self, change: Change[M]) -> contextlib.AbstractContextManager[None]:
+        """Return a context manager that sets the language and the time zone of the event.
+
+        The default sets the project's ``LANGUAGE_CODE`` and ``TIME_ZONE``, so that the payload does
+        not depend on whose request made the change.
+        """
+        return _in_project_locale()
 
     def adapt(self, event: Event) -> Event | None:
         """Have the last word on an event; None drops it."""
@@ -142,23 +152,85 @@ class RealtimeBackend(Generic[M]):
         """Tell whether the change is one to make an event of."""
         return change.action in self.actions or change.action not in ACTIONS
 
-    def get_event(self, change: Change[M]) -> Event | None:
-        """Return the event of a change, or None if nobody shall hear of it."""
-        channels = list_channels(self.get_channels(change))
-        return self._make_event(change, channels, self.get_data(change)) if channels else None
+    def get_events(self, changes: Sequence[Change[M]]) -> list[Event | None]:
+        """Return for each change its event, or None if it has no channels or is dropped.
+
+        Where `get_data` and `localize` are not overridden, changes that have the same serializer
+        class and context are serialized together.
+        """
+        cls = type(self)
+        if cls.get_data is RealtimeBackend.get_data and cls.localize is RealtimeBackend.localize:
+            return self._get_events_together(changes)
+        return [event for change in changes for event in self._get_events_together([change])]
 
     def get_fallback_event(self, change: Change[M], event: Event) -> Event | None:
         """Return what stands in for an event that is too large; itself, to have it refused."""
-        data = self.get_fallback_data(change)
-        if data is None:
-            return event
-        return self._make_event(change, list_channels(self.get_channels(change)), data)
+        with self._rendering(change):
+            data = self.get_fallback_data(change)
+            if data is None:
+                return event
+            return self._make_event(change, list_channels(self.get_channels(change)), data)
+
+    def _get_events_together(self, changes: Sequence[Change[M]]) -> list[Event | None]:
+        if not changes:
+            return []
+        with self._rendering(changes[0]):
+            channels = [list_channels(self.get_channels(change)) for change in changes]
+            if not all(channels) and type(self).get_channels is RealtimeBackend.get_channels:
+                silence.warn_of_no_channels(f"{type(self).__module__}.{type(self).__qualname__}")
+            pairs = zip(changes, channels, strict=True)
+            data = iter(self._get_data_of([change for change, names in pairs if names]))
+            return [
+                self._make_event(change, names, next(data)) if names else None
+                for change, names in zip(changes, channels, strict=True)
+            ]
+
+    def _get_data_of(self, changes: Sequence[Change[M]]) -> Iterator[Any]:
+        if len(changes) < 2:
+            yield from map(self.get_data, changes)
+            return
+        makers = [
+            (self.get_serializer_class(change), self.get_serializer_context(change))
+            for change in changes
+        ]
+        pairs = zip(makers, changes, strict=True)
+        for (serializer_class, context), group in itertools.groupby(
+            pairs, key=lambda pair: pair[0]
+        ):
+            instances = [change.instance for _, change in group]
+            yield from serialize(serializer_class, instances, context, backend=self)
+
+    @contextlib.contextmanager
+    def _rendering(self, change: Any) -> Iterator[None]:
+        with self.localize(change), reading_what_was_written():
+            yield
 
     def _make_event(
         self, change: Change[M], channels: list[str | NamedChannel], data: Any
     ) -> Event | None:
         socket_id = change.origin if self.exclude_origin else None
-        return self.adapt(Event(self.get_event_name(change), channels, data, socket_id=socket_id))
+        name = self.get_event_name(change)
+        event = self.adapt(Event(name, channels, data, socket_id=socket_id))
+        is_default = type(self).get_event_name is RealtimeBackend.get_event_name
+        if event is not None and is_default:
+            silence.watch_for_namesakes(self.get_model(), event)
+        return event
+
+
+@contextlib.contextmanager
+def _in_project_locale() -> Iterator[None]:
+    with translation.override(get_language()), timezone.override(None):
+        yield
+
+
+def refuse_coroutines(cls: type[Any], names: Iterable[str]) -> None:
+    """Raise ImproperlyConfigured if a class has one of the names as a coroutine function."""
+    for name in names:
+        if iscoroutinefunction(getattr(cls, name, None)):
+            raise ImproperlyConfigured(
+                f"{cls.__module__}.{cls.__qualname__}.{name} is async, and nothing would await it: "
+                f"make it a plain method."
+            )
 
 
 class BackendRegistry:
@@ -172,6 +244,7 @@ class BackendRegistry:
 
     def register(self, backend_class: type[RealtimeBackend[Any]]) -> None:
         """Add a backend; it takes the place of a parent registered for the same model."""
+        silence.warn_unless_installed()
         backends = self._backends.setdefault(backend_class.get_model(), [])
         backends[:] = [each for each in backends if not issubclass(backend_class, type(each))]
         backends.append(backend_class())

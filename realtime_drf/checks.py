@@ -29,6 +29,7 @@ W014      the default transport serves browsers, and ASGI_APPLICATION names no R
 W015      the HTTP API is on, with a secret derived from SECRET_KEY (``check --deploy`` only)
 W016      any origin may connect, and there are private channels (``check --deploy`` only)
 W017      webhooks are in use, and the cache is one of each process (``check --deploy`` only)
+W018      a backend, channel or view has an attribute with nearly the name of a hook
 ========  ======================================================================================
 """
 
@@ -63,7 +64,12 @@ from realtime_drf.conf import (
 from realtime_drf.delivery import deliveries
 from realtime_drf.deployment_checks import check_asgi_application, check_exposure
 from realtime_drf.exceptions import InvalidEvent
-from realtime_drf.setup_checks import check_modules, check_setting_names, check_urls
+from realtime_drf.setup_checks import (
+    check_hooks,
+    check_modules,
+    check_setting_names,
+    check_urls,
+)
 from realtime_drf.transports import transports
 from realtime_drf.transports.base import BaseTransport
 
@@ -86,7 +92,7 @@ def register() -> None:
     """Make the checks known to Django."""
     for check in (check_transports, check_backends, check_channels, check_occupancy):
         checks.register(check, TAG)
-    for check in (check_urls, check_modules, check_setting_names):
+    for check in (check_urls, check_modules, check_setting_names, check_hooks):
         checks.register(check, TAG)
     checks.register(check_asgi_application, TAG)
     for check in (check_deployment, check_exposure):

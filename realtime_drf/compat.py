@@ -7,20 +7,24 @@ classes send goes the way of all events: after the commit, through the default t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
+from asgiref.sync import iscoroutinefunction
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import Model
 from django.dispatch import Signal
 from rest_framework.serializers import BaseSerializer
 
-from realtime_drf.backends import Change, RealtimeBackend, get_database, registry
+from realtime_drf.backends import Change, RealtimeBackend, refuse_coroutines, registry
 from realtime_drf.events import Event, list_channels
-from realtime_drf.mixins import RealtimeViewMixin, get_models, get_origin
+from realtime_drf.instances import get_database, publishable
+from realtime_drf.mixins import SURROUNDED, RealtimeViewMixin, get_models, get_origin
 from realtime_drf.protocols import NamedChannel
 from realtime_drf.publishing import publish, publish_changes
+from realtime_drf.silence import note_publication
 from realtime_drf.views import WebhookView
 
 Channels = Iterable[str | NamedChannel]
@@ -94,8 +98,10 @@ class PusherBackend(RealtimeBackend[Any]):
         """Send a packet of a change; with `ignore`, not to the connection that caused it."""
         socket_id = self.pusher_socket_id if ignore else None
         using = get_database(instance) if instance is not None else DEFAULT_DB_ALIAS
-        packet = self.get_packet(event, instance)
-        if message := self._make_message(packet, socket_id, using, pre_destroy=pre_destroy):
+        with self._rendering(None):
+            packet = self.get_packet(event, instance)
+            message = self._make_message(packet, socket_id, using, pre_destroy=pre_destroy)
+        if message is not None:
             publish(message, using=using)
 
     def get_packet(self, event: str, instance: Any) -> Any:
@@ -133,13 +139,17 @@ class PusherBackend(RealtimeBackend[Any]):
     def get_serializer_context(self, change: Any = None) -> dict[str, Any]:
         return super().get_serializer_context(change)
 
-    def get_event(self, change: Change[Any]) -> Event | None:
+    def get_events(self, changes: Sequence[Change[Any]]) -> list[Event | None]:
+        return [self._get_event(change) for change in changes]
+
+    def _get_event(self, change: Change[Any]) -> Event | None:
         backend = type(self)(_Proposal(change))
-        packet = backend.get_packet(change.action, change.instance)
         socket_id = change.origin if self.exclude_origin else None
-        return backend._make_message(
-            packet, socket_id, change.using, pre_destroy=change.action == "delete"
-        )
+        with backend._rendering(change):
+            packet = backend.get_packet(change.action, change.instance)
+            return backend._make_message(
+                packet, socket_id, change.using, pre_destroy=change.action == "delete"
+            )
 
     def get_fallback_event(self, change: Change[Any], event: Event) -> Event | None:
         return event
@@ -201,6 +211,16 @@ class ModelPusherViewMixin(RealtimeViewMixin):
     push_updates = True
     push_deletions = True
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        refuse_coroutines(cls, ("get_pusher_channels",))
+        for name in SURROUNDED:
+            if iscoroutinefunction(getattr(cls, name, None)):
+                raise ImproperlyConfigured(
+                    f"{cls.__module__}.{cls.__qualname__}.{name} is async, and this mixin does not "
+                    f"push from coroutines: use RealtimeViewMixin."
+                )
+
     def get_pusher_channels(self) -> Channels:
         """Return the channels that hear of this view's changes."""
         return ()
@@ -214,6 +234,9 @@ class ModelPusherViewMixin(RealtimeViewMixin):
         self, event: str = "update", instance: Any = None, pre_destroy: bool = False
     ) -> None:
         """Have each backend of the model push a change, and the new ones publish it."""
+        note_publication()
+        if isinstance(instance, Model):
+            instance = publishable(instance, get_database(instance))
         for backend in self.get_pusher_backends():
             backend.push_change(event, instance, pre_destroy=pre_destroy)
         if isinstance(instance, Model):
@@ -241,24 +264,38 @@ class ModelPusherViewMixin(RealtimeViewMixin):
             model = named
         return model
 
-    def _around_create(self, call: Callable[[], Any], serializer: Any) -> Any:
-        return super()._around_create(call, serializer) if self.push_creations else call()
+    @contextlib.contextmanager
+    def _around_create(self, serializer: Any) -> Iterator[None]:
+        with super()._around_create(serializer) if self.push_creations else _nothing_to_push():
+            yield
 
-    def _around_update(self, call: Callable[[], Any], serializer: Any) -> Any:
-        return super()._around_update(call, serializer) if self.push_updates else call()
+    @contextlib.contextmanager
+    def _around_update(self, serializer: Any) -> Iterator[None]:
+        with super()._around_update(serializer) if self.push_updates else _nothing_to_push():
+            yield
 
-    def _around_destroy(self, call: Callable[[], Any], instance: Any) -> Any:
+    @contextlib.contextmanager
+    def _around_destroy(self, instance: Any) -> Iterator[None]:
         if not self.push_deletions:
-            return call()
+            with _nothing_to_push():
+                yield
+            return
         # What is pushed before the row goes leaves with the commit that removes it.
         with transaction.atomic(get_database(instance) if isinstance(instance, Model) else None):
             for each in get_models(instance):
                 self.push_changes(self.PUSH_DELETE, each, pre_destroy=True)
-            return call()
+            yield
 
     def _publish(self, changes: Sequence[Change[Any]]) -> None:
         for change in changes:
             self.push_changes(change.action, change.instance)
+
+
+@contextlib.contextmanager
+def _nothing_to_push() -> Iterator[None]:
+    """Let a view write without pushing, as its flags say, and without a warning."""
+    yield
+    note_publication()
 
 
 class _Proposal:

@@ -184,6 +184,11 @@ def derive_secrets(purpose: str) -> list[str]:
     ]
 
 
+def get_language() -> str:
+    """Return the project's language, in which no request has a say."""
+    return str(settings.LANGUAGE_CODE)
+
+
 def get_root_urlconf() -> str | None:
     """Return the name of the module with the project's URLs, or None."""
     return getattr(settings, "ROOT_URLCONF", None)

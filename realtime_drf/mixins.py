@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-import copy
-import functools
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Model, QuerySet
+from rest_framework.generics import GenericAPIView
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
-from realtime_drf.backends import Change, get_database
+from realtime_drf import silence
+from realtime_drf.backends import Change, refuse_coroutines, registry
 from realtime_drf.events import list_channels
+from realtime_drf.instances import (
+    get_database,
+    has_extras,
+    read_again,
+    reading_what_was_written,
+    take_snapshot,
+)
 from realtime_drf.protocols import NamedChannel
 from realtime_drf.publishing import prepare, publish_changes, publish_prepared
 
 if TYPE_CHECKING:
-    from rest_framework.generics import GenericAPIView
-
     _Base = GenericAPIView[Any]
 else:
     _Base = object
@@ -28,37 +37,48 @@ else:
 ORIGIN_HEADERS = ("X-Pusher-Socket-Id", "X-Socket-Id")
 """Where a client says which connection is its own."""
 
+SURROUNDED = {
+    "perform_create": "_around_create",
+    "perform_update": "_around_update",
+    "perform_destroy": "_around_destroy",
+    "perform_acreate": "_around_create",
+    "perform_aupdate": "_around_update",
+    "perform_adestroy": "_around_destroy",
+}
+"""Methods of DRF's generic views and of adrf's, and what stands around each."""
+
 
 class RealtimeViewMixin(_Base):
     """Publish what a generic view's ``perform_create``, ``perform_update``, ``perform_destroy`` do.
 
-    Whichever of them the class has, overridden with or without ``super()``, each request publishes
-    once, when the outermost call returns. It stands before the view among the bases::
+    Whichever of them the class has, overridden with or without ``super()``, plain or async, it
+    publishes once, when the outermost call returns. What a view saves elsewhere, it publishes with
+    `publish_change`. It stands before the view among the bases::
 
         class TodoViewSet(RealtimeViewMixin, ModelViewSet): ...
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        silence.warn_unless_installed()
         mro = cls.__mro__
         if APIView in mro and mro.index(APIView) < mro.index(RealtimeViewMixin):
             raise ImproperlyConfigured(
                 f"{cls.__module__}.{cls.__qualname__}: RealtimeViewMixin does nothing behind the "
                 f"view; put it before it among the bases."
             )
+        refuse_coroutines(cls, ("get_realtime_channels", "get_realtime_origin", "publish_change"))
+        for action in ("create", "update", "destroy"):
+            _refuse_unawaited(cls, action, f"perform_{action}")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         # Bound on the instance, the wrappers are what the view calls, while super() within an
         # override goes by the class: so they stand around the outermost call and no other.
         self._is_performing = False
-        for name, stand_around in (
-            ("perform_create", self._around_create),
-            ("perform_update", self._around_update),
-            ("perform_destroy", self._around_destroy),
-        ):
+        for name, around in SURROUNDED.items():
             if perform := getattr(self, name, None):
-                setattr(self, name, functools.partial(self._perform, stand_around, perform))
+                setattr(self, name, self._surround(perform, getattr(self, around)))
 
     # Hooks
 
@@ -74,59 +94,103 @@ class RealtimeViewMixin(_Base):
 
     def publish_change(self, *instances: Model, action: str) -> None:
         """Publish a change that this view made in an action of its own."""
-        publish_changes([self._make_change(instance, action) for instance in instances])
+        publish_changes(self._make_change(instance, action) for instance in instances)
+
+    async def apublish_change(self, *instances: Model, action: str) -> None:
+        """Do what `publish_change` does, from a coroutine."""
+        await sync_to_async(self.publish_change)(*instances, action=action)
 
     # What stands around perform_*
 
-    def _perform(
+    def _surround(
+        self, perform: Callable[..., Any], around: Callable[[Any], AbstractContextManager[None]]
+    ) -> Callable[..., Any]:
+        def perform_and_publish(*args: Any, **kwargs: Any) -> Any:
+            with self._outermost(around, *args, **kwargs):
+                return perform(*args, **kwargs)
+
+        async def aperform_and_publish(*args: Any, **kwargs: Any) -> Any:
+            async with _in_thread(self._outermost(around, *args, **kwargs)):
+                return await perform(*args, **kwargs)
+
+        return aperform_and_publish if iscoroutinefunction(perform) else perform_and_publish
+
+    @contextlib.contextmanager
+    def _outermost(
         self,
-        stand_around: _Around,
-        perform: Callable[..., Any],
-        subject: Any,
+        around: Callable[[Any], AbstractContextManager[None]],
         *args: Any,
         **kwargs: Any,
-    ) -> Any:
-        call = functools.partial(perform, subject, *args, **kwargs)
+    ) -> Iterator[None]:
         if self._is_performing:  # one perform_* calls another
-            return call()
+            yield
+            return
         self._is_performing = True
         try:
-            return stand_around(call, subject)
+            with around(next(iter([*args, *kwargs.values()]), None)):
+                yield
         finally:
             self._is_performing = False
 
-    def _around_create(self, call: Callable[[], Any], serializer: BaseSerializer[Any]) -> Any:
-        result = call()
-        self._publish_saved(serializer, "create", previous=[])
-        return result
+    @contextlib.contextmanager
+    def _around_create(self, serializer: BaseSerializer[Any]) -> Iterator[None]:
+        yield
+        self._publish_saved(get_models(serializer.instance), "create")
 
-    def _around_update(self, call: Callable[[], Any], serializer: BaseSerializer[Any]) -> Any:
-        previous = [_snapshot(instance) for instance in get_models(serializer.instance)]
-        result = call()
-        self._publish_saved(serializer, "update", previous=previous)
-        return result
+    @contextlib.contextmanager
+    def _around_update(self, serializer: BaseSerializer[Any]) -> Iterator[None]:
+        subject = serializer.instance
+        if subject is None:  # an upsert that has found nothing to update
+            with self._around_create(serializer):
+                yield
+            return
+        before = _find_updated(serializer)
+        previous = [take_snapshot(instance) for instance in before]
+        queryset = self._get_own_queryset() if any(map(has_extras, before)) else None
+        yield
+        # A queryset that is still there was not saved through, and may be the whole table.
+        is_same = isinstance(subject, QuerySet) and serializer.instance is subject
+        saved = before if is_same else get_models(serializer.instance)
+        self._publish_saved(
+            saved, "update", previous=_pair(saved, before, previous), queryset=queryset
+        )
 
-    def _around_destroy(self, call: Callable[[], Any], instance: Any) -> Any:
+    @contextlib.contextmanager
+    def _around_destroy(self, instance: Any) -> Iterator[None]:
         # The payload is made while there is a row, and leaves once there is none.
         prepared = prepare([self._make_change(each, "delete") for each in get_models(instance)])
-        result = call()
+        yield
         publish_prepared(prepared)
-        return result
 
     def _publish_saved(
-        self, serializer: BaseSerializer[Any], action: str, *, previous: Sequence[Model]
+        self,
+        instances: Sequence[Model],
+        action: str,
+        *,
+        previous: Sequence[Model | None] = (),
+        queryset: QuerySet[Any] | None = None,
     ) -> None:
-        before = {instance.pk: instance for instance in previous}
-        changes = []
-        for instance in get_models(serializer.instance):
-            # DRF forgets what was prefetched only after this; the payload would be that of before.
-            if getattr(instance, "_prefetched_objects_cache", None):
-                vars(instance)["_prefetched_objects_cache"] = {}
-            changes.append(self._make_change(instance, action, previous=before.get(instance.pk)))
-        self._publish(changes)
+        """Publish what the rows of instances hold now: something else may have written to them."""
+        rows = read_again(instances, queryset)
+        self._publish(
+            [
+                self._make_change(row, action, previous=before)
+                for row, before in zip(rows, previous or [None] * len(rows), strict=True)
+            ]
+        )
 
     def _publish(self, changes: Sequence[Change[Any]]) -> None:
         publish_changes(changes)
+
+    def _get_own_queryset(self) -> QuerySet[Any] | None:
+        """Return the queryset from which instances came, if the view has one."""
+        own = getattr(type(self), "get_queryset", None)
+        if own is None:
+            return None
+        if own is GenericAPIView.get_queryset and getattr(self, "queryset", None) is None:
+            return None
+        queryset = self.get_queryset()
+        return queryset if isinstance(queryset, QuerySet) else None
 
     def _make_change(
         self, instance: Model, action: str, *, previous: Model | None = None
@@ -135,11 +199,46 @@ class RealtimeViewMixin(_Base):
             instance=instance,
             action=action,
             previous=previous,
-            get_serializer_class=self.get_serializer_class,
+            get_serializer_class=getattr(self, "get_serializer_class", None),
             using=get_database(instance),
             origin=self.get_realtime_origin(),
         )
-        return replace(change, channels=tuple(list_channels(self.get_realtime_channels(change))))
+        with reading_what_was_written():
+            channels = tuple(list_channels(self.get_realtime_channels(change)))
+        return replace(change, channels=channels)
+
+    # Whether a request has published
+
+    _watch: silence.Watch | None = None
+
+    def initialize_request(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        self._watch = silence.Watch()
+        return super().initialize_request(request, *args, **kwargs)
+
+    def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        is_silent = self._watch is not None and not self._watch.end()
+        if is_silent and request.method not in SAFE_METHODS and response.status_code < 400:
+            action = getattr(self, "action", None) or request.method.lower()
+            silence.warn_of_silent_view(type(self), action, self._explain_silence)
+        return response
+
+    def _explain_silence(self) -> str | None:
+        """Return why something should have been published; None if nothing should."""
+        model = self._find_model()
+        if model is None:
+            return "there are realtime backends" if any(True for _ in registry) else None
+        if not registry.get_backends(model):
+            return None
+        return f"{model._meta.label} has a realtime backend"
+
+    def _find_model(self) -> type[Model] | None:
+        with contextlib.suppress(Exception):  # a view may have neither, or only in some actions
+            if (queryset := self._get_own_queryset()) is not None:
+                return queryset.model
+        with contextlib.suppress(Exception):
+            return self.get_serializer_class().Meta.model  # type: ignore[attr-defined,no-any-return]
+        return None
 
 
 def get_origin(request: Any) -> str | None:
@@ -148,20 +247,58 @@ def get_origin(request: Any) -> str | None:
     return next((headers[name] for name in ORIGIN_HEADERS if name in headers), None)
 
 
-_Around = Callable[[Callable[[], Any], Any], Any]
-
-
 def get_models(subject: Any) -> list[Model]:
     """Return the model instances in what a view performs on: one, several, or none yet."""
     subjects = subject if isinstance(subject, list | tuple | QuerySet) else [subject]
     return [each for each in subjects if isinstance(each, Model)]
 
 
-def _snapshot(instance: Model) -> Model:
-    """Copy an instance with the values that its fields have now."""
-    snapshot = copy.copy(instance)
-    values = vars(snapshot)
-    for name, value in values.items():
-        if isinstance(value, dict | list) and not name.startswith("_"):
-            values[name] = copy.deepcopy(value)
-    return snapshot
+def _find_updated(serializer: BaseSerializer[Any]) -> list[Model]:
+    """Return the instances that a serializer is about to update.
+
+    Of a queryset, which may be the whole table, those whose keys are in the data.
+    """
+    queryset = serializer.instance
+    if not isinstance(queryset, QuerySet) or queryset.query.is_sliced:
+        return get_models(queryset)
+    meta = getattr(getattr(serializer, "child", None), "Meta", None)
+    name = getattr(meta, "update_lookup_field", queryset.model._meta.pk.name)  # as bulk packages do
+    items = getattr(serializer, "_validated_data", None)
+    keys = [item[name] for item in items if name in item] if isinstance(items, list) else []
+    return get_models(queryset.filter(**{f"{name}__in": keys}))
+
+
+def _pair(
+    saved: Sequence[Model], before: Sequence[Model], previous: Sequence[Model]
+) -> list[Model | None]:
+    """Return for each saved instance what it was: by the object, whose key may have changed."""
+    by_object = {id(each): was for each, was in zip(before, previous, strict=True)}
+    by_key = {was.pk: was for was in previous}
+    if len(saved) == len(previous) == 1:
+        return [previous[0]]
+    return [by_object.get(id(each), by_key.get(each.pk)) for each in saved]
+
+
+@contextlib.asynccontextmanager
+async def _in_thread(manager: AbstractContextManager[Any]) -> AsyncIterator[None]:
+    """Enter and leave a context manager that blocks, from a coroutine."""
+    await sync_to_async(manager.__enter__)()
+    try:
+        yield
+    except BaseException as exc:
+        if not await sync_to_async(manager.__exit__)(type(exc), exc, exc.__traceback__):
+            raise
+    else:
+        await sync_to_async(manager.__exit__)(None, None, None)
+
+
+def _refuse_unawaited(cls: type[Any], handler: str, perform: str) -> None:
+    """Raise ImproperlyConfigured if the view calls a coroutine function as if it were plain."""
+    calls, called = getattr(cls, handler, None), getattr(cls, perform, None)
+    is_of_drf = getattr(calls, "__module__", None) == "rest_framework.mixins"
+    if iscoroutinefunction(called) and is_of_drf:
+        raise ImproperlyConfigured(
+            f"{cls.__module__}.{cls.__qualname__}.{perform} is async, and the view's {handler}() "
+            f"does not await it: nothing would be saved. Make {handler}() async too, or use "
+            f"adrf's views, which await perform_a{handler}()."
+        )

@@ -37,8 +37,8 @@ class Backend(Protocol):
     def get_transport(self, change: Change[Any]) -> str:
         """Return the alias of the transport that shall carry the event."""
 
-    def get_event(self, change: Change[Any]) -> Event | None:
-        """Return the event, or None if nobody shall hear of the change."""
+    def get_events(self, changes: Sequence[Change[Any]]) -> Sequence[Event | None]:
+        """Return for each change its event, or None if there is none to send."""
 
     def get_fallback_event(self, change: Change[Any], event: Event) -> Event | None:
         """Return what goes out in place of an event that is too large, or None.

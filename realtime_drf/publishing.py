@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -21,13 +22,15 @@ from django.db.models import Model
 from django.db.transaction import TransactionManagementError
 from django.utils.asyncio import async_unsafe
 
-from realtime_drf.backends import Change, get_database, registry
+from realtime_drf.backends import Change, registry
 from realtime_drf.conf import configs, get_backends_modules
 from realtime_drf.delivery import deliveries, report_failure
 from realtime_drf.events import Event, list_channels
 from realtime_drf.exceptions import EventRejected, PayloadTooLarge
+from realtime_drf.instances import get_database, publishable
 from realtime_drf.occupancy import occupancies
 from realtime_drf.protocols import Backend, NamedChannel
+from realtime_drf.silence import note_publication
 from realtime_drf.transports import transports
 
 logger = logging.getLogger("realtime_drf")
@@ -61,7 +64,6 @@ async def apublish(*events: Event, transport: str = "default", using: str = "def
     await sync_to_async(publish)(*events, transport=transport, using=using)
 
 
-@async_unsafe("publish_change() blocks: use sync_to_async.")
 def publish_change(
     *instances: Model,
     action: str,
@@ -79,6 +81,9 @@ def publish_change(
         channels: what a view would propose; the backends have the last word.
         origin: token of the connection to leave out.
         using: database alias; by default the one to which the instance is written.
+
+    Raises:
+        InvalidEvent: an instance has no primary key.
     """
     proposed = tuple(list_channels(channels))
     publish_changes(
@@ -93,6 +98,20 @@ def publish_change(
     )
 
 
+async def apublish_change(
+    *instances: Model,
+    action: str,
+    channels: Iterable[str | NamedChannel] = (),
+    origin: str | None = None,
+    using: str | None = None,
+) -> None:
+    """Do what `publish_change` does, from a coroutine."""
+    await sync_to_async(publish_change)(
+        *instances, action=action, channels=channels, origin=origin, using=using
+    )
+
+
+@async_unsafe("publish_change() blocks: await apublish_change() instead.")
 def publish_changes(changes: Iterable[Change[Any]], *, skip: type[Any] | None = None) -> None:
     """Publish ready-made changes; those of one database in one hand-over."""
     publish_prepared(prepare(changes, skip=skip))
@@ -107,16 +126,21 @@ def prepare(changes: Iterable[Change[Any]], *, skip: type[Any] | None = None) ->
 
     Backends of the class `skip` are left out: whoever asks has them publish in another way.
     """
-    prepared: Prepared = {}
+    slots: list[_Slot] = []
     for change in changes:
-        backends = registry.get_backends(type(change.instance))
+        note_publication()
+        instance = publishable(change.instance, change.using)
+        change = change if instance is change.instance else replace(change, instance=instance)
+        backends = registry.get_backends(type(instance))
         if not backends:
-            _warn_of_no_backend(change.instance._meta.label)
+            _warn_of_no_backend(instance._meta.label)
         for backend in backends:
-            if skip is not None and isinstance(backend, skip):
-                continue
-            if backend.handles(change) and (addressed := _make_event(backend, change)):
-                prepared.setdefault(change.using, []).append(addressed)
+            if (skip is None or not isinstance(backend, skip)) and backend.handles(change):
+                slots.append(_Slot(change, backend, backend.get_transport(change)))
+    prepared: Prepared = {}
+    for slot in _make_events([slot for slot in slots if configs[slot.alias].enabled]):
+        if slot.event is not None:
+            prepared.setdefault(slot.change.using, []).append((slot.alias, slot.event))
     return prepared
 
 
@@ -135,14 +159,27 @@ def _check_event(event: object) -> None:
         )
 
 
-def _make_event(backend: Backend, change: Change[Any]) -> Addressed | None:
-    alias = backend.get_transport(change)
-    if not configs[alias].enabled:
-        return None
-    event = _checked(backend, backend.get_event(change))
-    if event is not None and _is_too_large(event, alias):
-        event = _checked(backend, backend.get_fallback_event(change, event))
-    return None if event is None else (alias, event)
+@dataclass
+class _Slot:
+    """The place of an event among those that are prepared together."""
+
+    change: Change[Any]
+    backend: Backend
+    alias: str
+    event: Event | None = None
+
+
+def _make_events(slots: Sequence[_Slot]) -> Sequence[_Slot]:
+    """Have each backend make its events in one go."""
+    for backend in {id(slot.backend): slot.backend for slot in slots}.values():
+        own = [slot for slot in slots if slot.backend is backend]
+        events = backend.get_events([slot.change for slot in own])
+        for slot, made in zip(own, events, strict=True):
+            event = _checked(backend, made)
+            if event is not None and _is_too_large(event, slot.alias):
+                event = _checked(backend, backend.get_fallback_event(slot.change, event))
+            slot.event = event
+    return slots
 
 
 def _checked(backend: Backend, event: object) -> Event | None:
@@ -174,6 +211,7 @@ def _warn_of_no_backend(model: str) -> None:
 
 
 def _publish(addressed: Sequence[Addressed], using: str) -> None:
+    note_publication()
     addressed = [(alias, event) for alias, event in addressed if configs[alias].enabled]
     for alias in {alias for alias, _ in addressed}:
         transports[alias], deliveries[alias]  # what is wrong is said here, not after the commit

@@ -1,6 +1,6 @@
 """Data to JSON text: the encoding of DRF's renderer, made exact.
 
-DRF's encoder turns a Decimal into a float, takes any iterable for a list and lets colliding keys
+DRF's encoder turns a Decimal into a float, a set into a list in no order and lets colliding keys
 overwrite each other. Here nothing changes silently: what has no exact JSON form is refused, with
 its path in the data.
 """
@@ -13,7 +13,8 @@ import ipaddress
 import json
 import math
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MappingView, Reversible
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from django.utils.encoding import force_str
@@ -46,12 +47,13 @@ def render(data: Any) -> str:
     """Render data as compact JSON text.
 
     Takes None, booleans, numbers, text (lazy, marked safe and of enumerations included), dates,
-    times, durations, UUIDs, IP addresses, and mappings, lists, tuples and arrays of these. A
-    Decimal becomes a string with all its digits. The keys of a mapping are text or integers.
+    times, durations, UUIDs, IP addresses, and mappings and iterables of these. An iterable becomes
+    a list: a tuple, an array, a queryset's values, a generator, which is used up, a view of a dict.
+    A Decimal becomes a string with all its digits. The keys of a mapping are text or integers.
 
     Raises:
-        InvalidEvent: naming the path, for NaN and infinities, sets, bytes, generators, querysets,
-            model instances, cycles, keys that would collide, and everything else.
+        InvalidEvent: naming the path, for NaN and infinities, sets, bytes, files, model instances,
+            cycles, keys that would collide, and everything else.
     """
     return _encode(_plain(data, (), ()))
 
@@ -97,7 +99,20 @@ def _plain(value: Any, path: tuple[str | int, ...], within: tuple[int, ...]) -> 
             raise _refusal(path, str(exc)) from exc
     if hasattr(value, "tolist"):  # arrays and their scalars, as DRF's encoder takes them
         return _plain(value.tolist(), path, within)
+    if isinstance(value, Iterable) and not _has_no_list(value):
+        within = _enter(value, path, within)
+        return [_plain(item, (*path, index), within) for index, item in enumerate(value)]
     raise _refusal(path, _reason(value))
+
+
+def _has_no_list(value: Iterable[Any]) -> bool:
+    """Tell whether iterating gives something else than the value: no order, numbers, or lines."""
+    return (
+        isinstance(value, bytes | bytearray | memoryview)
+        or (isinstance(value, AbstractSet) and not isinstance(value, Reversible | MappingView))
+        or hasattr(value, "_meta")
+        or hasattr(value, "read")
+    )
 
 
 def _plain_dict(
@@ -152,8 +167,10 @@ def _reason(value: Any) -> str:
         return f"a {kind} is a model instance: serialize it first"
     if isinstance(value, bytes | bytearray | memoryview):
         return f"{kind} are not text: decode them first"
-    if isinstance(value, Iterable):
-        return f"a {kind} has no exact JSON form: make a list of it first"
+    if isinstance(value, AbstractSet):
+        return f"a {kind} has no order: make a sorted list of it first"
+    if hasattr(value, "read"):
+        return f"a {kind} is a file: send its name or URL"
     return f"a {kind} has no JSON form"
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from realtime_drf.conf import (
     get_backends_modules,
     get_root_urlconf,
 )
+from realtime_drf.mixins import RealtimeViewMixin
 from realtime_drf.transports import transports
 from realtime_drf.views import ChannelAuthorizationView
 
@@ -60,6 +62,55 @@ def check_setting_names(**kwargs: Any) -> list[checks.CheckMessage]:
         )
         for name, meant in find_misspelt_settings()
     ]
+
+
+def check_hooks(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Look for attributes with nearly the name of a hook, which is not overridden."""
+    classes: list[type[Any]] = [type(backend) for backend in registry]
+    classes += [*channel_registry, *_subclasses(RealtimeViewMixin)]
+    return [message for cls in classes for message in _check_names(cls)]
+
+
+def _subclasses(cls: type[Any]) -> Iterator[type[Any]]:
+    for each in cls.__subclasses__():
+        yield each
+        yield from _subclasses(each)
+
+
+def _check_names(cls: type[Any]) -> Iterator[checks.CheckMessage]:
+    # A view's names are DRF's, but for those with "realtime" in them.
+    is_view = issubclass(cls, RealtimeViewMixin)
+    ours = [each for each in cls.__mro__ if each.__module__.startswith("realtime_drf.")]
+    known = {name for each in ours for name in vars(each) if not name.startswith("_")}
+    for owner in cls.__mro__[: cls.__mro__.index(ours[0])]:
+        for name in vars(owner).keys() - known:
+            meant = None if name.startswith("_") else _find_meant(name, known)
+            if meant and (not is_view or "realtime" in name) and not _is_own(cls, meant, ours[0]):
+                yield _misspelt(owner, name, meant)
+
+
+def _find_meant(name: str, known: Iterable[str]) -> str | None:
+    """Return the hook that a name is nearly, or is but for ``get_`` or an ``s``."""
+    same = [each for each in known if _stem(each) == _stem(name)]
+    matches = same or difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+    return matches[0] if matches else None
+
+
+def _stem(name: str) -> str:
+    return name.removeprefix("get_").rstrip("s")
+
+
+def _is_own(cls: type[Any], name: str, base: type[Any]) -> bool:
+    return getattr(cls, name) is not getattr(base, name)
+
+
+def _misspelt(cls: type[Any], name: str, meant: str) -> checks.CheckMessage:
+    return checks.Warning(
+        f"{cls.__qualname__}.{name} is not asked for. Did you mean {meant!r}?",
+        hint="If it is a name of your own, silence this check or let the name begin with _.",
+        obj=cls,
+        id=f"{TAG}.W018",
+    )
 
 
 def _can_authorize() -> bool:

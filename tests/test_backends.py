@@ -60,7 +60,7 @@ def test_without_channels_there_is_no_event_and_no_payload(
             raise AssertionError("rendered for nobody")
 
     register(Unasked)
-    publish_change(Todo(title="x"), action="update")
+    publish_change(Todo(pk=1, title="x"), action="update")
     assert recording.hand_overs == []
 
 
@@ -84,7 +84,7 @@ def test_each_hook_has_its_say(recording: RecordingTransport, register: Any) -> 
             return event.replace(name=event.name.upper())
 
     register(Hooked)
-    publish_change(Todo(title="a"), action="done", channels=["b"], origin="1.1")
+    publish_change(Todo(pk=1, title="a"), action="done", channels=["b"], origin="1.1")
     other = transports["other"]
     assert isinstance(other, RecordingTransport)
     assert other.outbox == [
@@ -99,7 +99,7 @@ def test_adapting_to_nothing_drops_the_event(recording: RecordingTransport, regi
             return None
 
     register(Dropping)
-    publish_change(Todo(title="x"), action="update")
+    publish_change(Todo(pk=1, title="x"), action="update")
     assert recording.hand_overs == []
 
 
@@ -130,7 +130,7 @@ def test_the_origin_is_left_out_unless_the_backend_wants_it_in(
         exclude_origin = False
 
     register(Inclusive)
-    publish_change(Todo(title="x"), action="update", origin="1.1")
+    publish_change(Todo(pk=1, title="x"), action="update", origin="1.1")
     assert recording.outbox[0].socket_id is None
 
 
@@ -142,7 +142,7 @@ def test_actions_choose_among_the_automatic_ones(
 
     register(Births)
     for action in ("create", "update", "delete", "complete"):
-        publish_change(Todo(title="x"), action=action)
+        publish_change(Todo(pk=1, title="x"), action=action)
     assert names(recording) == ["todo.create", "todo.complete"]
 
 
@@ -163,7 +163,9 @@ def test_too_large_an_event_without_a_fallback_is_refused_and_reported(
         pass
 
     register(Plain)
-    publish_change(Todo(title="x" * 11_000), Todo(title="fits"), action="update", origin="1.1")
+    publish_change(
+        Todo(pk=1, title="x" * 11_000), Todo(pk=1, title="fits"), action="update", origin="1.1"
+    )
     assert [event.data["title"] for event in recording.outbox] == ["fits"]
     assert "10,240 are allowed" in caplog.text
 
@@ -229,8 +231,8 @@ def test_one_channel_is_no_sequence_of_letters(
             return channels if change.action == "update" else change.channels
 
     register(Single)
-    publish_change(Todo(title="x"), action="update")
-    publish_change(Todo(title="x"), action="create", channels=channels)
+    publish_change(Todo(pk=1, title="x"), action="update")
+    publish_change(Todo(pk=1, title="x"), action="create", channels=channels)
     name = getattr(channels, "name", channels)
     assert [event.channels for event in recording.outbox] == [(name,), (name,)]
 
@@ -246,7 +248,7 @@ def test_a_fallback_that_is_dropped_sends_nothing(
             return None if event.data == "short" else event
 
     register(Dropping)
-    publish_change(Todo(title="x" * 11_000), action="update")
+    publish_change(Todo(pk=1, title="x" * 11_000), action="update")
     assert recording.hand_overs == []
 
 
@@ -269,7 +271,7 @@ def test_several_backends_of_a_model_all_hear(recording: RecordingTransport, reg
             return "two"
 
     assert Two
-    publish_change(Todo(title="x"), action="update")
+    publish_change(Todo(pk=1, title="x"), action="update")
     assert names(recording) == ["todo.update", "two"]
     assert len(recording.hand_overs) == 1
 
@@ -294,7 +296,7 @@ def test_a_subclass_takes_the_place_of_its_concrete_parent(
     class ElsewhereChild(Parent):
         serializer_class = TagSerializer
 
-    publish_change(Todo(title="x"), action="update")
+    publish_change(Todo(pk=1, title="x"), action="update")
     assert names(recording) == ["child"]
     registry.unregister(Child)
     registry.unregister(Child)
@@ -318,14 +320,14 @@ def test_a_proxy_is_heard_by_the_backends_of_its_model_or_by_its_own(
         pass
 
     register(Plain)
-    publish_change(UrgentTodo(title="x"), action="update")
+    publish_change(UrgentTodo(pk=1, title="x"), action="update")
 
     class Urgent(OnTodos):
         model = UrgentTodo
 
     assert Urgent
-    publish_change(UrgentTodo(title="x"), action="update")
-    publish_change(Todo(title="x"), action="update")
+    publish_change(UrgentTodo(pk=1, title="x"), action="update")
+    publish_change(Todo(pk=1, title="x"), action="update")
     assert names(recording) == ["todo.update", "urgenttodo.update", "todo.update"]
 
 
@@ -352,8 +354,8 @@ def test_a_model_without_backends_is_warned_of_once(
     recording: RecordingTransport, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        publish_change(Silent(), Silent(), action="update")
-        publish_change(Silent(), action="update")
+        publish_change(Silent(pk=1), Silent(pk=2), action="update")
+        publish_change(Silent(pk=1), action="update")
     assert caplog.text.count("todos.Silent") == 1
     assert "found in the module 'realtime' of each installed app" in caplog.text
     assert recording.hand_overs == []
@@ -380,7 +382,7 @@ def test_a_plain_serializer_needs_but_a_model(recording: RecordingTransport, reg
         serializer_class = Title
 
     register(Plain)
-    publish_change(Todo(title="x"), action="update")
+    publish_change(Todo(pk=1, title="x"), action="update")
     assert recording.outbox[0].data == {"title": "x"}
 
 
@@ -391,7 +393,7 @@ def test_without_any_serializer_it_is_said(recording: RecordingTransport, regist
 
     register(Bare)
     with pytest.raises(ImproperlyConfigured, match="Bare has no serializer_class"):
-        publish_change(Todo(title="x"), action="update")
+        publish_change(Todo(pk=1, title="x"), action="update")
 
 
 def test_data_that_cannot_be_sent_is_the_developers_to_know_at_once(
@@ -403,7 +405,7 @@ def test_data_that_cannot_be_sent_is_the_developers_to_know_at_once(
 
     register(Wrong)
     with pytest.raises(InvalidEvent, match=r"data\['tags'\]"):
-        publish_change(Todo(title="x"), action="update")
+        publish_change(Todo(pk=1, title="x"), action="update")
 
 
 def test_an_unknown_transport_is_said(recording: RecordingTransport, register: Any) -> None:
@@ -413,7 +415,7 @@ def test_an_unknown_transport_is_said(recording: RecordingTransport, register: A
 
     register(Lost)
     with pytest.raises(TransportDoesNotExist, match="tenant7"):
-        publish_change(Todo(title="x"), action="update")
+        publish_change(Todo(pk=1, title="x"), action="update")
 
 
 def test_nothing_is_rendered_for_a_disabled_transport(settings: Settings, register: Any) -> None:
@@ -423,7 +425,7 @@ def test_nothing_is_rendered_for_a_disabled_transport(settings: Settings, regist
 
     register(Unasked)
     settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": PATH, "ENABLED": False}}
-    publish_change(Todo(title="x"), action="update")
+    publish_change(Todo(pk=1, title="x"), action="update")
     transport = transports["default"]
     assert isinstance(transport, RecordingTransport)
     assert transport.hand_overs == []
@@ -443,7 +445,7 @@ def test_the_context_holds_no_request_and_no_user(
         serializer_class = Curious
 
     register(Plain)
-    publish_change(Todo(title="x"), action="update")
+    publish_change(Todo(pk=1, title="x"), action="update")
     assert seen == [{"request": None, "view": None, "format": None}]
 
 

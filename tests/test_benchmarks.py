@@ -42,6 +42,7 @@ def test_publish_counts_requests_and_connections() -> None:
         "publish_to_trigger_ratio",
         "publish_to_serialize_ratio",
         "long_transaction_ratio",
+        "together_to_alone_ratio",
     }
     assert set(report["targets"]) < set(report["figures"])
     assert report["figures"]["requests_per_100_saves"] == 10

@@ -356,7 +356,7 @@ def test_the_outbox_and_its_client_are_documented() -> None:
 
 def test_hooks_of_backends_are_documented() -> None:
     page = (DOCS / "backends-and-views.md").read_text()
-    asked = {"get_event", "get_fallback_event", "get_model", "handles"}  # not to be overridden
+    asked = {"get_events", "get_fallback_event", "get_model", "handles"}  # not to be overridden
     hooks = {name for name in vars(RealtimeBackend) if not name.startswith("_")} - asked
     assert {name for name in hooks if name not in page} == set()
 

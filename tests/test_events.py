@@ -5,23 +5,28 @@ import copy
 import dataclasses
 import datetime
 import enum
+import io
 import ipaddress
 import json
 import math
 import pickle
 import types
 import uuid
-from collections import OrderedDict, namedtuple
+from collections import OrderedDict, deque, namedtuple
+from collections.abc import KeysView
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
+from django.core.files.base import ContentFile
 from django.db import models
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy, ngettext_lazy
 from hypothesis import given
 from hypothesis import strategies as st
+from rest_framework import serializers
+from rest_framework.renderers import JSONRenderer
 
 from realtime_drf import Event
 from realtime_drf.channels import UserChannel
@@ -78,10 +83,38 @@ UTC = datetime.UTC
         (types.MappingProxyType({"a": 1}), '{"a":1}'),
         ({1: "x", "2": "y", gettext_lazy("Yes"): "z"}, '{"1":"x","2":"y","Yes":"z"}'),
         (array.array("i", [1, 2]), "[1,2]"),
+        (iter([1, 2]), "[1,2]"),
+        ((each for each in "ab"), '["a","b"]'),
+        (map(str, [1, 2]), '["1","2"]'),
+        (range(3), "[0,1,2]"),
+        (deque([1, 2]), "[1,2]"),
+        ({"a": 1}.keys(), '["a"]'),
+        ({"a": 1}.values(), "[1]"),
+        ({"a": 1}.items(), '[["a",1]]'),
+        (types.MappingProxyType({"a": 1}).keys(), '["a"]'),
+        (KeysView({"a": 1}), '["a"]'),
+        (Todo.objects.none(), "[]"),
     ],
 )
 def test_data_is_rendered_exactly(data: Any, expected: str) -> None:
     assert render(data) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        datetime.datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC),
+        datetime.datetime(2026, 1, 2, 3, 4, tzinfo=datetime.timezone(datetime.timedelta(hours=2))),
+        datetime.datetime(2026, 1, 2, 3, 4, 5, 678),
+        datetime.date(2026, 1, 2),
+        datetime.time(3, 4, 5, 678),
+        datetime.timedelta(days=1, microseconds=5),
+    ],
+)
+def test_times_in_a_json_field_are_written_as_drf_writes_them(value: Any) -> None:
+    field = serializers.JSONField()
+    data = field.to_representation({"at": [value]})
+    assert render(data) == JSONRenderer().render(data).decode()
 
 
 CYCLE: list[Any] = []
@@ -95,12 +128,16 @@ CYCLE.append({"again": CYCLE})
         ({"a": math.inf}, "data['a']", "inf"),
         (Decimal("NaN"), "data", "NaN"),
         ([Decimal("-Infinity")], "data[0]", "Infinity"),
-        ({"tags": {"x"}}, "data['tags']", "list"),
+        ({"tags": {"x"}}, "data['tags']", "sorted list"),
         ({"a": {"b": b"x"}}, "data['a']['b']", "decode"),
-        (iter([1]), "data", "list"),
         (Todo(title="x"), "data", "serialize"),
         ({"todo": Todo(title="x")}, "data['todo']", "serialize"),
-        (Todo.objects.none(), "data", "list"),
+        ([Todo(title="x")].__iter__(), "data[0]", "serialize"),
+        (bytearray(b"x"), "data", "decode"),
+        (frozenset("a"), "data", "no order"),
+        (io.StringIO("a"), "data", "file"),
+        (ContentFile("a"), "data", "file"),
+        ({"a": (x for x in [1, {2}])}, "data['a'][1]", "no order"),
         (CYCLE, "data[0]['again']", "itself"),
         ({None: 1}, "data", "key None"),
         ({True: 1}, "data", "key True"),

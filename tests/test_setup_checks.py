@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -12,9 +13,12 @@ from django.core.checks import run_checks
 from django.urls import include, path
 from pytest_django import Settings
 
-from realtime_drf.backends import registry
+from realtime_drf.backends import RealtimeBackend, registry
+from realtime_drf.channels import PrivateChannel
 from realtime_drf.channels import registry as channel_registry
 from realtime_drf.views import ChannelAuthorizationView
+from tests.todos.models import Todo
+from tests.views import make_backend, make_serializer, make_view
 
 
 def ids() -> list[str]:
@@ -186,3 +190,57 @@ def test_a_misspelt_default_is_named(settings: Settings) -> None:
 
 def test_this_project_has_forgotten_nothing() -> None:
     assert ids() == []
+
+
+# Hooks
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("get_channel", "get_channels"),
+        ("channels", "get_channels"),
+        ("action", "actions"),
+        ("exlude_origin", "exclude_origin"),
+        ("event_name", "get_event_name"),
+        ("get_serialiser_class", "get_serializer_class"),
+        ("get_event_names", "get_event_name"),
+    ],
+)
+def test_a_misspelt_hook_of_a_backend_is_warned_of(register: Any, name: str, meant: str) -> None:
+    base = make_backend(make_serializer(Todo, "id"))
+    hooks = {name: ["x"]}
+    if meant == "get_channels":
+        hooks["get_channels"] = RealtimeBackend.get_channels  # type: ignore[assignment]
+    register(type("Mine", (base,), hooks))
+    [text] = found("W018")
+    assert text.startswith(f"Mine.{name} is not asked for. Did you mean {meant!r}?")
+
+
+def test_names_of_ones_own_beside_a_hook_are_left_alone(register: Any) -> None:
+    body = {"channels": ["a"], "get_channel": 1, "get_channel_prefix": 2, "helper": 3, "_action": 4}
+    register(make_backend(make_serializer(Todo, "id"), **body))
+    assert found("W018") == []
+
+
+def test_a_misspelt_hook_of_a_policy_or_a_view_is_warned_of() -> None:
+    class Shop(PrivateChannel):
+        pattern = "shop"
+        permission_class = ()
+
+        def authorize(self, request: Any) -> bool:
+            return True
+
+    view: Any = make_view(
+        Todo.objects.all(),
+        make_serializer(Todo, "id"),
+        get_realtime_channel=lambda self, change: ["x"],
+        channels=lambda self, request: None,
+        get_chanels=1,
+    )
+    texts = found("W018")
+    assert len(texts) == 2, texts
+    assert any("Shop.permission_class is not asked for" in text for text in texts)
+    assert any("get_realtime_channel is not asked for" in text for text in texts)
+    del view
+    gc.collect()  # a class is found until it is collected, by other tests too

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
+
 from django.db import models
+from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
 
 
 class Tag(models.Model):
@@ -39,3 +43,72 @@ class Silent(models.Model):
     """A model that no backend listens to."""
 
     name = models.CharField(max_length=50)
+
+
+class Country(models.Model):
+    """A model whose key is written by people, and changes."""
+
+    code = models.CharField(max_length=3, primary_key=True)
+    name = models.CharField(max_length=50)
+
+
+class Parcel(models.Model):
+    """A model with a UUID, choices, a time, a price and a file."""
+
+    class State(models.TextChoices):
+        OPEN = "o", _("Yes")
+        CLOSED = "c", _("No")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    state = models.CharField(max_length=1, choices=State, default=State.OPEN)
+    due = models.DateTimeField(null=True)
+    price = models.DecimalField(max_digits=6, decimal_places=2, default=0)
+    label = models.FileField(blank=True)
+    country = models.ForeignKey(Country, null=True, on_delete=models.CASCADE)
+
+    @cached_property
+    def doubled(self) -> str:
+        return str(self.price * 2)
+
+
+class Seat(models.Model):
+    """A model with a key of two columns."""
+
+    pk = models.CompositePrimaryKey("row", "number")
+    row = models.CharField(max_length=2)
+    number = models.IntegerField()
+    taken = models.BooleanField(default=False)
+
+
+class KeptQuerySet(models.QuerySet["Kept"]):
+    def delete(self) -> tuple[int, dict[str, int]]:
+        return self.update(gone=True), {}
+
+
+class Kept(models.Model):
+    """A model whose rows are marked and hidden instead of deleted, as soft deletion does."""
+
+    name = models.CharField(max_length=50)
+    gone = models.BooleanField(default=False)
+
+    objects = models.Manager.from_queryset(KeptQuerySet)()
+
+    def delete(self, *args: object, **kwargs: object) -> tuple[int, dict[str, int]]:
+        self.gone = True
+        self.save()
+        return 1, {}
+
+
+class Node(models.Model):
+    """A model whose save() numbers other rows, as nested sets do."""
+
+    name = models.CharField(max_length=50)
+    parent = models.ForeignKey("self", null=True, on_delete=models.CASCADE)
+    size = models.IntegerField(default=0)
+
+    def save(self, *args: object, **kwargs: object) -> None:
+        super().save(*args, **kwargs)  # type: ignore[arg-type]
+        for ancestor in filter(None, [self.parent_id]):
+            count = Node.objects.filter(parent_id=ancestor).count()
+            Node.objects.filter(pk=ancestor).update(size=count)
+        Node.objects.filter(pk=self.pk).update(size=Node.objects.filter(parent=self.pk).count())

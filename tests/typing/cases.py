@@ -6,7 +6,8 @@ if it is not needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, assert_type
 
 from rest_framework.request import Request
@@ -28,6 +29,7 @@ from realtime_drf import (
 from realtime_drf.backends import Change
 from realtime_drf.exceptions import TransportError
 from realtime_drf.protocols import NamedChannel
+from realtime_drf.publishing import apublish_change
 from realtime_drf.transports.base import BaseTransport
 from tests.todos.models import Tag, Todo, TodoList
 from tests.todos.serializers import TodoSerializer
@@ -43,6 +45,10 @@ class TodoBackend(RealtimeBackend[Todo]):
 
     def get_event_name(self, change: Change[Todo]) -> str:
         return str(change.instance.nothing)  # type: ignore[attr-defined]
+
+    @contextmanager
+    def localize(self, change: Change[Todo]) -> Iterator[None]:
+        yield
 
     def adapt(self, event: Event) -> Event | None:
         assert_type(event.channels, tuple[str, ...])
@@ -62,6 +68,11 @@ class TodoViewSet(RealtimeViewMixin, ModelViewSet[Todo]):
 
     def finish(self, request: Request, pk: str) -> Response:
         self.publish_change(self.get_object(), action="finish")
+        return Response()
+
+    async def afinish(self, request: Request, todo: Todo) -> Response:
+        assert_type(await self.apublish_change(todo, action="finish"), None)
+        assert_type(await apublish_change(todo, action="finish"), None)
         return Response()
 
 
