@@ -9,10 +9,12 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from pytest_django import Settings
 
-from realtime_drf import Event
+from realtime_drf import Event, publish
 from realtime_drf.exceptions import (
     EventRejected,
     InvalidEvent,
@@ -21,10 +23,11 @@ from realtime_drf.exceptions import (
     UnsupportedFeature,
 )
 from realtime_drf.testing.strategies import channel_names, event_names, json_values, texts
+from realtime_drf.transports import transports
 from realtime_drf.transports.base import ChannelInfo
 from tests.services.ably_app import Refusal, Session
 from tests.services.ably_http import AblyService
-from tests.transports.ably_setup import MakeAbly
+from tests.transports.ably_setup import MakeAbly, options_for
 
 pytest.importorskip("ably")
 
@@ -61,7 +64,7 @@ def decrypt(channel: str, data: bytes | str, encoding: str) -> str:
 # What arrives
 
 
-@settings(deadline=None)
+@hypothesis_settings(deadline=None)
 @given(
     name=event_names(), channel=channel_names(), data=json_values() | texts(), binary=st.booleans()
 )
@@ -147,7 +150,7 @@ def test_a_batch_holds_no_more_than_the_service_takes(
     assert len(ably_service.received) == 160
 
 
-@settings(deadline=None)
+@hypothesis_settings(deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -210,6 +213,24 @@ def test_an_event_that_is_sent_again_arrives_once(
         "two",
         "two",
     ]
+
+
+def test_an_event_that_is_published_again_arrives_again(
+    ably_service: AblyService, settings: Settings
+) -> None:
+    settings.REALTIME_TRANSPORTS = {
+        "default": {
+            "TRANSPORT": "realtime_drf.transports.ably.AblyTransport",
+            "OPTIONS": options_for(ably_service),
+        }
+    }
+    constant = Event("reload", ["x", "y"])
+    publish(constant)
+    publish(constant, constant)
+    transports["default"].close()
+    assert sorted(arrived(ably_service)) == [("public:x", "reload")] * 3 + [
+        ("public:y", "reload")
+    ] * 3
 
 
 def test_an_event_given_twice_in_one_hand_over_arrives_once(
