@@ -171,7 +171,7 @@ def test_a_transport_shows_nothing_but_its_alias() -> None:
         ({**CREDENTIALS, "clutser": "eu"}, "Did you mean 'cluster'?"),
         ({**CREDENTIALS, "app_id": "my-app"}, "Invalid app id"),
         ({**CREDENTIALS, "port": "443"}, "port should be an integer"),
-        ({**CREDENTIALS, "ssl": "yes"}, "SSL should be a boolean"),
+        ({**CREDENTIALS, "ssl": "yes"}, "'ssl' must be True or False, not str"),
         ({**CREDENTIALS, "timeout": "5"}, "timeout"),
         ({**CREDENTIALS, "timeout": None}, "timeout"),
         ({**CREDENTIALS, "timeout": 0}, "timeout"),
