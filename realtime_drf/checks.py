@@ -22,6 +22,7 @@ W005      a channel layer that reaches one process only (``check --deploy`` only
 W006      a channel is not public, and no URL leads to the view that authorizes
 W007      a module of backends is not imported, and nothing is registered
 W008      a setting has nearly the name of one of ours
+W024      events go to a service over http:// (``check --deploy`` only)
 ========  ======================================================================================
 """
 

@@ -21,6 +21,7 @@ from realtime_drf.testing import Outbox, RealtimeClient
 from realtime_drf.testing.contract.harness import Harness
 from realtime_drf.transports.ably import AblyTransport
 from realtime_drf.transports.base import BaseTransport
+from realtime_drf.transports import hosts
 from realtime_drf.transports.channels import ChannelsTransport
 from realtime_drf.transports.console import ConsoleTransport
 from realtime_drf.transports.memory import MemoryTransport
@@ -284,7 +285,7 @@ def test_checks_are_all_documented() -> None:
     page = (DOCS / "settings.md").read_text()
     ids = set(re.findall(r"^([EW]\d{3}) ", checks.__doc__ or "", re.MULTILINE))
     assert ids == set(re.findall(r"realtime_drf\.([EW]\d{3})", page))
-    sources = [checks, setup_checks, sys.modules[ChannelsTransport.__module__]]
+    sources = [checks, setup_checks, hosts, sys.modules[ChannelsTransport.__module__]]
     text = "".join(inspect.getsource(source) for source in sources)
     assert ids == set(re.findall(r"\bid=f?\"(?:\{TAG\}|realtime_drf)\.([EW]\d{3})", text))
 

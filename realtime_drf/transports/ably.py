@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from django.core.checks import CheckMessage
+
 from realtime_drf.events import Event
 from realtime_drf.exceptions import InvalidTransport, TransportUnavailable
 from realtime_drf.names import ChannelKind, parse_channel_name
@@ -16,13 +18,19 @@ from realtime_drf.protocols import WebhookEvent
 from realtime_drf.transports.ably_auth import TokenTransport
 from realtime_drf.transports.ably_messages import Encoder, is_encrypted
 from realtime_drf.transports.ably_names import Names
-from realtime_drf.transports.ably_options import Credentials, check_options, read_master_key
+from realtime_drf.transports.ably_options import (
+    Credentials,
+    check_options,
+    read_endpoint,
+    read_master_key,
+)
 from realtime_drf.transports.ably_origin import read_origin
 from realtime_drf.transports.ably_packing import MAX_CHANNELS, Packer
 from realtime_drf.transports.ably_publishing import Publisher, quote
 from realtime_drf.transports.ably_rest import RestClient
 from realtime_drf.transports.ably_webhooks import AblyWebhookReader
 from realtime_drf.transports.base import ChannelInfo, Limits
+from realtime_drf.transports.hosts import check_encryption, read_host
 
 PAYLOAD_LIMIT: Final = 65_536
 """Bytes of a message, its name included: https://ably.com/docs/platform/pricing/limits#message."""
@@ -106,6 +114,7 @@ class AblyTransport(TokenTransport):
                 alias=self.alias,
             )
         sdk = self.require("ably.sync", extra="ably")
+        self._endpoint, self._is_encrypted = endpoint, tls
         self._extras = extras
         self._master_key = self._read_master_key(encryption_master_key_base64)
         self._encoder = Encoder(
@@ -131,11 +140,12 @@ class AblyTransport(TokenTransport):
             "token": credentials.token,
             "use_token_auth": True if use_token_auth or credentials.key is None else None,
             "client_id": client_id,
-            "endpoint": endpoint,
+            "endpoint": read_endpoint(endpoint, alias=self.alias),
             "port": port or 0,
             "tls_port": tls_port or 0,
             "tls": tls,
-            "fallback_hosts": fallback_hosts,
+            "fallback_hosts": fallback_hosts
+            and [read_host("fallback_hosts", each, alias=self.alias) for each in fallback_hosts],
             "use_binary_protocol": use_binary_protocol,
             "http_open_timeout": timeout,
             "http_request_timeout": timeout,
@@ -205,6 +215,11 @@ class AblyTransport(TokenTransport):
 
     def read_webhook(self, headers: Mapping[str, str], body: bytes) -> list[WebhookEvent]:
         return self._webhooks.read(headers, body)
+
+    def check_deployment(self, **kwargs: Any) -> list[CheckMessage]:
+        return check_encryption(
+            self._endpoint or "", is_encrypted=self._is_encrypted, option="tls", alias=self.alias
+        )
 
     def close(self) -> None:
         self.rest.close()

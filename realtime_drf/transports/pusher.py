@@ -14,6 +14,8 @@ from base64 import b64decode
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from django.core.checks import CheckMessage
+
 from realtime_drf.events import Event
 from realtime_drf.exceptions import (
     AccessRefused,
@@ -26,8 +28,9 @@ from realtime_drf.exceptions import (
 from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_name
 from realtime_drf.protocols import WebhookEvent
 from realtime_drf.transports.base import ChannelInfo, Limits
+from realtime_drf.transports.hosts import check_encryption
 from realtime_drf.transports.packing import pack_calls
-from realtime_drf.transports.pusher_address import Address, read_url
+from realtime_drf.transports.pusher_address import Address, check_cluster, read_url
 from realtime_drf.transports.redaction import RedactingFilter, Redactor
 from realtime_drf.transports.signatures import Signer, SigningTransport
 from realtime_drf.transports.webhooks import WebhookReader
@@ -60,7 +63,8 @@ class PusherTransport(SigningTransport):
         url: ``https://key:secret@host:port/apps/app_id`` in their place. With neither, the
             environment variable ``PUSHER_URL`` is read.
         cluster: such as "eu"; or
-        host, port, ssl: a server that speaks Pusher's protocol; port is 443, or 80 without ssl.
+        host, port, ssl: a server that speaks Pusher's protocol, which goes before a cluster; port
+            is 443, or 80 without ssl.
         timeout: seconds to wait for a connection, and for each piece of an answer.
         encryption_master_key_base64: 32 bytes, in base64, for channels of the kind encrypted.
         payload_limit: bytes of an event's data, for plans with more than the usual 10,240.
@@ -96,9 +100,13 @@ class PusherTransport(SigningTransport):
     ) -> None:
         super().__init__(**kwargs)
         address = Address(None if app_id is None else str(app_id), key, secret, host, port, ssl)
+        check_cluster(cluster, alias=self.alias)
         if url or not (app_id or key or secret):
-            address = address.completed_from(read_url(url, alias=self.alias))
-        address.check(alias=self.alias)
+            found = read_url(url, alias=self.alias)
+            if cluster:  # an option goes before what the URL says of the same
+                found = found._replace(host=None, port=None, ssl=None)
+            address = address.completed_from(found)
+        address = address.checked(alias=self.alias)
         self._check_number("timeout", timeout, int | float)
         self._check_number("payload_limit", payload_limit, int)
         self.app_id = address.app_id
@@ -199,6 +207,11 @@ class PusherTransport(SigningTransport):
 
     def read_webhook(self, headers: Mapping[str, str], body: bytes) -> list[WebhookEvent]:
         return self._webhooks.read(headers, body)
+
+    def check_deployment(self, **kwargs: Any) -> list[CheckMessage]:
+        return check_encryption(
+            self._client.host, is_encrypted=self._client.ssl, option="ssl", alias=self.alias
+        )
 
     def close(self) -> None:
         self._client.http.session.close()

@@ -228,9 +228,9 @@ def test_an_event_that_is_published_again_arrives_again(
     publish(constant)
     publish(constant, constant)
     transports["default"].close()
-    assert sorted(arrived(ably_service)) == [("public:x", "reload")] * 3 + [
-        ("public:y", "reload")
-    ] * 3
+    assert (
+        sorted(arrived(ably_service)) == [("public:x", "reload")] * 3 + [("public:y", "reload")] * 3
+    )
 
 
 def test_an_event_given_twice_in_one_hand_over_arrives_once(
