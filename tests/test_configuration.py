@@ -127,7 +127,7 @@ def test_whatever_a_constructor_raises_is_an_error_of_its_entry(
 
     monkeypatch.setattr(Broken, "__init__", init)
     settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": "tests.test_configuration.Broken"}}
-    with pytest.raises(SystemCheckError, match=rf"E001\).*Broken: (\w+: )?.*(oops|x)"):
+    with pytest.raises(SystemCheckError, match=r"E001\).*Broken: (\w+: )?.*(oops|x)"):
         run_check()
     with pytest.raises(InvalidTransport) as caught:
         publish(Event("a", "x"))

@@ -19,9 +19,9 @@ from realtime_drf import checks, conf, exceptions, setup_checks
 from realtime_drf.backends import RealtimeBackend
 from realtime_drf.testing import Outbox, RealtimeClient
 from realtime_drf.testing.contract.harness import Harness
+from realtime_drf.transports import hosts
 from realtime_drf.transports.ably import AblyTransport
 from realtime_drf.transports.base import BaseTransport
-from realtime_drf.transports import hosts
 from realtime_drf.transports.channels import ChannelsTransport
 from realtime_drf.transports.console import ConsoleTransport
 from realtime_drf.transports.memory import MemoryTransport

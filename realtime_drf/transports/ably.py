@@ -18,6 +18,7 @@ from realtime_drf.protocols import WebhookEvent
 from realtime_drf.transports.ably_auth import TokenTransport
 from realtime_drf.transports.ably_messages import Encoder, is_encrypted
 from realtime_drf.transports.ably_names import Names
+from realtime_drf.transports.ably_network import VARIABLES
 from realtime_drf.transports.ably_options import (
     Credentials,
     check_options,
@@ -30,6 +31,7 @@ from realtime_drf.transports.ably_publishing import Publisher, quote
 from realtime_drf.transports.ably_rest import RestClient
 from realtime_drf.transports.ably_webhooks import AblyWebhookReader
 from realtime_drf.transports.base import ChannelInfo, Limits
+from realtime_drf.transports.environment import check_environment
 from realtime_drf.transports.hosts import check_encryption, read_host
 
 PAYLOAD_LIMIT: Final = 65_536
@@ -52,8 +54,7 @@ class AblyTransport(TokenTransport):
         endpoint: a routing policy or the name of a machine; by default "main".
         port, tls_port, tls: of the endpoint; the key is only sent over TLS.
         fallback_hosts: machines to try where the endpoint fails; by default those of Ably.
-        timeout: seconds to wait for a connection, and for each piece of an answer. No other
-            machine is tried after that time.
+        timeout: seconds for a call, with all addresses and machines that are tried.
         use_binary_protocol: msgpack; False is JSON.
         prefix: what all names of channels begin with, such as "blog:".
         payload_limit: bytes of an event's name, data and extras.
@@ -215,6 +216,9 @@ class AblyTransport(TokenTransport):
 
     def read_webhook(self, headers: Mapping[str, str], body: bytes) -> list[WebhookEvent]:
         return self._webhooks.read(headers, body)
+
+    def check(self, **kwargs: Any) -> list[CheckMessage]:
+        return check_environment(self.rest.read_environment, VARIABLES, alias=self.alias)
 
     def check_deployment(self, **kwargs: Any) -> list[CheckMessage]:
         return check_encryption(

@@ -23,6 +23,8 @@ from realtime_drf.exceptions import (
     TransportError,
     TransportUnavailable,
 )
+from realtime_drf.transports.ably_network import Network
+from realtime_drf.transports.connections import read_retry_after
 from realtime_drf.transports.redaction import REDACTED, Redactor
 
 MAX_REST: Final = 60.0
@@ -62,7 +64,7 @@ class RestClient:
         sdk: the module ``ably.sync``.
         options: of its ``AblyRestSync``.
         secrets: what must not be in an error.
-        timeout: seconds to wait for a connection, and for each piece of an answer.
+        timeout: seconds for a call, with all machines that are tried.
         clock: returns seconds that never go back.
     """
 
@@ -77,13 +79,13 @@ class RestClient:
     ) -> None:
         self._sdk = sdk
         self._options = options
-        self._timeout = timeout
         self.clock = clock
         encoded = [base64.b64encode(secret.encode()).decode() for secret in secrets]
         self._redactor = Redactor([*secrets, *encoded])
         self._not_before = 0.0
-        # Made at once, which asks nobody, so that wrong options are refused here.
-        self._pid_and_client: tuple[int, Any] | None = (os.getpid(), self._make_client())
+        self._network = Network(timeout)
+        # Made when it is first needed: it reads files, and proxies in the environment.
+        self._pid_and_client: tuple[int, Any] | None = None
         # A parent's, kept in the child: collected, its open connections would be warned of.
         self._inherited: tuple[int, Any] | None = None
         # Of the SDK, which logs tokens, and of HTTP/2.
@@ -115,6 +117,11 @@ class RestClient:
             held[1].close()
         elif held is not None:
             self._inherited = held
+
+    def read_environment(self) -> None:
+        """Make a client, unless there is one; raise what that raises of the environment."""
+        if self._pid_and_client is None:
+            self._make_client().close()
 
     def get(self, path: str) -> Any:
         """Return what the service answers."""
@@ -161,11 +168,7 @@ class RestClient:
 
     def _make_client(self) -> Any:
         client = self._sdk.AblyRestSync(**self._options)
-        # The SDK bounds the time for connecting and reading, and leaves writing without a bound.
-        write = {"write": self._timeout, "pool": self._timeout}
-        client.http._HttpSync__client.event_hooks = {
-            "request": [lambda request: request.extensions["timeout"].update(write)]
-        }
+        self._network.prepare(client.http._HttpSync__client)
         return client
 
     def _request(self, method: str, path: str, body: Any) -> Any:
@@ -204,8 +207,16 @@ class RestClient:
         return json.dumps(body, separators=(",", ":")).encode()
 
     def _call(self, function: Callable[[], Any]) -> Any:
+        """Call the SDK; once more where a connection fell: ids make that safe."""
+        self._network.begin()
         try:
-            return function()
+            try:
+                return function()
+            except Exception:
+                self._network.drop_idle()
+                if not self._network.may_try_again():
+                    raise
+                return function()
         except Exception as exc:  # noqa: BLE001  of the SDK, its HTTP client or a parser
             error = self._translate(exc)
             error.__cause__ = self._clean(exc)
@@ -238,7 +249,7 @@ class RestClient:
 
     def _rest(self, retry_after: str) -> float | None:
         """Leave the service alone for as long as it asks."""
-        seconds = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else None
+        seconds = read_retry_after(retry_after)
         if seconds is not None:
             seconds = min(seconds, MAX_REST)
             self._not_before = self.clock() + seconds

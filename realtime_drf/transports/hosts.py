@@ -1,7 +1,7 @@
 """The machine at which a service is reached, as settings name it.
 
-What comes out of an environment variable or a file may have a scheme, a port or a line end, of which
-the HTTP client would complain at the first event.
+What comes out of an environment variable or a file may have a scheme, a port or a line end, of
+which the HTTP client would complain at the first event.
 """
 
 from __future__ import annotations

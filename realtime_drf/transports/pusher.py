@@ -28,9 +28,12 @@ from realtime_drf.exceptions import (
 from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_name
 from realtime_drf.protocols import WebhookEvent
 from realtime_drf.transports.base import ChannelInfo, Limits
+from realtime_drf.transports.connections import read_retry_after
+from realtime_drf.transports.environment import check_environment
 from realtime_drf.transports.hosts import check_encryption
 from realtime_drf.transports.packing import pack_calls
 from realtime_drf.transports.pusher_address import Address, check_cluster, read_url
+from realtime_drf.transports.pusher_session import VARIABLES, prepare, read_environment
 from realtime_drf.transports.redaction import RedactingFilter, Redactor
 from realtime_drf.transports.signatures import Signer, SigningTransport
 from realtime_drf.transports.webhooks import WebhookReader
@@ -44,10 +47,6 @@ _KINDS_ALONE = (ChannelKind.ENCRYPTED, ChannelKind.USER)
 # An HTTP client resolves these when they stand between slashes, and the signature is lost.
 _NOT_IN_PATHS = (".", "..")
 
-# Idle connections to keep, for as many threads. The HTTP client's own number is 10: a pool of more
-# threads would open a connection for nearly every event, and log a warning.
-_POOL_SIZE = 100
-
 # The SDK's HTTP client logs every URL it calls, at level DEBUG, and the URL is signed.
 _url_filter = RedactingFilter()
 
@@ -55,8 +54,9 @@ _url_filter = RedactingFilter()
 class PusherTransport(SigningTransport):
     """Send events through Pusher's HTTP API with its Python SDK.
 
-    One HTTP client a process keeps its connections open; threads share it and a forked child makes
-    its own. Nothing is retried: a request that got no answer may have been carried out.
+    One HTTP client a process is shared by its threads; a forked child makes its own. Connections
+    are kept for a second. Nothing is retried that the service can have taken: a request that got
+    no answer may have been carried out.
 
     Options:
         app_id, key, secret: the app's credentials.
@@ -65,7 +65,8 @@ class PusherTransport(SigningTransport):
         cluster: such as "eu"; or
         host, port, ssl: a server that speaks Pusher's protocol, which goes before a cluster; port
             is 443, or 80 without ssl.
-        timeout: seconds to wait for a connection, and for each piece of an answer.
+        timeout: seconds for a call, over all addresses of the host, until an answer begins; and
+            for each further piece of it.
         encryption_master_key_base64: 32 bytes, in base64, for channels of the kind encrypted.
         payload_limit: bytes of an event's data, for plans with more than the usual 10,240.
         subscription_counting: the app has it enabled, so that `channel_info` may ask for it.
@@ -208,6 +209,11 @@ class PusherTransport(SigningTransport):
     def read_webhook(self, headers: Mapping[str, str], body: bytes) -> list[WebhookEvent]:
         return self._webhooks.read(headers, body)
 
+    def check(self, **kwargs: Any) -> list[CheckMessage]:
+        return check_environment(
+            lambda: read_environment(self._client), VARIABLES, alias=self.alias
+        )
+
     def check_deployment(self, **kwargs: Any) -> list[CheckMessage]:
         return check_encryption(
             self._client.host, is_encrypted=self._client.ssl, option="ssl", alias=self.alias
@@ -245,11 +251,7 @@ class PusherTransport(SigningTransport):
 
     def _make_client(self) -> Any:
         client = self._sdk.pusher_client.PusherClient(**self._client_options)
-        # The SDK trusts a list of authorities of 2021 and no other. A redirect would turn the POST
-        # into a GET with a signature for another path.
-        client.http.options = {"verify": True, "allow_redirects": False}
-        adapter_class = type(client.http.session.get_adapter(f"{client.scheme}://"))
-        client.http.session.mount(f"{client.scheme}://", adapter_class(pool_maxsize=_POOL_SIZE))
+        prepare(client, self.require("urllib3", extra="pusher"))
         return client
 
     def _body(self, event: Event, channel: str) -> dict[str, Any]:
@@ -276,14 +278,26 @@ class PusherTransport(SigningTransport):
         refuses some that the service accepts.
         """
         client = self._client
+        response = None
         try:
             request = self._sdk.http.Request(
                 client, method, f"/apps/{self.app_id}{path}", dict(params)
             )
-            answer = client.http.send_request(request)
-        except (self._sdk.errors.PusherError, OSError, ValueError) as exc:
+            # As the SDK's own send_request() does, which keeps the headers of an answer to itself.
+            response = client.http.session.request(
+                request.method,
+                request.url,
+                headers=request.headers,
+                data=request.body,
+                timeout=client.timeout,
+                **client.http.options,
+            )
+            answer = self._sdk.http.process_response(response.status_code, response.text)
+        except Exception as exc:  # noqa: BLE001  of the SDK, its HTTP client or a parser
             error = self._translate(exc)
             error.__cause__ = self._redactor.exception(exc)
+            if response is not None and isinstance(error, TransportUnavailable):
+                error.retry_after = read_retry_after(response.headers.get("Retry-After", ""))
         else:
             if isinstance(answer, dict) and "error" not in answer:
                 return answer
@@ -304,9 +318,9 @@ class PusherTransport(SigningTransport):
         if isinstance(exc, errors.PusherBadStatus):
             status = int(str(exc).partition(": ")[0])
             return _error_of_status(status, text.partition(": ")[2])
-        if isinstance(exc, OSError):
-            return TransportUnavailable(f"Pusher could not be reached: {type(exc).__name__}.")
-        return TransportUnavailable(f"Pusher's answer could not be read: {type(exc).__name__}.")
+        if isinstance(exc, json.JSONDecodeError):
+            return TransportUnavailable(f"Pusher's answer could not be read: {type(exc).__name__}.")
+        return TransportUnavailable(f"Pusher could not be reached: {type(exc).__name__}.")
 
     def _unwelcome(self, answer: Any) -> TransportError:
         """Make an error of a 200 that says otherwise, as some servers of the protocol send."""
