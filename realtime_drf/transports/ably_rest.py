@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from realtime_drf.exceptions import (
     AccessRefused,
+    ChannelUnavailable,
     EventRejected,
     PayloadTooLarge,
     TransportError,
@@ -33,6 +34,9 @@ MAX_REST: Final = 60.0
 _EXPIRED_TOKEN = range(40140, 40150)
 _NOT_CAPABLE = 40160
 _TOO_LARGE = 40009
+_BUSY_CHANNEL = (42911, 42913, 42914)
+"""Rates of one connection, messages of one channel, bytes of one channel; 42910 and others are the
+account's: https://ably.com/docs/platform/errors/codes."""
 
 _CREDENTIALS = re.compile(r"(Basic|Bearer) [A-Za-z0-9+/=_\-.]+")
 
@@ -152,8 +156,11 @@ class RestClient:
         content = self._parse(response)
         error = content.get("error") if isinstance(content, dict) else None
         made = self.make_error(error, status=response.status_code)
-        if isinstance(made, TransportUnavailable):
-            made.retry_after = self._rest(response.headers.get("Retry-After", ""))
+        retry_after = read_retry_after(response.headers.get("Retry-After", ""))
+        if isinstance(made, TransportUnavailable) and retry_after is not None:
+            made.retry_after = min(retry_after, MAX_REST)
+            if not isinstance(made, ChannelUnavailable):
+                self._not_before = self.clock() + made.retry_after
         raise made
 
     def make_error(self, error: Any, *, status: int = 500) -> TransportError:
@@ -186,13 +193,13 @@ class RestClient:
             content = self._parse(response)
             fields = content.get("error") if isinstance(content, dict) else None
             if isinstance(fields, dict) and fields.get("code") in _EXPIRED_TOKEN:
-                self._call(lambda: self.client.auth.authorize())
+                self._call(lambda client: client.auth.authorize())
                 response = self._attempt(method, path, body)
         return response
 
     def _attempt(self, method: str, path: str, body: Any) -> Any:
         return self._call(
-            lambda: self.client.http.make_request(
+            lambda client: client.http.make_request(
                 method, path, body=self._encode(body), raise_on_error=False
             )
         )
@@ -206,17 +213,18 @@ class RestClient:
             return packed
         return json.dumps(body, separators=(",", ":")).encode()
 
-    def _call(self, function: Callable[[], Any]) -> Any:
+    def _call(self, function: Callable[[Any], Any]) -> Any:
         """Call the SDK; once more where a connection fell: ids make that safe."""
-        self._network.begin()
         try:
+            client = self.client  # which takes time when it is made
+            self._network.begin()
             try:
-                return function()
+                return function(client)
             except Exception:
                 self._network.drop_idle()
                 if not self._network.may_try_again():
                     raise
-                return function()
+                return function(client)
         except Exception as exc:  # noqa: BLE001  of the SDK, its HTTP client or a parser
             error = self._translate(exc)
             error.__cause__ = self._clean(exc)
@@ -247,14 +255,6 @@ class RestClient:
     def _can_renew(self) -> bool:
         return bool(self._options.get("use_token_auth") and self._options.get("key"))
 
-    def _rest(self, retry_after: str) -> float | None:
-        """Leave the service alone for as long as it asks."""
-        seconds = read_retry_after(retry_after)
-        if seconds is not None:
-            seconds = min(seconds, MAX_REST)
-            self._not_before = self.clock() + seconds
-        return seconds
-
 
 def _integer(value: Any, default: int) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else default
@@ -262,6 +262,8 @@ def _integer(value: Any, default: int) -> int:
 
 def _error_of_status(status: int, code: int, text: str) -> TransportError:
     """Make the error of a status. The service is quoted only on what concerns an event."""
+    if code in _BUSY_CHANNEL:
+        return ChannelUnavailable(f"Ably answered {status} ({code}): a channel is too busy.")
     if status in (408, 429) or status >= 500 or 42900 <= code < 43000:
         return TransportUnavailable(f"Ably answered {status} ({code}).")
     if status == 413 or code == _TOO_LARGE:

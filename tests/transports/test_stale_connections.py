@@ -24,7 +24,7 @@ from tests.services.pusher_http import PusherService
 from tests.transports import ably_setup
 from tests.transports.conftest import options_for
 
-TIMEOUT = 0.3
+TIMEOUT = 0.5
 
 Make = Callable[..., BaseTransport]
 
@@ -46,10 +46,10 @@ def make(service: Any, **options: Any) -> BaseTransport:
     if isinstance(service, PusherService):
         from realtime_drf.transports.pusher import PusherTransport
 
-        return PusherTransport(**{**options_for(service), "timeout": TIMEOUT, **options})
+        return PusherTransport(**{**options_for(service), **options})
     from realtime_drf.transports.ably import AblyTransport
 
-    return AblyTransport(**{**ably_setup.options_for(service), "timeout": TIMEOUT, **options})
+    return AblyTransport(**{**ably_setup.options_for(service), **options})
 
 
 def names(service: Any) -> list[str]:
@@ -89,7 +89,7 @@ def test_the_first_event_after_quiet_arrives(service: Any, nat: Nat, clock: Cloc
 
 def test_no_connection_of_a_pool_is_stale(service: Any, nat: Nat, clock: Clock) -> None:
     threads = 8
-    with closing(make(service, port=nat.port, timeout=5)) as transport:
+    with closing(make(service, port=nat.port)) as transport:
         transport.send([Event("first", "x")])  # for which Ably's client gets a token
         sent = len(service.requests)
         with ThreadPoolExecutor(threads) as pool:
@@ -110,7 +110,8 @@ def test_no_connection_of_a_pool_is_stale(service: Any, nat: Nat, clock: Clock) 
 def test_one_stale_connection_costs_no_more_than_one_event(
     service: Any, nat: Nat, clock: Clock
 ) -> None:
-    with closing(make(service, port=nat.port)) as transport, ThreadPoolExecutor(4) as pool:
+    made = make(service, port=nat.port, timeout=1)
+    with closing(made) as transport, ThreadPoolExecutor(4) as pool:
         transport.send([Event("first", "x")])
         together = threading.Barrier(4)
 
@@ -227,7 +228,7 @@ def test_all_addresses_of_a_name_share_the_time(
         started = time.monotonic()
         options = {"fallback_hosts": []} if "endpoint" in host else {}
         with (
-            closing(make(service, port=port, **host, **options)) as transport,
+            closing(make(service, port=port, timeout=TIMEOUT, **host, **options)) as transport,
             pytest.raises(TransportUnavailable),
         ):
             transport.send([Event("a", "x")])
@@ -237,7 +238,7 @@ def test_all_addresses_of_a_name_share_the_time(
             hole.close()
     # One that answers is found behind others that refuse.
     addresses = ["127.0.0.7", "127.0.0.8", service.host]
-    with closing(make(service, timeout=5, **host)) as transport:
+    with closing(make(service, **host)) as transport:
         transport.send([Event("b", "x")])
     assert names(service) == ["b"]
 
