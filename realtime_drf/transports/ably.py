@@ -15,7 +15,7 @@ from realtime_drf.events import Event
 from realtime_drf.exceptions import InvalidTransport, TransportUnavailable
 from realtime_drf.names import ChannelKind, parse_channel_name
 from realtime_drf.protocols import WebhookEvent
-from realtime_drf.transports.ably_auth import TokenTransport
+from realtime_drf.transports.ably_auth import MAX_CHANNELS, TokenTransport
 from realtime_drf.transports.ably_messages import Encoder, is_encrypted
 from realtime_drf.transports.ably_names import Names
 from realtime_drf.transports.ably_network import VARIABLES
@@ -26,7 +26,8 @@ from realtime_drf.transports.ably_options import (
     read_master_key,
 )
 from realtime_drf.transports.ably_origin import read_origin
-from realtime_drf.transports.ably_packing import MAX_CHANNELS, Packer
+from realtime_drf.transports.ably_packing import MAX_CHANNELS as CHANNELS_A_CALL
+from realtime_drf.transports.ably_packing import Packer
 from realtime_drf.transports.ably_publishing import Publisher, quote
 from realtime_drf.transports.ably_rest import RestClient
 from realtime_drf.transports.ably_webhooks import AblyWebhookReader
@@ -61,6 +62,7 @@ class AblyTransport(TokenTransport):
         extras: what each message carries besides, as Ably defines it.
         encryption_master_key_base64: 32 bytes, in base64, for channels of the kind encrypted.
         token_ttl: seconds for which a client's token is good.
+        max_channels: channels that one client may have, as far as the account allows.
         webhook_keys: further keys (``appId.keyId``), and their secrets, that may sign webhooks.
     """
 
@@ -88,6 +90,7 @@ class AblyTransport(TokenTransport):
         extras: Mapping[str, Any] | None = None,
         encryption_master_key_base64: str | None = None,
         token_ttl: int = 3600,
+        max_channels: int = MAX_CHANNELS,
         webhook_keys: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -97,7 +100,12 @@ class AblyTransport(TokenTransport):
         check_options(
             self.alias,
             texts={name: text for name, text in texts.items() if text is not None},
-            numbers={"timeout": timeout, "payload_limit": payload_limit, "token_ttl": token_ttl},
+            numbers={
+                "timeout": timeout,
+                "payload_limit": payload_limit,
+                "token_ttl": token_ttl,
+                "max_channels": max_channels,
+            },
             ports={"port": port, "tls_port": tls_port},
             flags={
                 "tls": tls,
@@ -127,11 +135,11 @@ class AblyTransport(TokenTransport):
         )
         self.app_id = credentials.app_id
         self.names = Names(prefix)
-        self.limits = Limits(payload_bytes=payload_limit, channels_per_event=MAX_CHANNELS)
+        self.limits = Limits(payload_bytes=payload_limit, channels_per_event=CHANNELS_A_CALL)
         self.supports_encryption = self._master_key is not None
         self._packer = Packer(self.wire_size, payload_limit, is_encrypted)
         self.clock: Callable[[], float] = time.time
-        self.set_up_tokens(credentials, ttl=token_ttl)
+        self.set_up_tokens(credentials, ttl=token_ttl, max_channels=max_channels)
         self._webhooks = AblyWebhookReader({**(webhook_keys or {}), **credentials.as_keys()}, self)
         self.supports_webhooks = self._webhooks.has_keys
         # The service ends connections for whoever has the key, and for no bearer of a token.

@@ -18,7 +18,6 @@ from realtime_drf.transports.ably_messages import Encoder, read_results
 from realtime_drf.transports.ably_packing import Group
 from realtime_drf.transports.ably_rest import RestClient
 
-
 MIN_PAUSE: Final = 1.0
 """Seconds for which a channel that is too busy is left alone where the service did not say."""
 

@@ -204,6 +204,7 @@ def test_it_shows_nothing_but_its_alias() -> None:
         ({"key": KEY, "timeout": math.nan}, "'timeout' must be a number above 0"),
         ({"key": KEY, "tls": False}, "a key goes over TLS only"),
         ({"key": KEY, "payload_limit": "1"}, "'payload_limit' must be a number above 0"),
+        ({"key": KEY, "max_channels": 0}, "'max_channels' must be a number above 0"),
         ({"key": KEY, "token_ttl": 90_000}, "'token_ttl' must be at most 86400"),
         ({"key": KEY, "prefix": "blog"}, "'prefix' must be words that each end in a colon"),
         ({"key": KEY, "prefix": ":"}, "'prefix' must be"),
