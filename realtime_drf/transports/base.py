@@ -120,11 +120,11 @@ class BaseTransport(ABC):
     def send_batch(self, events: Sequence[Event]) -> None:
         """Make one call to the service with what `pack` put together, in that order.
 
-        Raise TransportUnavailable, ChannelUnavailable where that concerns some channels alone,
-        EventRejected or AccessRefused, always ``from`` the cause, and
-        no exception of an SDK. Give the error ``unsent`` where the service took a part of the call;
-        without it none of the events counts as sent. Events that are refused together are tried
-        again one at a time, so that only the guilty one is lost.
+        Raise TransportUnavailable (ChannelUnavailable where that concerns some channels alone),
+        EventRejected or AccessRefused, always ``from`` the cause, and no exception of an SDK. Give
+        the error ``unsent`` where the service took a part of the call; without it none of the
+        events counts as sent. Events that are refused together are tried again one at a time, so
+        that only the guilty one is lost.
         """
 
     # What an implementer may write
