@@ -30,6 +30,7 @@ W015      the HTTP API is on, with a secret derived from SECRET_KEY (``check --d
 W016      any origin may connect, and there are private channels (``check --deploy`` only)
 W017      webhooks are in use, and the cache is one of each process (``check --deploy`` only)
 W018      a backend, channel or view has an attribute with nearly the name of a hook
+W024      events go to a service over http:// (``check --deploy`` only)
 ========  ======================================================================================
 """
 

@@ -237,16 +237,22 @@ def _seed_entries() -> dict[str, Any]:
         for name, option in _SEED_CREDENTIALS.items()
         if getattr(settings, name, None)
     }
-    disabled = getattr(settings, "DRF_MODEL_PUSHER_DISABLED", False)
     entry = {
         "TRANSPORT": PUSHER_PATH,
         "OPTIONS": options,
-        "ENABLED": not disabled,
-        "SKIP_VACANT": bool(
-            getattr(settings, "DRF_MODEL_PUSHER_WEBHOOK_OPTIMISATION_ENABLED", False)
-        ),
+        "ENABLED": not _read_seed_switch("DRF_MODEL_PUSHER_DISABLED"),
+        "SKIP_VACANT": _read_seed_switch("DRF_MODEL_PUSHER_WEBHOOK_OPTIMISATION_ENABLED"),
     }
     return {DEFAULT_ALIAS: entry}
+
+
+def _read_seed_switch(name: str) -> bool:
+    value = getattr(settings, name, None) or False
+    if isinstance(value, str):
+        raise ImproperlyConfigured(
+            f"{name} must be True or False, not str: the text 'False' counts as True."
+        )
+    return bool(value)
 
 
 _KEYS: Final[dict[str, tuple[type, Any]]] = {

@@ -36,9 +36,10 @@ class DeliveryHandler(PerAlias[Delivery]):
             return InlineDelivery()
         try:
             delivery: Delivery = import_string(config.delivery)()
-        except (ImportError, TypeError) as exc:
+        except Exception as exc:  # of a class of the project's
             raise InvalidTransport(
-                f"could not make DELIVERY {config.delivery!r}: {exc}.", alias=config.alias
+                f"could not make DELIVERY {config.delivery!r}: {type(exc).__name__}: {exc}.",
+                alias=config.alias,
             ) from exc
         if not hasattr(delivery, "deliver"):
             raise InvalidTransport(

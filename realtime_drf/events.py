@@ -40,7 +40,8 @@ class Event:
     """The data as JSON text."""
     socket_id: str | None = field(repr=False)
     id: str = field(compare=False)
-    """32 hexadecimal digits, kept when the event is sent again."""
+    """32 hexadecimal digits. Each publish gives the event a new one, which `unsent` keeps."""
+    _is_published: bool = field(repr=False, compare=False)
 
     def __init__(
         self,
@@ -52,7 +53,7 @@ class Event:
     ) -> None:
         check_event_name(name)
         _check_socket_id(socket_id)
-        self._fill(name, _channel_names(channels), render(data), socket_id, secrets.token_hex(16))
+        self._fill(name, _channel_names(channels), render(data), socket_id, _make_id(), False)
 
     @property
     def data(self) -> Any:
@@ -62,7 +63,21 @@ class Event:
     def to(self, channels: Iterable[str]) -> Self:
         """Return the same event, id included, on some of its channels."""
         copy = object.__new__(type(self))
-        copy._fill(self.name, tuple(channels), self.body, self.socket_id, self.id)
+        copy._fill(
+            self.name, tuple(channels), self.body, self.socket_id, self.id, self._is_published
+        )
+        return copy
+
+    def as_published(self) -> Self:
+        """Return the event as one publish sends it, with an id of its own.
+
+        An event that has been published before, such as one of `unsent`, is returned as it is: a
+        service that knows ids takes it once, however often it is sent.
+        """
+        if self._is_published:
+            return self
+        copy = object.__new__(type(self))
+        copy._fill(self.name, self.channels, self.body, self.socket_id, _make_id(), True)
         return copy
 
     def replace(
@@ -85,11 +100,18 @@ class Event:
             self.body if data is _SAME else render(data),
             self.socket_id if socket_id is _SAME else socket_id,
             self.id,
+            self._is_published,
         )
         return copy
 
     def _fill(
-        self, name: str, channels: tuple[str, ...], body: str, socket_id: str | None, id_: str
+        self,
+        name: str,
+        channels: tuple[str, ...],
+        body: str,
+        socket_id: str | None,
+        id_: str,
+        is_published: bool,
     ) -> None:
         # The class is frozen, so its own constructors go round its __setattr__.
         object.__setattr__(self, "name", name)
@@ -97,6 +119,11 @@ class Event:
         object.__setattr__(self, "body", body)
         object.__setattr__(self, "socket_id", socket_id)
         object.__setattr__(self, "id", id_)
+        object.__setattr__(self, "_is_published", is_published)
+
+
+def _make_id() -> str:
+    return secrets.token_hex(16)
 
 
 def _check_socket_id(socket_id: str | None) -> None:

@@ -9,6 +9,7 @@ At runtime, all of them a ``RealtimeError``::
     │   └── InvalidSignature     it is not signed by who it says, or too old
     └── TransportError           events did not go; `unsent` holds them
         ├── TransportUnavailable worth a retry: timeout, connection, 5xx, 429
+        │   └── ChannelUnavailable   only some channels are too busy: events to others went
         └── EventRejected        not worth a retry: the service or its limits refuse the event
             ├── PayloadTooLarge  the data exceeds the limit of the service
             └── AccessRefused    it refuses us, not the event: credentials, account, address
@@ -70,6 +71,10 @@ class TransportUnavailable(TransportError):
 
     retry_after: float | None = None
     """Seconds after which the service wants to be asked again, where it said so."""
+
+
+class ChannelUnavailable(TransportUnavailable):
+    """An error of some channels: the service takes nothing for them for now, and all for others."""
 
 
 class EventRejected(TransportError):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import connections
+from django.db import close_old_connections, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 from django.db.transaction import TransactionManagementError
@@ -60,8 +60,17 @@ def publish(*events: Event, transport: str = "default", using: str = "default") 
 
 
 async def apublish(*events: Event, transport: str = "default", using: str = "default") -> None:
-    """Do what `publish` does, from a coroutine."""
-    await sync_to_async(publish)(*events, transport=transport, using=using)
+    """Do what `publish` does, from a coroutine.
+
+    Whether a transaction is open is looked up in the thread in which the ORM runs. Events that do
+    not wait for a commit are sent in another: neither the ORM nor other publishes wait for the
+    service.
+    """
+    for event in events:
+        _check_event(event)
+    ready = await sync_to_async(_wait_for_commit)([(transport, each) for each in events], using)
+    if ready:
+        await sync_to_async(_send_aside, thread_sensitive=False)(ready)
 
 
 def publish_change(
@@ -211,26 +220,40 @@ def _warn_of_no_backend(model: str) -> None:
 
 
 def _publish(addressed: Sequence[Addressed], using: str) -> None:
+    _hand_over(_wait_for_commit(addressed, using), may_raise=True)
+
+
+def _send_aside(addressed: Sequence[Addressed]) -> None:
+    try:
+        _hand_over(addressed, may_raise=True)
+    finally:
+        close_old_connections()  # of this thread, should a receiver or a cache have opened one
+
+
+def _wait_for_commit(addressed: Sequence[Addressed], using: str) -> Sequence[Addressed]:
+    """Have events wait for the commit of the open transaction; return them if there is none."""
     note_publication()
-    addressed = [(alias, event) for alias, event in addressed if configs[alias].enabled]
+    addressed = [
+        (alias, event.as_published()) for alias, event in addressed if configs[alias].enabled
+    ]
     for alias in {alias for alias, _ in addressed}:
         transports[alias], deliveries[alias]  # what is wrong is said here, not after the commit
     connection = connections[using]
     if not addressed:
-        return
+        return ()
     if connection.in_atomic_block:
         for alias, event in addressed:
             connection.on_commit(_MarkReady(connection, alias, event), robust=True)
         _flush_last(connection)
-    elif connection.connection is None or connection.autocommit:
+        return ()
+    if connection.connection is None or connection.autocommit:
         # A connection that was never opened has no transaction, and is not opened for our sake.
         flush(connection)
-        _hand_over(addressed, may_raise=True)
-    else:
-        raise TransactionManagementError(
-            f"publish() cannot know when a transaction is committed that was opened by turning off "
-            f"autocommit on {using!r}: use atomic()."
-        )
+        return addressed
+    raise TransactionManagementError(
+        f"publish() cannot know when a transaction is committed that was opened by turning off "
+        f"autocommit on {using!r}: use atomic()."
+    )
 
 
 def flush(connection: BaseDatabaseWrapper) -> None:

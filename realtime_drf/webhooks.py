@@ -17,6 +17,7 @@ from django.dispatch import Signal
 from realtime_drf import signals
 from realtime_drf.conf import configs, get_cache_alias
 from realtime_drf.exceptions import InvalidEvent
+from realtime_drf.memberships import merge_connections
 from realtime_drf.names import parse_channel_name
 from realtime_drf.occupancy import occupancies
 from realtime_drf.protocols import WebhookEvent
@@ -64,7 +65,7 @@ def receive(transport: Any, headers: Mapping[str, str], body: bytes) -> Outcome:
         return Outcome(0, 0, repeated=True)
     new = [event for event, key in zip(known, keys, strict=False) if key in first]
     try:
-        _send_signals(transport, new)
+        _send_signals(transport, merge_connections(transport.alias, new))
     except BaseException:  # the process is told to end: the service will try again
         _forget(first)
         raise

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import traceback
 from typing import Any
 
 import pytest
@@ -48,6 +49,26 @@ class Refusing(MemoryTransport):
 
     def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
         return [checks.Warning("A word of the transport's own.", id="x.W001")]
+
+
+PROXY = "http://user:pa55word@proxy:80/"
+
+
+class Broken(MemoryTransport):
+    """A transport whose SDK raises what it likes, and quotes what it was given."""
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        retry: bool = True,
+        verify: bool | None = None,
+        hosts: Any = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if api_key:
+            raise LookupError(f"{api_key} {hosts}, by way of {PROXY}")
 
 
 def run_check(**options: Any) -> None:
@@ -114,6 +135,82 @@ def test_a_wrong_entry_is_a_check_error_that_says_the_mend(
 def test_an_entry_without_an_alias_is_told_where_it_belongs(settings: Settings) -> None:
     settings.REALTIME_TRANSPORTS = {"TRANSPORT": MEMORY, "OPTIONS": {"payload_limit": 1}}
     with pytest.raises(SystemCheckError, match="in the dict of an alias, such as 'default'"):
+        run_check()
+
+
+@pytest.mark.parametrize("error", [OSError, KeyError, RuntimeError, ExceptionGroup, UnicodeError])
+def test_whatever_a_constructor_raises_is_an_error_of_its_entry(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def init(self: Any, **kwargs: Any) -> None:
+        raise ExceptionGroup("x", [OSError()]) if error is ExceptionGroup else error("oops")
+
+    monkeypatch.setattr(Broken, "__init__", init)
+    settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": "tests.test_configuration.Broken"}}
+    with pytest.raises(SystemCheckError, match=r"E001\).*Broken: (\w+: )?.*(oops|x)"):
+        run_check()
+    with pytest.raises(InvalidTransport) as caught:
+        publish(Event("a", "x"))
+    assert caught.value.__cause__ is not None
+
+
+def test_no_secret_is_in_the_error_of_a_constructor(settings: Settings) -> None:
+    options = {"api_key": "abcd-key", "hosts": [{"password": "hunter-2", "name": "example.com"}]}
+    settings.REALTIME_TRANSPORTS = {
+        "default": {"TRANSPORT": "tests.test_configuration.Broken", "OPTIONS": options}
+    }
+    with pytest.raises(InvalidTransport, match=r"LookupError: .*example\.com") as caught:
+        publish(Event("a", "x"))
+    said = "".join(traceback.format_exception(caught.value))
+    for secret in ("abcd-key", "hunter-2", "pa55word"):
+        assert secret not in said
+
+
+@pytest.mark.parametrize("option", ["retry", "verify"])
+@pytest.mark.parametrize("value", ["False", "0", "", 1, b"False"])
+def test_text_is_no_switch(settings: Settings, option: str, value: Any) -> None:
+    settings.REALTIME_TRANSPORTS = {
+        "default": {
+            "TRANSPORT": "tests.test_configuration.Broken",
+            "OPTIONS": {"api_key": "", option: value},
+        }
+    }
+    with pytest.raises(SystemCheckError, match=rf"E001.*'{option}' must be True or False, not"):
+        run_check()
+
+
+SWITCHES = {
+    "ably": ["tls", "use_token_auth", "use_binary_protocol"],
+    "channels": ["client_events", "consumer_groups", "http_api", "subscription_counting"],
+    "pusher": ["ssl", "subscription_counting"],
+}
+
+
+@pytest.mark.parametrize(
+    ("transport", "option"), [(name, each) for name, found in SWITCHES.items() for each in found]
+)
+def test_text_is_no_switch_of_a_transport_that_comes_along(
+    settings: Settings, transport: str, option: str
+) -> None:
+    pytest.importorskip(transport)
+    settings.REALTIME_TRANSPORTS = {
+        "default": {
+            "TRANSPORT": f"realtime_drf.transports.{transport}.{transport.title()}Transport",
+            "OPTIONS": {option: "False"},
+        }
+    }
+    with pytest.raises(SystemCheckError, match=rf"E001.*'{option}' must be True or False, not str"):
+        run_check()
+
+
+@pytest.mark.parametrize(
+    "name", ["DRF_MODEL_PUSHER_DISABLED", "DRF_MODEL_PUSHER_WEBHOOK_OPTIMISATION_ENABLED"]
+)
+def test_text_is_no_switch_in_the_settings_of_the_seed(settings: Settings, name: str) -> None:
+    del settings.REALTIME_TRANSPORTS
+    settings.PUSHER_KEY = "key"
+    setattr(settings, name, "False")
+    with pytest.raises(SystemCheckError, match=f"E001.*{name} must be True or False"):
         run_check()
 
 

@@ -19,6 +19,7 @@ from realtime_drf import checks, conf, deployment_checks, exceptions, setup_chec
 from realtime_drf.backends import RealtimeBackend
 from realtime_drf.testing import Outbox, RealtimeClient
 from realtime_drf.testing.contract.harness import Harness
+from realtime_drf.transports import hosts
 from realtime_drf.transports.ably import AblyTransport
 from realtime_drf.transports.base import BaseTransport
 from realtime_drf.transports.channels import ChannelsTransport
@@ -309,7 +310,8 @@ def test_checks_are_all_documented() -> None:
     page = (DOCS / "settings.md").read_text()
     ids = set(re.findall(r"^([EW]\d{3}) ", checks.__doc__ or "", re.MULTILINE))
     assert ids == set(re.findall(r"realtime_drf\.([EW]\d{3})", page))
-    sources = [checks, setup_checks, deployment_checks, sys.modules[ChannelsTransport.__module__]]
+    channels = sys.modules[ChannelsTransport.__module__]
+    sources = [checks, setup_checks, deployment_checks, hosts, channels]
     text = "".join(inspect.getsource(source) for source in sources)
     assert ids == set(re.findall(r"\bid=f?\"(?:\{TAG\}|realtime_drf)\.([EW]\d{3})", text))
 

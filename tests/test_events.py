@@ -226,6 +226,15 @@ def test_an_event_is_a_value() -> None:
         assert copied.id == event.id
 
 
+def test_each_publish_of_an_event_has_an_id_of_its_own_which_is_kept_from_then_on() -> None:
+    constant = Event("reload", ["x", "y"], 1, socket_id="1.2")
+    one, other = constant.as_published(), constant.as_published()
+    assert one == other == constant
+    assert len({constant.id, one.id, other.id}) == 3
+    for again in (one, one.to(["x"]), one.replace(socket_id=None), pickle.loads(pickle.dumps(one))):
+        assert again.as_published().id == one.id
+
+
 def test_the_socket_id_is_neither_in_the_repr_nor_in_the_body() -> None:
     event = Event("a", "x", {"b": 1}, socket_id="123.456")
     assert "123.456" not in repr(event)

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.core.exceptions import SynchronousOnlyOperation
 from django.core.signals import request_finished
 from django.db import connections, transaction
@@ -127,6 +128,52 @@ def test_a_bug_in_the_flush_reaches_neither_the_request_nor_its_other_hooks(
         settings.REALTIME_TRANSPORTS = {}  # what was right at the call is wrong at the commit
     assert called == [1]
     assert "_Flush" in caplog.text
+def test_an_event_kept_as_a_constant_is_published_each_time(recording: RecordingTransport) -> None:
+    constant = Event("reload", "x")
+    publish(constant)
+    publish(constant, constant)
+    assert [event for events in recording.hand_overs for event in events] == [constant] * 3
+    assert len({event.id for events in recording.hand_overs for event in events}) == 3
+
+
+def test_what_was_not_sent_keeps_its_id_when_it_is_published_again(
+    recording: RecordingTransport,
+) -> None:
+    recording.error = RuntimeError("down")
+    failed: list[Event] = []
+
+    def receiver(events: tuple[Event, ...], **kwargs: Any) -> None:
+        failed.extend(events)
+
+    publish_failed.connect(receiver)
+    try:
+        publish(Event("a", "x"))
+    finally:
+        publish_failed.disconnect(receiver)
+    recording.error = None
+    publish(*failed)
+    assert [event.id for event in recording.hand_overs[-1]] == [failed[0].id]
+
+
+def test_coroutines_publish_side_by_side_and_hold_up_no_query(
+    recording: RecordingTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sending = threading.Barrier(4)  # three that send, and the test
+
+    def send(events: Any) -> None:
+        sending.wait(5)  # until all have come so far
+        sending.wait(5)  # and the ORM's thread was free
+
+    monkeypatch.setattr(recording, "send", send)
+
+    async def main() -> None:
+        jobs = [asyncio.create_task(apublish(Event("a", "x"))) for _ in range(3)]
+        await asyncio.to_thread(sending.wait, 5)
+        await sync_to_async(lambda: None)()  # as each query of the ORM does
+        await asyncio.to_thread(sending.wait, 5)
+        await asyncio.gather(*jobs)
+
+    asyncio.run(main())
 
 
 # Outages

@@ -21,6 +21,7 @@ from realtime_drf.protocols import WebhookEvent
 from realtime_drf.server.courier import FAREWELL, Courier, Undelivered
 from realtime_drf.server.endpoints import Endpoint
 from realtime_drf.tracebacks import opaque
+from realtime_drf.transports.connections import find_stale, pool_classes, time_left
 from realtime_drf.transports.signatures import Signer
 
 MOST_OF_AN_ANSWER: Final = 65_536
@@ -131,12 +132,23 @@ class Poster:
         if self._pid != os.getpid():  # a fork must not use the connection of its parent
             self._pid = os.getpid()
             self._pool = self._urllib3.PoolManager(num_pools=1, maxsize=1)
+            self._pool.pool_classes_by_scheme = pool_classes(self._urllib3)
+        deadline = time.monotonic() + timeout
+        try:
+            return self._request(body, deadline)
+        except self._urllib3.exceptions.HTTPError as exc:
+            if find_stale(exc) is None:
+                raise
+        # A receiver can know the body again, which is sent until it has arrived in any case.
+        return self._request(body, deadline)
+
+    def _request(self, body: bytes, deadline: float) -> int:
         response = self._pool.request(
             "POST",
             self._url,
             body=body,
             headers={**self._headers, **make_headers(self._signer, body)},
-            timeout=self._urllib3.Timeout(total=timeout),
+            timeout=self._urllib3.Timeout(total=time_left(deadline)),
             retries=False,
             redirect=False,
             preload_content=False,

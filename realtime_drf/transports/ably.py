@@ -9,21 +9,32 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from django.core.checks import CheckMessage
+
 from realtime_drf.events import Event
 from realtime_drf.exceptions import InvalidTransport, TransportUnavailable
 from realtime_drf.names import ChannelKind, parse_channel_name
 from realtime_drf.protocols import WebhookEvent
 from realtime_drf.tracebacks import opaque
-from realtime_drf.transports.ably_auth import TokenTransport
+from realtime_drf.transports.ably_auth import MAX_CHANNELS, TokenTransport
 from realtime_drf.transports.ably_messages import Encoder, is_encrypted
 from realtime_drf.transports.ably_names import Names
-from realtime_drf.transports.ably_options import Credentials, check_options, read_master_key
+from realtime_drf.transports.ably_network import VARIABLES
+from realtime_drf.transports.ably_options import (
+    Credentials,
+    check_options,
+    read_endpoint,
+    read_master_key,
+)
 from realtime_drf.transports.ably_origin import read_origin
-from realtime_drf.transports.ably_packing import MAX_CHANNELS, Packer
+from realtime_drf.transports.ably_packing import MAX_CHANNELS as CHANNELS_A_CALL
+from realtime_drf.transports.ably_packing import Packer
 from realtime_drf.transports.ably_publishing import Publisher, quote
 from realtime_drf.transports.ably_rest import RestClient
 from realtime_drf.transports.ably_webhooks import AblyWebhookReader
 from realtime_drf.transports.base import ChannelInfo, Limits
+from realtime_drf.transports.environment import check_environment
+from realtime_drf.transports.hosts import check_encryption, read_host
 
 PAYLOAD_LIMIT: Final = 65_536
 """Bytes of a message, its name included: https://ably.com/docs/platform/pricing/limits#message."""
@@ -45,14 +56,14 @@ class AblyTransport(TokenTransport):
         endpoint: a routing policy or the name of a machine; by default "main".
         port, tls_port, tls: of the endpoint; the key is only sent over TLS.
         fallback_hosts: machines to try where the endpoint fails; by default those of Ably.
-        timeout: seconds to wait for a connection, and for each piece of an answer. No other
-            machine is tried after that time.
+        timeout: seconds for a call, with all addresses and machines that are tried.
         use_binary_protocol: msgpack; False is JSON.
         prefix: what all names of channels begin with, such as "blog:".
         payload_limit: bytes of an event's name, data and extras.
         extras: what each message carries besides, as Ably defines it.
         encryption_master_key_base64: 32 bytes, in base64, for channels of the kind encrypted.
         token_ttl: seconds for which a client's token is good.
+        max_channels: channels that one client may have, as far as the account allows.
         webhook_keys: further keys (``appId.keyId``), and their secrets, that may sign webhooks.
     """
 
@@ -81,6 +92,7 @@ class AblyTransport(TokenTransport):
         extras: Mapping[str, Any] | None = None,
         encryption_master_key_base64: str | None = None,
         token_ttl: int = 3600,
+        max_channels: int = MAX_CHANNELS,
         webhook_keys: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -90,7 +102,12 @@ class AblyTransport(TokenTransport):
         check_options(
             self.alias,
             texts={name: text for name, text in texts.items() if text is not None},
-            numbers={"timeout": timeout, "payload_limit": payload_limit, "token_ttl": token_ttl},
+            numbers={
+                "timeout": timeout,
+                "payload_limit": payload_limit,
+                "token_ttl": token_ttl,
+                "max_channels": max_channels,
+            },
             ports={"port": port, "tls_port": tls_port},
             flags={
                 "tls": tls,
@@ -108,6 +125,7 @@ class AblyTransport(TokenTransport):
                 alias=self.alias,
             )
         sdk = self.require("ably.sync", extra="ably")
+        self._endpoint, self._is_encrypted = endpoint, tls
         self._extras = extras
         self._master_key = self._read_master_key(encryption_master_key_base64)
         self._encoder = Encoder(
@@ -119,11 +137,11 @@ class AblyTransport(TokenTransport):
         )
         self.app_id = credentials.app_id
         self.names = Names(prefix)
-        self.limits = Limits(payload_bytes=payload_limit, channels_per_event=MAX_CHANNELS)
+        self.limits = Limits(payload_bytes=payload_limit, channels_per_event=CHANNELS_A_CALL)
         self.supports_encryption = self._master_key is not None
         self._packer = Packer(self.wire_size, payload_limit, is_encrypted)
         self.clock: Callable[[], float] = time.time
-        self.set_up_tokens(credentials, ttl=token_ttl)
+        self.set_up_tokens(credentials, ttl=token_ttl, max_channels=max_channels)
         self._webhooks = AblyWebhookReader({**(webhook_keys or {}), **credentials.as_keys()}, self)
         self.supports_webhooks = self._webhooks.has_keys
         # The service ends connections for whoever has the key, and for no bearer of a token.
@@ -133,11 +151,12 @@ class AblyTransport(TokenTransport):
             "token": credentials.token,
             "use_token_auth": True if use_token_auth or credentials.key is None else None,
             "client_id": client_id,
-            "endpoint": endpoint,
+            "endpoint": read_endpoint(endpoint, alias=self.alias),
             "port": port or 0,
             "tls_port": tls_port or 0,
             "tls": tls,
-            "fallback_hosts": fallback_hosts,
+            "fallback_hosts": fallback_hosts
+            and [read_host("fallback_hosts", each, alias=self.alias) for each in fallback_hosts],
             "use_binary_protocol": use_binary_protocol,
             "http_open_timeout": timeout,
             "http_request_timeout": timeout,
@@ -208,6 +227,14 @@ class AblyTransport(TokenTransport):
     @opaque
     def read_webhook(self, headers: Mapping[str, str], body: bytes) -> list[WebhookEvent]:
         return self._webhooks.read(headers, body)
+
+    def check(self, **kwargs: Any) -> list[CheckMessage]:
+        return check_environment(self.rest.read_environment, VARIABLES, alias=self.alias)
+
+    def check_deployment(self, **kwargs: Any) -> list[CheckMessage]:
+        return check_encryption(
+            self._endpoint or "", is_encrypted=self._is_encrypted, option="tls", alias=self.alias
+        )
 
     def close(self) -> None:
         self.rest.close()

@@ -28,8 +28,8 @@ from realtime_drf.transports.base import BaseTransport
 
 logger = logging.getLogger("realtime_drf")
 
-MAX_CHANNELS: Final = 100
-"""Channels that one request may ask for, those of a token that is renewed included."""
+MAX_CHANNELS: Final = 200
+"""Channels of one token, those of a token that is renewed included."""
 
 FORMATS: Final = ("request", "jwt", "object")
 
@@ -49,6 +49,8 @@ class TokenRequest(AuthorizationRequest):
 
     format: str
     decisive: str | None = None
+    is_too_much: bool = False
+    """More channels are wanted than one client may have; none is asked for then."""
 
 
 class TokenTransport(BaseTransport):
@@ -63,8 +65,9 @@ class TokenTransport(BaseTransport):
 
     _master_key: bytes | None
 
-    def set_up_tokens(self, credentials: Credentials, *, ttl: int) -> None:
+    def set_up_tokens(self, credentials: Credentials, *, ttl: int, max_channels: int) -> None:
         """Make tokens with a key; without one, that cannot be done."""
+        self._max_channels = max_channels
         self.supports_authorization = credentials.key is not None
         self.supports_user_authentication = credentials.key is not None
         self._key_name = credentials.name
@@ -95,11 +98,18 @@ class TokenTransport(BaseTransport):
         asked = dict.fromkeys([*([decisive] if decisive else []), *names, *kept])
         # Every token has the public channels; there is nobody to ask for them.
         channels = [name for name in asked if not _is_public(name)]
-        if len(channels) > MAX_CHANNELS:
-            raise InvalidRequest(f"Ask for up to {MAX_CHANNELS} channels.")
+        is_too_much = len(channels) > self._max_channels
+        if is_too_much:
+            logger.warning(
+                "A client was refused %d channels at %r: 'max_channels' is %d.",
+                len(channels),
+                self,
+                self._max_channels,
+            )
         return TokenRequest(
             socket_id="",
-            channels=tuple(channels),
+            channels=() if is_too_much else tuple(channels),
+            is_too_much=is_too_much,
             is_many=decisive is None,
             format=form,
             decisive=decisive,
@@ -111,10 +121,15 @@ class TokenTransport(BaseTransport):
     ) -> Answer:
         """Answer a token for what is granted, and for the public channels.
 
-        It is 403 where the one channel that was asked for is denied, or all of several.
+        It is 403 where the one channel that was asked for is denied, or all of several, and where
+        they are more than one client may have: ably-js would ask again after any other status.
         """
         if not isinstance(asked, TokenRequest):
             raise InvalidRequest("This is not a request for a token.")
+        if asked.is_too_much:
+            message = f"A client may have {self._max_channels} channels."
+            error = {**FORBIDDEN["error"], "message": message}
+            return Answer(status=403, body={"error": error})
         grants = {
             each.channel: each
             for each in decisions

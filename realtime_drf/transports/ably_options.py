@@ -11,11 +11,15 @@ from typing import Any, NamedTuple
 
 from realtime_drf.exceptions import InvalidEvent, InvalidTransport
 from realtime_drf.rendering import render
+from realtime_drf.transports.hosts import read_host
 
 VARIABLE = "ABLY_API_KEY"
 
 _KEY = re.compile(r"([^.:\s]+)\.([^.:\s]+):([^\s:]+)", re.ASCII)
 _PREFIX = re.compile(r"(?:[A-Za-z0-9_\-=@,.;]+:)+")
+
+_POLICY = re.compile(r"(nonprod:)?[A-Za-z0-9-]+")
+"""https://ably.com/docs/platform/account/enterprise-customization"""
 
 MAX_TTL = 86_400
 """Seconds; the service refuses tokens that are good for longer."""
@@ -38,6 +42,10 @@ class Credentials(NamedTuple):
                 raise InvalidTransport(
                     f"{name!r} must be a str, not {type(value).__name__}.", alias=alias
                 )
+        if token and token != token.strip():
+            raise InvalidTransport(
+                "'token' begins or ends with a blank or line end: strip() it.", alias=alias
+            )
         if key and token:
             raise InvalidTransport("Give 'key' or 'token', and not both.", alias=alias)
         if not token:
@@ -114,8 +122,6 @@ def check_options(
         refuse("prefix", "words that each end in a colon, such as 'blog:'")
     if texts.get("client_id") == "*":
         refuse("client_id", "the id of one client")
-    if any(part in texts.get("endpoint", "") for part in ("/", " ")):
-        refuse("endpoint", "a routing policy or the name of a machine, without https:// and path")
     if fallback_hosts is not None and not _is_list_of_texts(fallback_hosts):
         refuse("fallback_hosts", "a list of names of machines")
     if extras is not None and not isinstance(extras, Mapping):
@@ -127,6 +133,13 @@ def check_options(
     keys = {} if webhook_keys is None else webhook_keys
     if not isinstance(keys, Mapping) or not _is_list_of_texts([*keys, *keys.values()]):
         refuse("webhook_keys", "a dict of keys (appId.keyId) and their secrets")
+
+
+def read_endpoint(endpoint: str | None, *, alias: str) -> str | None:
+    """Return a routing policy or a host; raise InvalidTransport for what is neither."""
+    if endpoint is None or _POLICY.fullmatch(endpoint):
+        return endpoint
+    return read_host("endpoint", endpoint, alias=alias)
 
 
 def read_master_key(text: Any, *, alias: str) -> bytes:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import Any, Final
 from urllib.parse import quote_plus
 
 from realtime_drf.events import Event
 from realtime_drf.exceptions import (
     AccessRefused,
+    ChannelUnavailable,
     EventRejected,
     TransportError,
     TransportUnavailable,
@@ -16,6 +17,9 @@ from realtime_drf.exceptions import (
 from realtime_drf.transports.ably_messages import Encoder, read_results
 from realtime_drf.transports.ably_packing import Group
 from realtime_drf.transports.ably_rest import RestClient
+
+MIN_PAUSE: Final = 1.0
+"""Seconds for which a channel that is too busy is left alone where the service did not say."""
 
 
 class Publisher:
@@ -27,6 +31,7 @@ class Publisher:
         self._rest = rest
         self._encoder = encoder
         self._to_wire_name = to_wire_name
+        self._not_before: dict[str, float] = {}
 
     def publish(self, events: Sequence[Event], groups: Sequence[Group]) -> None:
         """Publish; what is refused because of the connection to leave out goes without that.
@@ -35,15 +40,41 @@ class Publisher:
         channel together is refused together: then each is tried by itself. Raise TransportError
         with what did not go.
         """
-        failed = self._publish(groups)
-        failed = self._publish_to_all(groups, failed)
+        paused = self._find_paused(groups)
+        left = [rest for group in groups if (rest := _without(group, paused))]
+        failed = self._publish(left) if left else {}
+        failed = self._publish_to_all(left, failed) | paused
         failures: dict[tuple[str, str], TransportError] = {}
         for group in groups:
             for channel in group.channels:
                 if channel in failed:
                     failures |= self._publish_singly(group, channel, failed[channel])
         if failures:
+            self._pause(failures)
             raise _summary(events, failures)
+
+    def _find_paused(self, groups: Sequence[Group]) -> dict[str, TransportError]:
+        """Return an error for each channel that is to be left alone for now."""
+        if not self._not_before:
+            return {}
+        now = self._rest.clock()
+        # Made anew and not changed, as other threads look at it.
+        self._not_before = {name: at for name, at in self._not_before.items() if at > now}
+        paused: dict[str, TransportError] = {}
+        for channel in (channel for group in groups for channel in group.channels):
+            if (at := self._not_before.get(channel)) is not None:
+                error = paused[channel] = ChannelUnavailable(f"{channel} is still too busy.")
+                error.retry_after = at - now
+        return paused
+
+    def _pause(self, failures: Mapping[tuple[str, str], TransportError]) -> None:
+        """Leave channels that are too busy alone, so that nothing overtakes what was not sent."""
+        now = self._rest.clock()
+        self._not_before = self._not_before | {
+            channel: now + max(error.retry_after or 0.0, MIN_PAUSE)
+            for (_, channel), error in failures.items()
+            if isinstance(error, ChannelUnavailable) and channel not in self._not_before
+        }
 
     def _publish_to_all(
         self, groups: Sequence[Group], failed: Mapping[str, TransportError]
@@ -88,7 +119,7 @@ class Publisher:
             messages = self._encoder.encode(groups[0], channel)
             try:
                 self._rest.post(path, messages[0] if len(messages) == 1 else messages)
-            except EventRejected as exc:
+            except (EventRejected, ChannelUnavailable) as exc:
                 if isinstance(exc, AccessRefused):
                     raise
                 return {channel: exc}
@@ -123,6 +154,16 @@ def quote(name: str) -> str:
     return quote_plus(name, safe=":")
 
 
+def _without(group: Group, channels: Container[str]) -> Group | None:
+    left = tuple(channel for channel in group.channels if channel not in channels)
+    return Group(left, group.events) if left else None
+
+
+def _rank(error: TransportError) -> int:
+    kinds = (EventRejected, ChannelUnavailable)
+    return next((3 - place for place, kind in enumerate(kinds) if isinstance(error, kind)), 0)
+
+
 def _to_all(event: Event) -> Event:
     return event.replace(socket_id=None)
 
@@ -141,7 +182,7 @@ def _summary(
         for event in events
         if (left := [channel for channel in event.channels if (event.id, channel) in failures])
     ]
-    first = min(failures.values(), key=lambda error: isinstance(error, EventRejected))
+    first = min(failures.values(), key=_rank)
     kind = EventRejected if isinstance(first, AccessRefused) else type(first)
     channels = list(dict.fromkeys(channel for _, channel in failures))
     where = f" ({len(channels)} channels failed: {', '.join(channels[:5])})" if channels[1:] else ""

@@ -18,12 +18,15 @@ from typing import Any, Final
 
 from realtime_drf.exceptions import (
     AccessRefused,
+    ChannelUnavailable,
     EventRejected,
     PayloadTooLarge,
     TransportError,
     TransportUnavailable,
 )
 from realtime_drf.tracebacks import opaque
+from realtime_drf.transports.ably_network import Network
+from realtime_drf.transports.connections import read_retry_after
 from realtime_drf.transports.redaction import REDACTED, Redactor
 
 MAX_REST: Final = 60.0
@@ -32,6 +35,9 @@ MAX_REST: Final = 60.0
 _EXPIRED_TOKEN = range(40140, 40150)
 _NOT_CAPABLE = 40160
 _TOO_LARGE = 40009
+_BUSY_CHANNEL = (42911, 42913, 42914)
+"""Rates of one connection, messages of one channel, bytes of one channel; 42910 and others are the
+account's: https://ably.com/docs/platform/errors/codes."""
 
 _CREDENTIALS = re.compile(r"(Basic|Bearer) [A-Za-z0-9+/=_\-.]+")
 
@@ -63,7 +69,7 @@ class RestClient:
         sdk: the module ``ably.sync``.
         options: of its ``AblyRestSync``.
         secrets: what must not be in an error.
-        timeout: seconds to wait for a connection, and for each piece of an answer.
+        timeout: seconds for a call, with all machines that are tried.
         clock: returns seconds that never go back.
     """
 
@@ -78,13 +84,13 @@ class RestClient:
     ) -> None:
         self._sdk = sdk
         self._options = options
-        self._timeout = timeout
         self.clock = clock
         encoded = [base64.b64encode(secret.encode()).decode() for secret in secrets]
         self._redactor = Redactor([*secrets, *encoded])
         self._not_before = 0.0
-        # Made at once, which asks nobody, so that wrong options are refused here.
-        self._pid_and_client: tuple[int, Any] | None = (os.getpid(), self._make_client())
+        self._network = Network(timeout)
+        # Made when it is first needed: it reads files, and proxies in the environment.
+        self._pid_and_client: tuple[int, Any] | None = None
         # A parent's, kept in the child: collected, its open connections would be warned of.
         self._inherited: tuple[int, Any] | None = None
         # Of the SDK, which logs tokens, and of HTTP/2.
@@ -116,6 +122,11 @@ class RestClient:
             held[1].close()
         elif held is not None:
             self._inherited = held
+
+    def read_environment(self) -> None:
+        """Make a client, unless there is one; raise what that raises of the environment."""
+        if self._pid_and_client is None:
+            self._make_client().close()
 
     @opaque
     def get(self, path: str) -> Any:
@@ -149,8 +160,11 @@ class RestClient:
         content = self._parse(response)
         error = content.get("error") if isinstance(content, dict) else None
         made = self.make_error(error, status=response.status_code)
-        if isinstance(made, TransportUnavailable):
-            made.retry_after = self._rest(response.headers.get("Retry-After", ""))
+        retry_after = read_retry_after(response.headers.get("Retry-After", ""))
+        if isinstance(made, TransportUnavailable) and retry_after is not None:
+            made.retry_after = min(retry_after, MAX_REST)
+            if not isinstance(made, ChannelUnavailable):
+                self._not_before = self.clock() + made.retry_after
         raise made
 
     def make_error(self, error: Any, *, status: int = 500) -> TransportError:
@@ -165,11 +179,7 @@ class RestClient:
 
     def _make_client(self) -> Any:
         client = self._sdk.AblyRestSync(**self._options)
-        # The SDK bounds the time for connecting and reading, and leaves writing without a bound.
-        write = {"write": self._timeout, "pool": self._timeout}
-        client.http._HttpSync__client.event_hooks = {
-            "request": [lambda request: request.extensions["timeout"].update(write)]
-        }
+        self._network.prepare(client.http._HttpSync__client)
         return client
 
     def _request(self, method: str, path: str, body: Any) -> Any:
@@ -187,13 +197,13 @@ class RestClient:
             content = self._parse(response)
             fields = content.get("error") if isinstance(content, dict) else None
             if isinstance(fields, dict) and fields.get("code") in _EXPIRED_TOKEN:
-                self._call(lambda: self.client.auth.authorize())
+                self._call(lambda client: client.auth.authorize())
                 response = self._attempt(method, path, body)
         return response
 
     def _attempt(self, method: str, path: str, body: Any) -> Any:
         return self._call(
-            lambda: self.client.http.make_request(
+            lambda client: client.http.make_request(
                 method, path, body=self._encode(body), raise_on_error=False
             )
         )
@@ -207,9 +217,18 @@ class RestClient:
             return packed
         return json.dumps(body, separators=(",", ":")).encode()
 
-    def _call(self, function: Callable[[], Any]) -> Any:
+    def _call(self, function: Callable[[Any], Any]) -> Any:
+        """Call the SDK; once more where a connection fell: ids make that safe."""
         try:
-            return function()
+            client = self.client  # which takes time when it is made
+            self._network.begin()
+            try:
+                return function(client)
+            except Exception:
+                self._network.drop_idle()
+                if not self._network.may_try_again():
+                    raise
+                return function(client)
         except Exception as exc:  # noqa: BLE001  of the SDK, its HTTP client or a parser
             error = self._translate(exc)
             error.__cause__ = self._clean(exc)
@@ -240,14 +259,6 @@ class RestClient:
     def _can_renew(self) -> bool:
         return bool(self._options.get("use_token_auth") and self._options.get("key"))
 
-    def _rest(self, retry_after: str) -> float | None:
-        """Leave the service alone for as long as it asks."""
-        seconds = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else None
-        if seconds is not None:
-            seconds = min(seconds, MAX_REST)
-            self._not_before = self.clock() + seconds
-        return seconds
-
 
 def _integer(value: Any, default: int) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else default
@@ -255,6 +266,8 @@ def _integer(value: Any, default: int) -> int:
 
 def _error_of_status(status: int, code: int, text: str) -> TransportError:
     """Make the error of a status. The service is quoted only on what concerns an event."""
+    if code in _BUSY_CHANNEL:
+        return ChannelUnavailable(f"Ably answered {status} ({code}): a channel is too busy.")
     if status in (408, 429) or status >= 500 or 42900 <= code < 43000:
         return TransportUnavailable(f"Ably answered {status} ({code}).")
     if status == 413 or code == _TOO_LARGE:

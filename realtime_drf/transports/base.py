@@ -15,6 +15,7 @@ from django.core.checks import CheckMessage
 from realtime_drf.events import Event
 from realtime_drf.exceptions import (
     AccessRefused,
+    ChannelUnavailable,
     EventRejected,
     MissingDependency,
     PayloadTooLarge,
@@ -120,10 +121,11 @@ class BaseTransport(ABC):
     def send_batch(self, events: Sequence[Event]) -> None:
         """Make one call to the service with what `pack` put together, in that order.
 
-        Raise TransportUnavailable, EventRejected or AccessRefused, always ``from`` the cause, and
-        no exception of an SDK. Give the error ``unsent`` where the service took a part of the call;
-        without it none of the events counts as sent. Events that are refused together are tried
-        again one at a time, so that only the guilty one is lost.
+        Raise TransportUnavailable (ChannelUnavailable where that concerns some channels alone),
+        EventRejected or AccessRefused, always ``from`` the cause, and no exception of an SDK. Give
+        the error ``unsent`` where the service took a part of the call; without it none of the
+        events counts as sent. Events that are refused together are tried again one at a time, so
+        that only the guilty one is lost.
         """
 
     # What an implementer may write
@@ -230,7 +232,7 @@ class BaseTransport(ABC):
         out of reach the rest stays. Then TransportError is raised, and its ``unsent`` holds exactly
         what did not go.
         """
-        refusals: list[EventRejected] = []
+        refusals: list[TransportError] = []
         outgoing: list[Event] = []
         for event in events:
             try:
@@ -278,9 +280,9 @@ class BaseTransport(ABC):
 
     def _send_call(
         self, call: Sequence[Event], sent: Counter[tuple[str, str]]
-    ) -> list[EventRejected]:
-        """Make one call, note what went, and return the refusals."""
-        refused: EventRejected | None = None
+    ) -> list[TransportError]:
+        """Make one call, note what went, and return the errors after which the others go on."""
+        refused: TransportError | None = None
         left: Counter[tuple[str, str]] = Counter()
         try:
             self.send_batch(call)
@@ -289,6 +291,9 @@ class BaseTransport(ABC):
                 raise
             if not exc.unsent and len(call) > 1:
                 return [error for event in call for error in self._send_call([event], sent)]
+            refused = exc
+            left = _deliveries(exc.unsent or call)
+        except ChannelUnavailable as exc:
             refused = exc
             left = _deliveries(exc.unsent or call)
         except TransportUnavailable as exc:
@@ -337,9 +342,12 @@ def _unsent(events: Sequence[Event], sent: Counter[tuple[str, str]]) -> Iterator
             yield event if len(channels) == len(event.channels) else event.to(channels)
 
 
-def _summary(refusals: Sequence[EventRejected]) -> EventRejected | None:
+def _summary(refusals: Sequence[TransportError]) -> TransportError | None:
     if len(refusals) < 2:
         return refusals[0] if refusals else None
+    for refusal in refusals:
+        if isinstance(refusal, ChannelUnavailable):
+            return refusal  # worth a retry, whatever became of the others
     all_too_large = all(isinstance(error, PayloadTooLarge) for error in refusals)
     kind = PayloadTooLarge if all_too_large else EventRejected
     error = kind(f"{len(refusals)} events were refused; the first: {refusals[0]}")

@@ -13,6 +13,7 @@ from django.utils.module_loading import import_string
 from realtime_drf.conf import PerAlias, TransportConfig, nearest
 from realtime_drf.exceptions import InvalidTransport
 from realtime_drf.protocols import Transport
+from realtime_drf.transports.redaction import Redactor, find_secrets
 
 _CLASSES = [
     f"{__package__}.{name}.{name.title()}Transport"
@@ -35,9 +36,23 @@ class TransportHandler(PerAlias[Transport]):
             transport: Transport = transport_class(alias=config.alias, **config.options)
         except InvalidTransport:
             raise
-        except (ImproperlyConfigured, TypeError, ValueError) as exc:
-            raise InvalidTransport(f"{config.transport}: {exc}", alias=config.alias) from exc
-        return transport
+        except Exception as exc:  # noqa: BLE001  of an SDK, or a transport of somebody else's
+            error = _make_error(config, exc)
+        else:
+            return transport
+        # Raised here and not in the handler, where the original would come along as the context.
+        raise error
+
+
+def _make_error(config: TransportConfig, exc: Exception) -> InvalidTransport:
+    """Make an error of whatever a constructor raised, without the secrets among its options."""
+    redactor = Redactor(find_secrets(config.options))
+    text = redactor.text(str(exc))
+    if not isinstance(exc, ImproperlyConfigured | TypeError | ValueError):
+        text = f"{type(exc).__name__}: {text}"
+    error = InvalidTransport(f"{config.transport}: {text}", alias=config.alias)
+    error.__cause__ = redactor.exception(exc)
+    return error
 
 
 def _import_class(config: TransportConfig) -> type[Any]:
@@ -64,8 +79,8 @@ def _nearest_class(path: str) -> str:
 
 
 def _check_options(transport_class: type[Any], config: TransportConfig) -> None:
-    known = _option_names(transport_class)
-    for option in config.options:
+    known = _find_options(transport_class)
+    for option, value in config.options.items():
         if option not in known:
             has = ", ".join(sorted(known)) or "none"
             raise InvalidTransport(
@@ -73,21 +88,33 @@ def _check_options(transport_class: type[Any], config: TransportConfig) -> None:
                 f"{nearest(option, known)}",
                 alias=config.alias,
             )
+        if _is_switch(known[option]) and not isinstance(value, bool | None):
+            raise InvalidTransport(
+                f"{option!r} must be True or False, not {type(value).__name__}: an environment "
+                f"variable is text, and the text 'False' counts as True.",
+                alias=config.alias,
+            )
 
 
-def _option_names(transport_class: type[Any]) -> set[str]:
+def _is_switch(parameter: inspect.Parameter) -> bool:
+    """Tell whether an option is True or False, by its default or its annotation."""
+    kinds = (bool, bool | None, "bool", "bool | None", "Optional[bool]")
+    return isinstance(parameter.default, bool) or parameter.annotation in kinds
+
+
+def _find_options(transport_class: type[Any]) -> dict[str, inspect.Parameter]:
     """Collect the keyword arguments of the constructor and of those it hands the rest to."""
-    names: set[str] = set()
+    found: dict[str, inspect.Parameter] = {}
     for cls in transport_class.__mro__:
         if "__init__" not in vars(cls):
             continue
         parameters = inspect.signature(vars(cls)["__init__"]).parameters.values()
-        names.update(
-            p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
-        )
+        for each in parameters:
+            if each.kind in (each.KEYWORD_ONLY, each.POSITIONAL_OR_KEYWORD):
+                found.setdefault(each.name, each)
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
-    return names - {"self", "alias"}
+    return {name: each for name, each in found.items() if name not in ("self", "alias")}
 
 
 transports = TransportHandler()

@@ -14,6 +14,8 @@ from base64 import b64decode
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from django.core.checks import CheckMessage
+
 from realtime_drf.events import Event
 from realtime_drf.exceptions import (
     AccessRefused,
@@ -27,8 +29,12 @@ from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_na
 from realtime_drf.protocols import WebhookEvent
 from realtime_drf.tracebacks import opaque
 from realtime_drf.transports.base import ChannelInfo, Limits
+from realtime_drf.transports.connections import read_retry_after
+from realtime_drf.transports.environment import check_environment
+from realtime_drf.transports.hosts import check_encryption
 from realtime_drf.transports.packing import pack_calls
-from realtime_drf.transports.pusher_address import Address, read_url
+from realtime_drf.transports.pusher_address import Address, check_cluster, read_url
+from realtime_drf.transports.pusher_session import VARIABLES, prepare, read_environment
 from realtime_drf.transports.redaction import RedactingFilter, Redactor
 from realtime_drf.transports.signatures import Signer, SigningTransport
 from realtime_drf.transports.webhooks import WebhookReader
@@ -42,10 +48,6 @@ _KINDS_ALONE = (ChannelKind.ENCRYPTED, ChannelKind.USER)
 # An HTTP client resolves these when they stand between slashes, and the signature is lost.
 _NOT_IN_PATHS = (".", "..")
 
-# Idle connections to keep, for as many threads. The HTTP client's own number is 10: a pool of more
-# threads would open a connection for nearly every event, and log a warning.
-_POOL_SIZE = 100
-
 # The SDK's HTTP client logs every URL it calls, at level DEBUG, and the URL is signed.
 _url_filter = RedactingFilter()
 
@@ -53,16 +55,19 @@ _url_filter = RedactingFilter()
 class PusherTransport(SigningTransport):
     """Send events through Pusher's HTTP API with its Python SDK.
 
-    One HTTP client a process keeps its connections open; threads share it and a forked child makes
-    its own. Nothing is retried: a request that got no answer may have been carried out.
+    One HTTP client a process is shared by its threads; a forked child makes its own. Connections
+    are kept for a second. Nothing is retried that the service can have taken: a request that got
+    no answer may have been carried out.
 
     Options:
         app_id, key, secret: the app's credentials.
         url: ``https://key:secret@host:port/apps/app_id`` in their place. With neither, the
             environment variable ``PUSHER_URL`` is read.
         cluster: such as "eu"; or
-        host, port, ssl: a server that speaks Pusher's protocol; port is 443, or 80 without ssl.
-        timeout: seconds to wait for a connection, and for each piece of an answer.
+        host, port, ssl: a server that speaks Pusher's protocol, which goes before a cluster; port
+            is 443, or 80 without ssl.
+        timeout: seconds for a call, over all addresses of the host, until an answer begins; and
+            for each further piece of it.
         encryption_master_key_base64: 32 bytes, in base64, for channels of the kind encrypted.
         payload_limit: bytes of an event's data, for plans with more than the usual 10,240.
         subscription_counting: the app has it enabled, so that `channel_info` may ask for it.
@@ -98,9 +103,13 @@ class PusherTransport(SigningTransport):
     ) -> None:
         super().__init__(**kwargs)
         address = Address(None if app_id is None else str(app_id), key, secret, host, port, ssl)
+        check_cluster(cluster, alias=self.alias)
         if url or not (app_id or key or secret):
-            address = address.completed_from(read_url(url, alias=self.alias))
-        address.check(alias=self.alias)
+            found = read_url(url, alias=self.alias)
+            if cluster:  # an option goes before what the URL says of the same
+                found = found._replace(host=None, port=None, ssl=None)
+            address = address.completed_from(found)
+        address = address.checked(alias=self.alias)
         self._check_number("timeout", timeout, int | float)
         self._check_number("payload_limit", payload_limit, int)
         self.app_id = address.app_id
@@ -203,6 +212,16 @@ class PusherTransport(SigningTransport):
     def read_webhook(self, headers: Mapping[str, str], body: bytes) -> list[WebhookEvent]:
         return self._webhooks.read(headers, body)
 
+    def check(self, **kwargs: Any) -> list[CheckMessage]:
+        return check_environment(
+            lambda: read_environment(self._client), VARIABLES, alias=self.alias
+        )
+
+    def check_deployment(self, **kwargs: Any) -> list[CheckMessage]:
+        return check_encryption(
+            self._client.host, is_encrypted=self._client.ssl, option="ssl", alias=self.alias
+        )
+
     def close(self) -> None:
         self._client.http.session.close()
 
@@ -235,11 +254,7 @@ class PusherTransport(SigningTransport):
 
     def _make_client(self) -> Any:
         client = self._sdk.pusher_client.PusherClient(**self._client_options)
-        # The SDK trusts a list of authorities of 2021 and no other. A redirect would turn the POST
-        # into a GET with a signature for another path.
-        client.http.options = {"verify": True, "allow_redirects": False}
-        adapter_class = type(client.http.session.get_adapter(f"{client.scheme}://"))
-        client.http.session.mount(f"{client.scheme}://", adapter_class(pool_maxsize=_POOL_SIZE))
+        prepare(client, self.require("urllib3", extra="pusher"))
         return client
 
     def _body(self, event: Event, channel: str) -> dict[str, Any]:
@@ -267,14 +282,26 @@ class PusherTransport(SigningTransport):
         refuses some that the service accepts.
         """
         client = self._client
+        response = None
         try:
             request = self._sdk.http.Request(
                 client, method, f"/apps/{self.app_id}{path}", dict(params)
             )
-            answer = client.http.send_request(request)
-        except (self._sdk.errors.PusherError, OSError, ValueError) as exc:
+            # As the SDK's own send_request() does, which keeps the headers of an answer to itself.
+            response = client.http.session.request(
+                request.method,
+                request.url,
+                headers=request.headers,
+                data=request.body,
+                timeout=client.timeout,
+                **client.http.options,
+            )
+            answer = self._sdk.http.process_response(response.status_code, response.text)
+        except Exception as exc:  # noqa: BLE001  of the SDK, its HTTP client or a parser
             error = self._translate(exc)
             error.__cause__ = self._redactor.exception(exc)
+            if response is not None and isinstance(error, TransportUnavailable):
+                error.retry_after = read_retry_after(response.headers.get("Retry-After", ""))
         else:
             if isinstance(answer, dict) and "error" not in answer:
                 return answer
@@ -295,9 +322,9 @@ class PusherTransport(SigningTransport):
         if isinstance(exc, errors.PusherBadStatus):
             status = int(str(exc).partition(": ")[0])
             return _error_of_status(status, text.partition(": ")[2])
-        if isinstance(exc, OSError):
-            return TransportUnavailable(f"Pusher could not be reached: {type(exc).__name__}.")
-        return TransportUnavailable(f"Pusher's answer could not be read: {type(exc).__name__}.")
+        if isinstance(exc, json.JSONDecodeError):
+            return TransportUnavailable(f"Pusher's answer could not be read: {type(exc).__name__}.")
+        return TransportUnavailable(f"Pusher could not be reached: {type(exc).__name__}.")
 
     def _unwelcome(self, answer: Any) -> TransportError:
         """Make an error of a 200 that says otherwise, as some servers of the protocol send."""

@@ -8,7 +8,10 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from realtime_drf.exceptions import InvalidTransport
+from realtime_drf.transports.hosts import read_host
 
+_APP_ID = re.compile(r"[0-9]+")
+_CLUSTER = re.compile(r"[A-Za-z0-9-]+")
 _APP_PATH = re.compile(r"/apps/([0-9]+)/?")
 
 
@@ -29,26 +32,25 @@ class Address(NamedTuple):
         """Take from another what this one does not say."""
         return other._replace(**{k: v for k, v in self._asdict().items() if v is not None})
 
-    def check(self, *, alias: str) -> None:
-        """Raise InvalidTransport if a credential is missing or no text."""
+    def checked(self, *, alias: str) -> Address:
+        """Return it as a client takes it; raise InvalidTransport if something cannot be right."""
         credentials = {"app_id": self.app_id, "key": self.key, "secret": self.secret}
         for name, value in credentials.items():
             if value is not None and not isinstance(value, str):
                 raise InvalidTransport(
                     f"{name!r} must be a str, not {type(value).__name__}.", alias=alias
                 )
-        if self.app_id and not (self.app_id.isascii() and self.app_id.isdigit()):
+            if value and value != value.strip():
+                raise InvalidTransport(
+                    f"{name!r} begins or ends with a blank or line end: strip() it.", alias=alias
+                )
+        if self.app_id and not _APP_ID.fullmatch(self.app_id):
             raise InvalidTransport(
-                "'app_id' must be digits: Pusher's own SDKs take nothing else. A server of yours "
-                "that has another has to be given a number.",
+                "'app_id' must be digits: Pusher's own SDKs take nothing else. Give a server of "
+                "your own an app id that is a number.",
                 alias=alias,
             )
-        if self.host is not None and "/" in self.host:
-            raise InvalidTransport(
-                "'host' is the name of a machine, without https:// and path; see 'ssl' and 'port'.",
-                alias=alias,
-            )
-        if isinstance(self.port, int) and not 0 < self.port < 65536:
+        if self.port is not None and (type(self.port) is not int or not 0 < self.port < 65536):
             raise InvalidTransport("'port' must be a number from 1 to 65535.", alias=alias)
         if missing := [repr(name) for name, value in credentials.items() if not value]:
             raise InvalidTransport(
@@ -56,6 +58,21 @@ class Address(NamedTuple):
                 f"PUSHER_URL).",
                 alias=alias,
             )
+        return self._replace(host=read_host("host", self.host, alias=alias) if self.host else None)
+
+
+def check_cluster(cluster: object, *, alias: str) -> None:
+    """Raise InvalidTransport for what is not the name of a cluster."""
+    if cluster is not None and not isinstance(cluster, str):
+        raise InvalidTransport(
+            f"'cluster' must be a str, not {type(cluster).__name__}.", alias=alias
+        )
+    if cluster and not _CLUSTER.fullmatch(cluster):
+        raise InvalidTransport(
+            "'cluster' is the name of a cluster alone, such as 'eu', without blanks, line ends or "
+            "the rest of a URL; a server of your own goes into 'host'.",
+            alias=alias,
+        )
 
 
 def read_url(url: str | None, *, alias: str) -> Address:
@@ -80,12 +97,11 @@ def read_url(url: str | None, *, alias: str) -> Address:
             f"digits.",
             alias=alias,
         )
-    host = parts.hostname
     return Address(
         app_id=match[1],
         key=unquote(parts.username or "") or None,
         secret=unquote(parts.password or "") or None,
-        host=f"[{host}]" if ":" in host else host,  # IPv6, of which urlsplit takes the brackets
+        host=parts.hostname,
         port=port,
         ssl=parts.scheme == "https",
     )

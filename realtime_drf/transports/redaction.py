@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 REDACTED = "[redacted]"
 
 # Signatures are hexadecimal digests of 32 digits or more; keys in a URL are named.
 _DIGEST = re.compile(r"[0-9a-fA-F]{32,}")
 _PARAMETER = re.compile(r"(auth_(?:key|signature)=)[^&\s\"')]+")
+_USER = re.compile(r"(?<=://)[^/?#\s\"']*@")
+
+_SECRET_NAME = re.compile(r"key|secret|token|pass|pwd|auth|credential|url|dsn|store|header", re.I)
+_SHORTEST = 4
+"""Characters of a value that is looked for: a shorter one would be found in every word."""
 
 
 class Redactor:
@@ -37,9 +43,29 @@ class Redactor:
         from, would print their text with every traceback.
         """
         message = self.text(str(exc))
-        copy: BaseException = type(exc).__new__(type(exc), message)
+        try:
+            copy: BaseException = type(exc).__new__(type(exc), message)
+        except Exception:  # noqa: BLE001  a class that wants more than a text
+            copy = Exception(f"{type(exc).__name__}: {message}")
         copy.args = (message,)
         return copy.with_traceback(exc.__traceback__)
+
+
+def find_secrets(options: Any, *, is_secret: bool = False) -> list[str]:
+    """Return the values of options whose names say that they are secret, or may hold a secret."""
+    if isinstance(options, str):
+        return [options] if is_secret and len(options) >= _SHORTEST else []
+    if isinstance(options, Mapping):
+        return [
+            found
+            for name, value in options.items()
+            for found in find_secrets(
+                value, is_secret=is_secret or bool(_SECRET_NAME.search(str(name)))
+            )
+        ]
+    if isinstance(options, list | tuple | set | frozenset):
+        return [found for each in options for found in find_secrets(each, is_secret=is_secret)]
+    return []
 
 
 class RedactingFilter(logging.Filter):
@@ -56,4 +82,5 @@ class RedactingFilter(logging.Filter):
 
 
 def _redact_patterns(text: str) -> str:
+    text = _USER.sub(f"{REDACTED}@", text)
     return _DIGEST.sub(REDACTED, _PARAMETER.sub(rf"\1{REDACTED}", text))

@@ -420,6 +420,16 @@ class SendsEachEventOnce(Good):
         self.sent |= {event.id for event in events}
 
 
+class KnowsEventsByTheirContent(Good):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.sent: set[Event] = set()
+
+    def send_batch(self, events: Sequence[Event]) -> None:
+        super().send_batch([event for event in events if event not in self.sent])
+        self.sent |= set(events)
+
+
 class HoldsTheLastBack(Good):
     held: Sequence[Any] = ()
 
@@ -543,6 +553,7 @@ CAUGHT: dict[type[Good], str] = {
     NeverRecovers: "it_works_again_after_a_failure",
     IsSilentInCoroutines: "a_coroutine_is_told_what_did_not_go",
     SendsEachEventOnce: "the_same_event_sent_twice_arrives_twice",
+    KnowsEventsByTheirContent: "an_event_arrives_as_often_as_it_is_published",
     HoldsTheLastBack: "hand_overs_arrive_in_order",
     CallsForNothing: "nothing_to_send_is_no_call",
     CarriesAnyKind: "kinds_that_it_cannot_carry_are_refused_before_io",

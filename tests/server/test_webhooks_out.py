@@ -19,11 +19,12 @@ from pytest_django import Settings
 from realtime_drf.protocols import WebhookEvent
 from realtime_drf.server.endpoints import KINDS, read_endpoints
 from realtime_drf.server.webhooks import WebhookSender, make_body, make_headers, make_text
-from realtime_drf.transports import transports
+from realtime_drf.transports import connections, transports
 from realtime_drf.transports.signatures import Signer
 from realtime_drf.transports.webhooks import WebhookReader
 from tests.services import node_sdk
 from tests.services.faults import Close, Fault, Garbage, HalfThenClose, Hang, Reset, Slow, Status
+from tests.services.nat import Nat
 from tests.services.node_sdk import call_node_sdk
 from tests.services.policy import require
 from tests.services.process import wait_until
@@ -283,13 +284,52 @@ def test_closing_waits_for_all_endpoints_together(make_sender: MakeSender) -> No
         assert time.monotonic() - started < 1.5
 
 
-def test_one_connection_is_used_again(receiver: WebhookReceiver, make_sender: MakeSender) -> None:
+def test_one_connection_is_used_again(
+    receiver: WebhookReceiver, make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MAX_IDLE", 60.0)
     sender = make_sender({"url": receiver.webhook_url})
     for number in range(1, 4):
         sender.put([report()])
         receiver.wait_for_events(number)
     assert len(receiver.requests) == 3
     assert receiver.connections == 1
+
+
+@pytest.mark.parametrize("answer", ["reset", "swallow"])
+def test_the_first_report_after_quiet_arrives_at_once(
+    receiver: WebhookReceiver,
+    make_sender: MakeSender,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    answer: Any,
+) -> None:
+    with Nat(receiver.port, answer) as nat:
+        sender = make_sender({"url": f"http://127.0.0.1:{nat.port}{receiver.path}"})
+        sender.put([report()])
+        nat.wait_for_answers(1)
+        nat.forget()
+        monkeypatch.setattr(connections, "MAX_IDLE", 0.0)
+        sender.put([report()])
+        nat.wait_for_answers(2)
+        assert (nat.flows, len(receiver.events)) == (2, 2)
+    assert "does not take webhooks" not in caplog.text
+
+
+def test_a_connection_that_falls_costs_no_try(
+    receiver: WebhookReceiver,
+    make_sender: MakeSender,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(connections, "MAX_IDLE", 60.0)
+    sender = make_sender({"url": receiver.webhook_url})
+    sender.put([report()])
+    receiver.wait_for_events(1)
+    receiver.fail_next(Reset())
+    sender.put([report()])
+    receiver.wait_for_events(2)
+    assert "does not take webhooks" not in caplog.text
 
 
 @pytest.mark.usefixtures("at_once")

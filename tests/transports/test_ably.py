@@ -9,11 +9,14 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from pytest_django import Settings
 
-from realtime_drf import Event
+from realtime_drf import Event, publish
 from realtime_drf.exceptions import (
+    ChannelUnavailable,
     EventRejected,
     InvalidEvent,
     PayloadTooLarge,
@@ -21,10 +24,11 @@ from realtime_drf.exceptions import (
     UnsupportedFeature,
 )
 from realtime_drf.testing.strategies import channel_names, event_names, json_values, texts
+from realtime_drf.transports import transports
 from realtime_drf.transports.base import ChannelInfo
 from tests.services.ably_app import Refusal, Session
 from tests.services.ably_http import AblyService
-from tests.transports.ably_setup import MakeAbly
+from tests.transports.ably_setup import MakeAbly, options_for
 
 pytest.importorskip("ably")
 
@@ -61,7 +65,7 @@ def decrypt(channel: str, data: bytes | str, encoding: str) -> str:
 # What arrives
 
 
-@settings(deadline=None)
+@hypothesis_settings(deadline=None)
 @given(
     name=event_names(), channel=channel_names(), data=json_values() | texts(), binary=st.booleans()
 )
@@ -147,7 +151,7 @@ def test_a_batch_holds_no_more_than_the_service_takes(
     assert len(ably_service.received) == 160
 
 
-@settings(deadline=None)
+@hypothesis_settings(deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -210,6 +214,24 @@ def test_an_event_that_is_sent_again_arrives_once(
         "two",
         "two",
     ]
+
+
+def test_an_event_that_is_published_again_arrives_again(
+    ably_service: AblyService, settings: Settings
+) -> None:
+    settings.REALTIME_TRANSPORTS = {
+        "default": {
+            "TRANSPORT": "realtime_drf.transports.ably.AblyTransport",
+            "OPTIONS": options_for(ably_service),
+        }
+    }
+    constant = Event("reload", ["x", "y"])
+    publish(constant)
+    publish(constant, constant)
+    transports["default"].close()
+    assert (
+        sorted(arrived(ably_service)) == [("public:x", "reload")] * 3 + [("public:y", "reload")] * 3
+    )
 
 
 def test_an_event_given_twice_in_one_hand_over_arrives_once(
@@ -454,6 +476,37 @@ def test_a_channel_that_is_too_busy_is_worth_a_retry(
         make_ably(ably_service).send([event])
     assert caught.value.unsent == (event.to(["b"]),)
     assert arrived(ably_service) == [("public:a", "one")]
+
+
+@pytest.mark.parametrize("shape", ["spec", "docs", "one by one"])
+def test_a_channel_that_is_too_busy_is_left_alone_and_no_other(
+    ably_service: AblyService, make_ably: MakeAbly, shape: str
+) -> None:
+    ably_service.batch_shape = shape
+    ably_service.refused = {"public:busy": Refusal(429, 42913, "Rate limit exceeded")}
+    transport = make_ably(ably_service)
+    now = 100.0
+    transport.rest.clock = lambda: now
+    channels = [["busy"], ["calm"]] if shape == "one by one" else [["busy", "calm"]]
+    # More than one call holds, of which the first meets the channel that is too busy.
+    events = [Event(f"e{n}", each, "x" * 60_000) for n in range(2) for each in channels]
+    with pytest.raises(ChannelUnavailable) as caught:
+        transport.send(events)
+    assert {channel for event in caught.value.unsent for channel in event.channels} == {"busy"}
+    assert len(caught.value.unsent) == 2
+    calm = [event.name for event in events if "calm" in event.channels]
+    assert arrived(ably_service) == [("public:calm", name) for name in calm]
+    # It is not asked again for a second: what comes later must not overtake what was not sent.
+    ably_service.refused = {}
+    asked = len(ably_service.requests)
+    with pytest.raises(ChannelUnavailable, match="busy is still too busy") as caught:
+        transport.send([Event("later", "busy")])
+    assert caught.value.retry_after == 1
+    assert len(ably_service.requests) == asked
+    transport.send([Event("later", "calm")])
+    now += 1
+    transport.send([Event("in the end", "busy")])
+    assert arrived(ably_service)[-2:] == [("public:calm", "later"), ("public:busy", "in the end")]
 
 
 def test_companions_of_a_refused_event_go(ably_service: AblyService, make_ably: MakeAbly) -> None:

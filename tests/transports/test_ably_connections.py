@@ -15,10 +15,17 @@ import pytest
 
 from realtime_drf import Event
 from realtime_drf.exceptions import TransportUnavailable
+from realtime_drf.transports import connections
 from tests.services.ably_http import AblyService
 from tests.transports.ably_setup import MakeAbly, options_for
 
 pytest.importorskip("ably")
+
+
+@pytest.fixture(autouse=True)
+def _no_connection_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have connections kept, however slow this machine is."""
+    monkeypatch.setattr(connections, "MAX_IDLE", 60.0)
 
 
 def names(service: AblyService) -> list[str]:
@@ -105,8 +112,10 @@ import gc, json, os, sys
 import django
 django.setup()
 from realtime_drf import Event
+from realtime_drf.transports import connections
 from realtime_drf.transports.ably import AblyTransport
 
+connections.MAX_IDLE = 60
 transport = AblyTransport(**json.loads(sys.argv[1]))
 transport.send([Event("before", "x")])
 child = os.fork()

@@ -135,6 +135,21 @@ def test_ably_is_where_it_goes_by_default() -> None:
     assert hosts[0] == "main.realtime.ably.net"
     assert len(hosts) == 3  # with two of the fallbacks
     assert make(key=KEY, fallback_hosts=[]).rest.client.options.get_hosts() == hosts[:1]
+    for endpoint, host in (
+        ("nonprod:sandbox", "sandbox.realtime.ably-nonprod.net"),
+        ("acme", "acme.realtime.ably.net"),
+        ("::1", "[::1]"),
+    ):
+        assert make(key=KEY, endpoint=endpoint).rest.client.options.get_hosts()[0] == host
+
+
+def test_a_connection_that_others_can_read_is_not_for_production() -> None:
+    def ids(**options: Any) -> list[str | None]:
+        transport = make(key=KEY, use_token_auth=True, **options)
+        return [message.id for message in transport.check_deployment()]
+
+    assert ids() == ids(tls=False, endpoint="localhost") == []
+    assert ids(tls=False) == ids(tls=False, endpoint="example.com") == ["realtime_drf.W024"]
 
 
 def test_abilities_depend_on_what_it_is_given() -> None:
@@ -169,7 +184,16 @@ def test_it_shows_nothing_but_its_alias() -> None:
         ({"key": b"app1.key1:test-secret"}, "'key' must be a str, not bytes"),
         ({"key": KEY, "token": "t"}, "Give 'key' or 'token', and not both"),
         ({"key": KEY, "endpiont": "x"}, "Did you mean 'endpoint'?"),
-        ({"key": KEY, "endpoint": "https://example.com"}, "without https:// and path"),
+        (
+            {"key": KEY, "endpoint": "https://example.com"},
+            "'endpoint' holds a scheme, user or path",
+        ),
+        ({"key": KEY, "endpoint": "example.com:443"}, "'endpoint' holds a port"),
+        ({"key": KEY, "endpoint": "main\n"}, "'endpoint' is empty, or holds a blank or line end"),
+        ({"key": KEY, "endpoint": ""}, "'endpoint' is empty"),
+        ({"key": KEY, "fallback_hosts": ["a.com", "https://b.com"]}, "'fallback_hosts' holds a"),
+        ({"key": f"{KEY}\n"}, "'key' is not of the form"),
+        ({"token": "test-secret\n"}, "'token' begins or ends with a blank or line end"),
         ({"key": KEY, "endpoint": 7}, "'endpoint' must be a str, not int"),
         ({"key": KEY, "port": 70_000}, "'port' must be a number from 1 to 65535"),
         ({"key": KEY, "tls_port": "443"}, "'tls_port' must be a number"),
@@ -180,6 +204,7 @@ def test_it_shows_nothing_but_its_alias() -> None:
         ({"key": KEY, "timeout": math.nan}, "'timeout' must be a number above 0"),
         ({"key": KEY, "tls": False}, "a key goes over TLS only"),
         ({"key": KEY, "payload_limit": "1"}, "'payload_limit' must be a number above 0"),
+        ({"key": KEY, "max_channels": 0}, "'max_channels' must be a number above 0"),
         ({"key": KEY, "token_ttl": 90_000}, "'token_ttl' must be at most 86400"),
         ({"key": KEY, "prefix": "blog"}, "'prefix' must be words that each end in a colon"),
         ({"key": KEY, "prefix": ":"}, "'prefix' must be"),

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from realtime_drf import Event
 from realtime_drf.exceptions import (
     AccessRefused,
+    ChannelUnavailable,
     EventRejected,
     PayloadTooLarge,
     TransportError,
@@ -27,7 +28,7 @@ from realtime_drf.exceptions import (
 from tests.examples import scaled
 from tests.services import faults
 from tests.services.ably_http import AblyService
-from tests.services.http_connection import Request
+from tests.services.http_connection import Answer, Request
 from tests.services.process import LOCALHOST, closed_port
 from tests.transports.ably_setup import MakeAbly
 
@@ -110,7 +111,11 @@ def test_what_the_service_does_says_whether_a_retry_is_worth_it(
         (401, 40142, AccessRefused),  # a token that nobody can renew
         (401, 40160, EventRejected),
         (403, 40300, AccessRefused),
-        (429, 42911, TransportUnavailable),
+        (429, 42911, ChannelUnavailable),
+        (429, 42913, ChannelUnavailable),
+        (429, 42914, ChannelUnavailable),
+        (429, 42917, TransportUnavailable),  # of the whole account
+        (429, 42900, TransportUnavailable),
         (400, 42910, TransportUnavailable),
         (500, 50003, TransportUnavailable),
     ],
@@ -160,7 +165,8 @@ def test_no_wait_is_without_a_bound(ably_service: AblyService, make_ably: MakeAb
     http = transport.rest.client.http._HttpSync__client
     http.event_hooks["request"].append(lambda each: seen.append(each.extensions["timeout"]))
     transport.send([Event("a", "x")])
-    assert seen == [dict.fromkeys(("connect", "read", "write", "pool"), TIMEOUT)]
+    assert [set(each) for each in seen] == [{"connect", "read", "write", "pool"}]
+    assert all(0 < each <= TIMEOUT for each in seen[0].values())
 
 
 def test_a_fallback_takes_over_within_the_time(
@@ -205,6 +211,27 @@ def test_the_service_is_left_alone_for_as_long_as_it_asks(
     now = 107.0
     transport.send([Event("a", "x")])
     assert len(ably_service.received) == 1
+
+
+def test_what_one_channel_asks_for_holds_for_it_alone(make_ably: MakeAbly) -> None:
+    class Busy(AblyService):
+        def respond(self, request: Request) -> Answer:
+            answer = super().respond(request)
+            if request.path.endswith("busy/messages"):
+                error = {"error": {"code": 42913, "statusCode": 429, "message": "Rate"}}
+                headers = {"Retry-After": "30"}
+                return Answer(429, json.dumps(error).encode(), "application/json", headers)
+            return answer
+
+    with Busy() as service:
+        transport = make_ably(service, use_binary_protocol=False)
+        with pytest.raises(ChannelUnavailable) as caught:
+            transport.send([Event("a", "busy")])
+        assert caught.value.retry_after == 30
+        transport.send([Event("b", "calm")])
+        with pytest.raises(ChannelUnavailable) as caught:
+            transport.send([Event("c", "busy")])
+        assert 29 < (caught.value.retry_after or 0) <= 30
 
 
 @pytest.mark.parametrize("retry_after", ["", "soon", "-1", "1e9", "٣"])
@@ -378,7 +405,7 @@ def test_no_secret_is_in_an_error_or_a_log(
             with service.refuse():
                 transport.send([Event("saved", "private-encrypted-x")])
         else:
-            service.fail_next(fault)
+            service.fail_next(fault, times=2)  # a second try is made where the connection fell
             transport.send([Event("saved", "private-encrypted-x")])
     except TransportError as exc:
         said = list(everything_said(exc))

@@ -338,6 +338,16 @@ def test_what_comes_again_in_other_company_is_told_once(
     assert post(b"{}").status_code == 400
 
 
+def test_a_user_with_several_tabs_joins_and_leaves_once(
+    post: Any, told: list[tuple[str, str]]
+) -> None:
+    for connection, action, at in (("a", 2, 1), ("b", 2, 2), ("a", 3, 3), ("b", 3, 4)):
+        data = presence(action)
+        data["presence"][0] |= {"connectionId": connection, "timestamp": NOW_MS - 10 + at}
+        assert post(batch(item("channel.presence", "presence.message", data))).json()["handled"]
+    assert told == [("member_added", "presence-room"), ("member_removed", "presence-room")]
+
+
 def test_a_channel_that_was_closed_is_skipped_until_it_is_opened(post: Any) -> None:
     occupancy = occupancies["default"]
     now = NOW - 60

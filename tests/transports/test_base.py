@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from realtime_drf import Event
 from realtime_drf.exceptions import (
     AccessRefused,
+    ChannelUnavailable,
     EventRejected,
     PayloadTooLarge,
     TransportError,
@@ -209,6 +210,20 @@ def test_when_we_are_refused_nothing_more_is_tried() -> None:
     assert type(error) is AccessRefused
     assert len(error.unsent) == 12
     assert len(transport.calls) == 1
+
+
+def test_a_channel_that_is_too_busy_costs_no_other() -> None:
+    def react(call: Sequence[Event]) -> TransportError | None:
+        busy = [event.to(["u"]) for event in call if "u" in event.channels]
+        return ChannelUnavailable("busy", unsent=busy) if busy else None
+
+    transport = ScriptedTransport(react)
+    events = [Event(f"e{n}", ["u", "v"] if n % 3 == 0 else "w") for n in range(12)]
+    large = Event("large", "x", "x" * 200)
+    error = send(transport, [large, *events])
+    assert type(error) is ChannelUnavailable
+    assert error.unsent == (large, *(event.to(["u"]) for event in events[::3]))
+    assert len(deliveries(transport.gone)) == 12
 
 
 def test_of_a_refusal_and_an_outage_the_outage_is_told_and_both_are_unsent() -> None:

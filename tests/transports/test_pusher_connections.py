@@ -18,11 +18,18 @@ import pytest
 
 from realtime_drf import Event
 from realtime_drf.exceptions import PayloadTooLarge, TransportUnavailable
+from realtime_drf.transports import connections
 from tests.services import faults
 from tests.services.pusher_http import PusherService
 from tests.transports.conftest import MakePusher, options_for
 
 pytest.importorskip("pusher")
+
+
+@pytest.fixture(autouse=True)
+def _no_connection_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have connections kept, however slow this machine is."""
+    monkeypatch.setattr(connections, "MAX_IDLE", 60.0)
 
 
 def names(service: PusherService) -> list[str]:
@@ -143,8 +150,10 @@ import json, os, sys
 import django
 django.setup()
 from realtime_drf import Event
+from realtime_drf.transports import connections
 from realtime_drf.transports.pusher import PusherTransport
 
+connections.MAX_IDLE = 60
 transport = PusherTransport(**json.loads(sys.argv[1]))
 transport.send([Event("before", "x")])
 child = os.fork()

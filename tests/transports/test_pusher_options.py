@@ -71,6 +71,11 @@ def url_of(service: PusherService) -> str:
         ({"host": "ws.example.com", "ssl": False}, "http://ws.example.com:80"),
         ({"host": "ws.example.com", "port": 6001, "ssl": False}, "http://ws.example.com:6001"),
         ({"app_id": 4711}, "https://api.pusherapp.com:443"),
+        ({"cluster": ""}, "https://api.pusherapp.com:443"),
+        ({"cluster": "eu", "host": "ws.example.com"}, "https://ws.example.com:443"),
+        ({"host": "::1"}, "https://[::1]:443"),
+        ({"host": "[::1]"}, "https://[::1]:443"),
+        ({"host": "my_server"}, "https://my_server:443"),
     ],
     ids=repr,
 )
@@ -105,6 +110,10 @@ def test_options_go_before_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
     url = "https://k:s@example.com/apps/1"
     assert base_url(make(url=url, port=6001, ssl=False)) == "http://example.com:6001"
     assert make(url=url, app_id=2).app_id == "2"
+    assert base_url(make(url=url, cluster="us2")) == "https://api-us2.pusher.com:443"
+    assert base_url(make(url="http://k:s@[::1]:6001/apps/1", cluster="eu")) == (
+        "https://api-eu.pusher.com:443"
+    )
     # And the environment, which may be meant for another program, last of all.
     monkeypatch.setenv("PUSHER_URL", url)
     assert base_url(make(**CREDENTIALS)) == "https://api.pusherapp.com:443"
@@ -160,7 +169,24 @@ def test_a_transport_shows_nothing_but_its_alias() -> None:
         ({**CREDENTIALS, "secret": ""}, "OPTIONS need 'secret' (or"),
         ({**CREDENTIALS, "secret": b"bytes"}, "'secret' must be a str, not bytes"),
         ({**CREDENTIALS, "key": 7}, "'key' must be a str, not int"),
-        ({**CREDENTIALS, "host": "https://example.com"}, "'host' is the name of a machine"),
+        ({**CREDENTIALS, "host": "https://example.com"}, "'host' holds a scheme"),
+        ({**CREDENTIALS, "host": " example.com"}, "'host' is empty, or holds a blank or line end"),
+        ({**CREDENTIALS, "host": "example.com\n"}, "'host' is empty, or holds a blank"),
+        ({**CREDENTIALS, "host": "example.com:6001"}, "'host' holds a port"),
+        ({**CREDENTIALS, "host": "[example.com]"}, "'host' holds what no name does"),
+        ({**CREDENTIALS, "host": "[::1]:6001"}, "'host' holds a port"),
+        ({**CREDENTIALS, "host": "user@example.com"}, "'host' holds a scheme, user or path"),
+        ({**CREDENTIALS, "host": 7}, "'host' must be a str, not int"),
+        ({**CREDENTIALS, "cluster": "eu "}, "'cluster' is the name of a cluster alone"),
+        ({**CREDENTIALS, "cluster": "eu\n"}, "'cluster' is the name of a cluster alone"),
+        ({**CREDENTIALS, "cluster": "api-eu.pusher.com"}, "a server of your own goes into 'host'"),
+        ({**CREDENTIALS, "cluster": "https://api-eu.pusher.com"}, "'cluster' is the name"),
+        ({**CREDENTIALS, "cluster": 7}, "'cluster' must be a str, not int"),
+        ({**CREDENTIALS, "app_id": " 4711"}, "'app_id' begins or ends with a blank"),
+        ({**CREDENTIALS, "key": "test-key\n"}, "'key' begins or ends with a blank or line end"),
+        ({**CREDENTIALS, "secret": "test-secret\n"}, "'secret' begins or ends with a blank"),
+        ({"url": "https://k:s@exa mple.com/apps/1"}, "'host' is empty, or holds a blank"),
+        ({**CREDENTIALS, "port": 0}, "'port' must be a number from 1 to 65535"),
         ({**CREDENTIALS, "port": 70_000}, "'port' must be a number from 1 to 65535"),
         ({"key": "test-key", "secret": "test-secret"}, "OPTIONS need 'app_id' (or"),
         ({"url": "https://example.com/apps/1"}, "OPTIONS need 'key' and 'secret' (or"),
@@ -171,8 +197,8 @@ def test_a_transport_shows_nothing_but_its_alias() -> None:
         ({**CREDENTIALS, "clutser": "eu"}, "Did you mean 'cluster'?"),
         ({**CREDENTIALS, "app_id": "my-app"}, "'app_id' must be digits: Pusher's own"),
         ({**CREDENTIALS, "app_id": "١٢"}, "'app_id' must be digits: Pusher's own"),
-        ({**CREDENTIALS, "port": "443"}, "port should be an integer"),
-        ({**CREDENTIALS, "ssl": "yes"}, "SSL should be a boolean"),
+        ({**CREDENTIALS, "port": "443"}, "'port' must be a number from 1 to 65535"),
+        ({**CREDENTIALS, "ssl": "yes"}, "'ssl' must be True or False, not str"),
         ({**CREDENTIALS, "timeout": "5"}, "timeout"),
         ({**CREDENTIALS, "timeout": None}, "timeout"),
         ({**CREDENTIALS, "timeout": 0}, "timeout"),
@@ -232,6 +258,26 @@ def test_a_wrong_master_key_is_named_and_not_shown(settings: Settings, master_ke
         configured(settings, **CREDENTIALS, encryption_master_key_base64=master_key)
     if master_key:
         assert master_key not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("options", "is_warned_of"),
+    [
+        ({}, False),
+        ({"ssl": False}, True),
+        ({"host": "ws.example.com", "ssl": False}, True),
+        ({"host": "10.0.0.7", "ssl": False}, True),
+        ({"host": "127.0.0.1", "ssl": False}, False),
+        ({"host": "::1", "ssl": False}, False),
+        ({"host": "localhost", "ssl": False}, False),
+    ],
+    ids=repr,
+)
+def test_a_connection_that_others_can_read_is_not_for_production(
+    options: dict[str, Any], is_warned_of: bool
+) -> None:
+    found = make(**CREDENTIALS, **options).check_deployment()
+    assert [message.id for message in found] == ["realtime_drf.W024"] * is_warned_of
 
 
 def test_a_missing_sdk_says_what_to_install(

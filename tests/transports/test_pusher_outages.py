@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -109,6 +111,31 @@ def test_what_the_service_does_says_whether_a_retry_is_worth_it(
     else:
         assert error.unsent == tuple(events)
         assert len(pusher_service.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("7", 7), ("0", 0), ("", None), ("soon", None), ("-1", None), ("٣", None)],
+)
+def test_when_to_come_back_is_told(
+    pusher_service: PusherService, make_pusher: MakePusher, header: str, seconds: float | None
+) -> None:
+    headers = {"Retry-After": header} if header.isascii() else {}
+    pusher_service.fail_next(faults.Status(429, "Slow down", headers))
+    error = fail(make_pusher, pusher_service)
+    assert isinstance(error, TransportUnavailable)
+    assert error.retry_after == seconds
+
+
+def test_a_date_to_come_back_is_told_in_seconds(
+    pusher_service: PusherService, make_pusher: MakePusher
+) -> None:
+    for seconds, least, most in ((60, 30, 60), (-60, 0, 0)):
+        header = {"Retry-After": formatdate(time.time() + seconds, usegmt=True)}
+        pusher_service.fail_next(faults.Status(503, "Later", header))
+        error = fail(make_pusher, pusher_service)
+        assert isinstance(error, TransportUnavailable)
+        assert least <= (error.retry_after or 0) <= most
 
 
 def test_a_redirect_is_not_followed(pusher_service: PusherService, make_pusher: MakePusher) -> None:

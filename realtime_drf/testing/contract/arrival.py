@@ -64,6 +64,17 @@ class Arrival(Harness):
                     transport.send(together)
             arrived.check([alone, *together], transport)
 
+    def test_an_event_arrives_as_often_as_it_is_published(self) -> None:
+        # A project may keep an event as a constant: each publish gives it an id of its own.
+        event = Event("reload", [self.channel("one"), self.channel("other")])
+        published = [event.as_published() for _ in range(4)]
+        with self.transport() as transport:
+            with self.arrivals(transport, event.channels) as arrived:
+                transport.send(published[:1])
+                transport.send(published[1:2])
+                transport.send(published[2:])
+            arrived.check(published, transport)
+
     def test_events_arrive_in_order(self) -> None:
         names = [self.channel(str(number)) for number in range(5)]
         sets = st.lists(st.lists(st.sampled_from(names), min_size=1, unique=True), max_size=30)
