@@ -37,8 +37,6 @@ same goes for other processes than the one that owes the cache a "yes".
 from __future__ import annotations
 
 import hashlib
-import logging
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -47,13 +45,12 @@ from typing import Any, Final, NamedTuple
 from django.core.cache import BaseCache, caches
 
 from realtime_drf.conf import PerAlias, TransportConfig, configs, get_cache_alias
+from realtime_drf.deadlines import call_within
 from realtime_drf.events import Event
-from realtime_drf.exceptions import TransportUnavailable
+from realtime_drf.incidents import Incident
 from realtime_drf.names import ChannelKind, parse_channel_name
 from realtime_drf.protocols import WebhookEvent
 from realtime_drf.transports import transports
-
-logger = logging.getLogger("realtime_drf")
 
 SKEW: Final = 5.0
 """Seconds by which the service's clock and ours may differ."""
@@ -137,8 +134,8 @@ class Occupancy:
         self._prefix = f"realtime_drf:{hashlib.sha256(app.encode()).hexdigest()[:16]}"
         self._owed: dict[str, float | None] = {}
         self._silent_until = 0.0
-        self._cache_trouble = _Incident("The cache of occupied channels")
-        self._listing_trouble = _Incident("The list of occupied channels")
+        self._cache_trouble = Incident("The cache of occupied channels")
+        self._listing_trouble = Incident("The list of occupied channels")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._transport!r}>"
@@ -340,27 +337,6 @@ def get_prefix(name: str) -> str:
     return name[: name.rfind(".") + 1] or name
 
 
-def call_within(function: Callable[[], Any], timeout: float) -> Any:
-    """Call a function in a thread of its own; raise TransportUnavailable if it takes longer."""
-    outcome: list[Any] = []
-
-    def run() -> None:
-        try:
-            outcome.append((function(), None))
-        except Exception as exc:  # noqa: BLE001  raised in the caller's thread
-            outcome.append((None, exc))
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(timeout)
-    if not outcome:
-        raise TransportUnavailable(f"No answer within {timeout:g} seconds.")
-    result, error = outcome[0]
-    if error:
-        raise error
-    return result
-
-
 def _is_vacant(name: str, found: Found, now: float) -> bool:
     heard = found.heard
     if heard is None:
@@ -400,22 +376,3 @@ def _read(kind: Any, value: Any) -> Any:
         return kind(*value)
     except TypeError:
         return None
-
-
-class _Incident:
-    """Log the beginning of some trouble and its end, not each event that meets it."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._is_on = False
-
-    def report(self, exc: Exception) -> None:
-        if not self._is_on:
-            self._is_on = True
-            # A cache's error may quote its address, and that a password.
-            logger.warning("%s fails (%s): all is sent.", self._what, type(exc).__name__)
-
-    def end(self) -> None:
-        if self._is_on:
-            self._is_on = False
-            logger.info("%s works again.", self._what)

@@ -15,6 +15,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from realtime_drf import Event, publish
+from realtime_drf.deadlines import call_within
 from realtime_drf.exceptions import TransportUnavailable
 from realtime_drf.occupancy import (
     GRACE,
@@ -25,7 +26,6 @@ from realtime_drf.occupancy import (
     SKEW,
     VACATED_FOR,
     Occupancy,
-    call_within,
     may_be_skipped,
     occupancies,
 )
