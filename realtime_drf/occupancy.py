@@ -22,7 +22,13 @@ lost since: an entry that is gone begins anew with an ``at`` of now. Therefore:
   more; a late "no" speaks of a time before ``at``.
 - A listing speaks of the time at which it was asked: what was heard while it ran refuses it.
 - A word of "yes" that could not be written is owed: until this process has written it, it skips
-  nothing.
+  nothing, for as long as the word can refuse a "no".
+
+**A cache may go back**: to an older copy after a failover, to a replica that lags, or to another
+one with a deploy that changes ``VERSION`` or ``KEY_PREFIX``. What it was given last is then gone,
+while an older "no" in it may be fresh. So each process compares a "no" also with its own words of
+"yes", which it keeps for `BELIEVED_FOR` seconds; after those, no "no" is fresh that they refuse. One
+that saw the cache fail believes no "no" from before that.
 
 **The margin** is `SKEW` for a word of the service's, whose clock is not ours, and `GRACE` for
 channels that need a grant, between which and the subscription a client is nowhere to be seen.
@@ -31,7 +37,8 @@ channels that need a grant, between which and the subscription a client is nowhe
 a write reaches the cache within that time, and that a client subscribes within ``GRACE - SKEW`` of
 its grant. Beyond that, and for a public channel between its first subscriber and the webhook that
 says so, a "no" may be wrong for as long as it is fresh: `VACATED_FOR` and `LISTED_FOR` seconds. The
-same goes for other processes than the one that owes the cache a "yes".
+same goes for processes that have no word of "yes" of their own, where another process could not
+write it, or where the cache has lost it without failing.
 """
 
 from __future__ import annotations
@@ -49,6 +56,7 @@ from realtime_drf.deadlines import call_within
 from realtime_drf.events import Event
 from realtime_drf.incidents import Incident
 from realtime_drf.names import ChannelKind, parse_channel_name
+from realtime_drf.own_words import OwnWords
 from realtime_drf.protocols import WebhookEvent
 from realtime_drf.transports import transports
 
@@ -67,8 +75,14 @@ LISTED_FOR: Final = 5.0
 LISTING_TIMEOUT: Final = 1.0
 """Seconds that a request waits for a listing."""
 
+BELIEVED_FOR: Final = GRACE + VACATED_FOR
+"""Seconds after a "yes" in which a "no" may be fresh that is not later than it by the margin."""
+
 KEPT_FOR: Final = 3600
 """Seconds after which a channel that is not heard of is forgotten."""
+
+MAX_OWN: Final = 50_000
+"""Words of "yes" that a process keeps for itself, of some 150 bytes each."""
 
 MAX_LISTED: Final = 1000
 """Occupied channels under a prefix beyond which their list is not kept."""
@@ -108,6 +122,14 @@ class Found(NamedTuple):
     listing: Listing | None
 
 
+class Owed(NamedTuple):
+    """A word of "yes" that the cache has yet to be given."""
+
+    since: float
+    stamp: float
+    """The time of which we heard."""
+
+
 class Occupancy:
     """Know which channels of a transport are vacant; one instance an alias and process.
 
@@ -132,7 +154,9 @@ class Occupancy:
         self._call = call or call_within
         app = f"{transport.alias}\n{getattr(transport, 'app_id', '')}"
         self._prefix = f"realtime_drf:{hashlib.sha256(app.encode()).hexdigest()[:16]}"
-        self._owed: dict[str, float | None] = {}
+        # The clock is looked up each time, since tests set it.
+        self._own = OwnWords(BELIEVED_FOR, MAX_OWN, lambda: self._clock())
+        self._owed: dict[str, Owed] = {}
         self._silent_until = 0.0
         self._cache_trouble = Incident("The cache of occupied channels")
         self._listing_trouble = Incident("The list of occupied channels")
@@ -178,21 +202,27 @@ class Occupancy:
     # Yes
 
     def _remember(self, channels: Mapping[str, float | None]) -> None:
-        self._owed.update(channels)
+        self._own.note(channels)
+        now = self._clock()
+        for name, stamp in channels.items():
+            self._owed[name] = Owed(now, now if stamp is None else stamp)
         if len(self._owed) > MAX_OWED:
             self._owed.clear()
-            self._silent_until = self._clock() + VACATED_FOR + LISTED_FOR
+            self._own.doubt()
         self._repay()
 
     def _repay(self) -> bool:
         """Write what is owed; tell whether nothing is left."""
+        now = self._clock()
+        for name, owed in list(self._owed.items()):
+            if now - owed.since >= BELIEVED_FOR:  # it refuses nothing any more
+                self._owed.pop(name, None)
         due = dict(self._owed)
         if not due:
             return True
-        now = self._clock()
         heard = {
-            self._key("heard", name): tuple(Heard(now, now if stamp is None else stamp, True))
-            for name, stamp in due.items()
+            self._key("heard", name): tuple(Heard(now, owed.stamp, True))
+            for name, owed in due.items()
         }
         try:
             # Some caches return nothing where Django's return an empty list.
@@ -213,8 +243,7 @@ class Occupancy:
         found = self._look_up(names)
         if found is None:
             return set()
-        now = self._clock()
-        vacant = {name for name in names if _is_vacant(name, found[name], now)}
+        vacant = {name for name in names if self._is_vacant(name, found[name])}
         unknown = [name for name in names if name not in vacant and _is_unknown(found[name])]
         if unknown:
             watched = dict(self._watch(unknown, found))
@@ -279,12 +308,14 @@ class Occupancy:
         if len(listing.names) <= MAX_LISTED:
             cache.set(self._key("listing", prefix), tuple(listing), timeout=LISTED_FOR)
         self._remember({name: listing.at for name in watched if name in listing.names})
-        now = self._clock()
         return {
             name
             for name, heard in watched.items()
-            if get_prefix(name) == prefix and _is_vacant(name, Found(heard, None, listing), now)
+            if get_prefix(name) == prefix and self._is_vacant(name, Found(heard, None, listing))
         }
+
+    def _is_vacant(self, name: str, found: Found) -> bool:
+        return _is_vacant(name, found, self._own.latest(name), self._clock())
 
     def _list(self, prefix: str) -> Listing | None:
         asked_at = self._clock()
@@ -300,6 +331,7 @@ class Occupancy:
 
     def _rest(self, exc: Exception) -> None:
         self._silent_until = max(self._silent_until, self._clock() + REST)
+        self._own.doubt()  # it may come back without what it was last given
         self._cache_trouble.report(exc)
 
     def _key(self, what: str, name: str) -> str:
@@ -337,21 +369,22 @@ def get_prefix(name: str) -> str:
     return name[: name.rfind(".") + 1] or name
 
 
-def _is_vacant(name: str, found: Found, now: float) -> bool:
+def _is_vacant(name: str, found: Found, own: float, now: float) -> bool:
     heard = found.heard
     if heard is None:
         return False
     needs_grant = parse_channel_name(name).kind is not ChannelKind.PUBLIC
     margin = GRACE if needs_grant else SKEW
+    at = max(heard.at, own)
     vacated, listing = found.vacated, found.listing
     is_fresh = vacated is not None and now - vacated < VACATED_FOR
-    if vacated is not None and is_fresh and vacated > max(heard.at + margin, heard.stamp):
+    if vacated is not None and is_fresh and vacated > max(at + margin, heard.stamp):
         return True
     if listing is None or name in listing.names or now - listing.at >= LISTED_FOR:
         return False
     # Both times are ours; and of a public channel that we only watch, no word can be on its way.
-    is_ours = not (needs_grant or heard.is_occupied)
-    return listing.at >= heard.at + (0 if is_ours else margin)
+    is_ours = not (needs_grant or heard.is_occupied or own > heard.at)
+    return listing.at >= at + (0 if is_ours else margin)
 
 
 def _is_unknown(found: Found) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from realtime_drf import Event, publish
 from realtime_drf.deadlines import call_within
 from realtime_drf.exceptions import TransportUnavailable
 from realtime_drf.occupancy import (
+    BELIEVED_FOR,
     GRACE,
     LISTED_FOR,
     LISTING_TIMEOUT,
@@ -29,6 +32,7 @@ from realtime_drf.occupancy import (
     may_be_skipped,
     occupancies,
 )
+from realtime_drf.own_words import OwnWords
 from realtime_drf.protocols import Denial, Grant, WebhookEvent
 from realtime_drf.transports import transports
 from tests.recording import PATH
@@ -327,6 +331,7 @@ def test_a_cache_that_answers_nothing_has_taken_it(
 
 def test_what_is_owed_is_bounded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("realtime_drf.occupancy.MAX_OWED", 5)
+    site.service.occupied = {PUBLIC}
     vacate(site, PUBLIC)
     site.cache.error = ConnectionError()
     site.one.mark_occupied([PUBLIC, *(f"a.{n}" for n in range(5))])
@@ -334,6 +339,156 @@ def test_what_is_owed_is_bounded(site: Site, monkeypatch: pytest.MonkeyPatch) ->
     site.cache.error = None
     site.now += REST
     assert site.sends(PUBLIC) == [PUBLIC]
+
+
+def test_what_can_never_be_written_does_not_stop_a_process_from_skipping_for_good(
+    site: Site,
+) -> None:
+    site.cache.refuses = True
+    site.one.mark_occupied([PRIVATE])
+    site.now += BELIEVED_FOR - 1
+    site.cache.set(site.one._key("heard", PUBLIC), (site.now - 60, 0.0, True))
+    site.cache.set(site.one._key("vacated", PUBLIC), site.now)
+    assert site.sends(PUBLIC) == [PUBLIC]
+    site.now += 1
+    assert site.sends(PUBLIC) == []
+
+
+# A cache that goes back
+
+
+@contextmanager
+def going_back(site: Site) -> Iterator[None]:
+    """Let the cache lose what is written within the block, as a failover to an older copy does."""
+    before = dict(site.cache._cache)  # type: ignore[attr-defined]
+    yield
+    site.cache._cache.clear()  # type: ignore[attr-defined]
+    site.cache._cache.update(before)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("how", ["granted", "heard", "listed"])
+@pytest.mark.parametrize("channel", [PUBLIC, PRIVATE])
+def test_a_process_that_knew_of_a_subscriber_sends_although_the_cache_has_lost_it(
+    site: Site, how: str, channel: str
+) -> None:
+    vacate(site, channel)
+    with going_back(site):
+        if how == "granted":
+            site.one.mark_occupied([channel])
+        elif how == "heard":
+            site.report("occupied", channel)
+        else:
+            site.one._remember({channel: site.now})
+    site.service.supports_channel_info = False  # nobody else says so
+    for _ in range(int(VACATED_FOR + GRACE)):
+        site.now += 1
+        assert site.sends(channel) == [channel]
+
+
+def test_another_process_learns_of_it_from_a_listing(site: Site) -> None:
+    vacate(site, PRIVATE)
+    with going_back(site):
+        site.one.mark_occupied([PRIVATE])
+    site.service.occupied = {PRIVATE}
+    site.now += 1
+    assert site.sends(PRIVATE, worker=site.two) == []  # what remains
+    assert site.sends(PRIVATE) == [PRIVATE]
+    assert site.sends(PRIVATE, worker=site.two) == [PRIVATE]
+
+
+def test_two_caches_after_a_deploy_are_two_copies_of_one(site: Site) -> None:
+    vacate(site, PRIVATE)
+    old, site.cache = site.cache, CountingCache(f"new-{id(site)}", {})
+    site.report("vacated", PRIVATE)
+    site.cache = old
+    site.one.mark_occupied([PRIVATE])
+    site.cache = CountingCache(f"new-{id(site)}", {})
+    site.cache.set(site.one._key("heard", PRIVATE), (site.now - 60, 0.0, True))
+    site.now += 1
+    assert site.sends(PRIVATE) == [PRIVATE]
+
+
+def test_a_process_that_saw_the_cache_fail_believes_nothing_that_it_said_before(
+    site: Site,
+) -> None:
+    site.service.occupied = {PRIVATE}
+    vacate(site, PRIVATE)
+    with going_back(site):
+        site.one.mark_occupied([PRIVATE])
+    site.cache.error = ConnectionError()
+    site.sends(PUBLIC, worker=site.two)
+    site.cache.error = None
+    site.now += REST
+    site.service.supports_channel_info = False
+    assert site.sends(PRIVATE, worker=site.two) == [PRIVATE]
+    site.now += GRACE
+    site.report("vacated", PRIVATE)
+    assert site.sends(PRIVATE, worker=site.two) == []
+
+
+def test_what_a_process_remembers_for_itself_is_bounded(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime_drf.occupancy.MAX_OWN", 10)
+    worker = site.worker()
+    vacate(site, PRIVATE)
+    with going_back(site):
+        worker.mark_occupied([PRIVATE])
+        worker.mark_occupied(f"private-a.{number}" for number in range(10))
+    assert sum(map(len, worker._own._generations.values())) == 0
+    site.service.supports_channel_info = False
+    site.now += VACATED_FOR / 2
+    assert site.sends(PRIVATE, worker=worker) == [PRIVATE]
+
+
+def test_what_is_old_is_forgotten() -> None:
+    now = 1000.0
+    words = OwnWords(10, 100, lambda: now)
+    for _ in range(50):
+        now += 5
+        words.note([f"a.{now:g}", "b"])
+    assert sum(map(len, words._generations.values())) <= 2 * (10 + 10) / 5
+    assert (words.latest("b"), words.latest("a.1005")) == (now, 0.0)
+    assert words.latest(f"a.{now - 10:g}") == now - 10
+
+
+def test_a_clock_that_is_set_back_makes_nothing_forgotten() -> None:
+    now = 1000.5
+    words = OwnWords(10, 100, lambda: now)
+    words.note(["a"])
+    now = 999.5
+    words.note(["b"])
+    assert words.latest("a") == 1000.5
+
+
+def test_a_forked_child_knows_what_its_parent_knew(site: Site) -> None:
+    vacate(site, PRIVATE)
+    with going_back(site):
+        site.one.mark_occupied([PRIVATE])
+    site.service.supports_channel_info = False
+    pid = os.fork()
+    if not pid:
+        os._exit(0 if site.sends(PRIVATE) == [PRIVATE] else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_threads_lose_no_word_while_another_forgets_all() -> None:
+    words = OwnWords(1000, 50, time.time)
+    lost: list[float] = []
+
+    def note(thread: int) -> None:
+        for number in range(300):
+            started = time.time()
+            words.note([f"{thread}.{number}"])
+            if words.latest(f"{thread}.{number}") < started:
+                lost.append(started)
+
+    threads = [threading.Thread(target=note, args=[thread]) for thread in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert lost == []
 
 
 def test_a_listing_that_fails_means_send_and_is_not_repeated_at_once(
