@@ -27,8 +27,8 @@ lost since: an entry that is gone begins anew with an ``at`` of now. Therefore:
 **A cache may go back**: to an older copy after a failover, to a replica that lags, or to another
 one with a deploy that changes ``VERSION`` or ``KEY_PREFIX``. What it was given last is then gone,
 while an older "no" in it may be fresh. So each process compares a "no" also with its own words of
-"yes", which it keeps for `BELIEVED_FOR` seconds; after those, no "no" is fresh that they refuse. One
-that saw the cache fail believes no "no" from before that.
+"yes", which it keeps for `BELIEVED_FOR` seconds; after those, no "no" is fresh that they refuse.
+One that saw the cache fail believes no "no" from before that.
 
 **The margin** is `SKEW` for a word of the service's, whose clock is not ours, and `GRACE` for
 channels that need a grant, between which and the subscription a client is nowhere to be seen.
@@ -86,6 +86,9 @@ MAX_OWN: Final = 50_000
 
 MAX_LISTED: Final = 1000
 """Occupied channels under a prefix beyond which their list is not kept."""
+
+MAX_IN_KEY: Final = 64
+"""Characters of a name beyond which a key has its hash: memcached's keys are 250 at most."""
 
 MAX_OWED: Final = 10_000
 SLOW: Final = 0.5
@@ -253,7 +256,7 @@ class Occupancy:
     def _look_up(self, names: Sequence[str]) -> dict[str, Found] | None:
         """Return what the cache knows, in one round trip; None if it is too slow."""
         heard, vacated = (
-            [f"{self._prefix}:{what}:{name}" for name in names] for what in ("heard", "vacated")
+            [self._key(what, name) for name in names] for what in ("heard", "vacated")
         )
         prefixes = [get_prefix(name) for name in names]
         listed = {prefix: self._key("listing", prefix) for prefix in dict.fromkeys(prefixes)}
@@ -263,10 +266,12 @@ class Occupancy:
             self._rest(TimeoutError())
             return None
         self._cache_trouble.end()
-        listings = {prefix: _read(Listing, values.get(key)) for prefix, key in listed.items()}
+        listings = {prefix: _read_listing(values.get(key)) for prefix, key in listed.items()}
         return {
             name: Found(
-                _read(Heard, values.get(heard_key)), values.get(vacated_key), listings[prefix]
+                _read_heard(values.get(heard_key)),
+                _read_time(values.get(vacated_key)),
+                listings[prefix],
             )
             for name, prefix, heard_key, vacated_key in zip(
                 names, prefixes, heard, vacated, strict=True
@@ -306,7 +311,9 @@ class Occupancy:
         if listing is None:
             return set()
         if len(listing.names) <= MAX_LISTED:
-            cache.set(self._key("listing", prefix), tuple(listing), timeout=LISTED_FOR)
+            # A list: JSON and msgpack, in which some caches write, have no sets.
+            kept = (listing.at, sorted(listing.names))
+            cache.set(self._key("listing", prefix), kept, timeout=LISTED_FOR)
         self._remember({name: listing.at for name in watched if name in listing.names})
         return {
             name
@@ -335,6 +342,8 @@ class Occupancy:
         self._cache_trouble.report(exc)
 
     def _key(self, what: str, name: str) -> str:
+        if len(name) > MAX_IN_KEY:
+            name = hashlib.sha256(name.encode()).hexdigest()
         return f"{self._prefix}:{what}:{name}"
 
 
@@ -401,11 +410,19 @@ def _without(event: Event, vacant: set[str]) -> Event | None:
     return event.to(channels) if channels else None
 
 
-def _read(kind: Any, value: Any) -> Any:
-    """Make a value of the cache what it was; what another version has written is not known."""
-    if value is None:
-        return None
-    try:
-        return kind(*value)
-    except TypeError:
-        return None
+def _read_heard(value: Any) -> Heard | None:
+    match value:  # what another version has written is not known
+        case [float() | int() as at, float() | int() as stamp, bool() as is_occupied]:
+            return Heard(at, stamp, is_occupied)
+    return None
+
+
+def _read_time(value: Any) -> float | None:
+    return value if isinstance(value, float | int) else None
+
+
+def _read_listing(value: Any) -> Listing | None:
+    match value:
+        case [float() | int() as at, list() | tuple() as names]:
+            return Listing(at, frozenset(map(str, names)))
+    return None

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from django.core.cache import caches
-from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import run_checks
 from django.test import Client
 from pytest_django import Settings
@@ -28,87 +27,15 @@ from realtime_drf.occupancy import (
     REST,
     SKEW,
     VACATED_FOR,
-    Occupancy,
     may_be_skipped,
     occupancies,
 )
 from realtime_drf.own_words import OwnWords
-from realtime_drf.protocols import Denial, Grant, WebhookEvent
+from realtime_drf.protocols import Denial, Grant
 from realtime_drf.transports import transports
+from tests.occupancy_site import PRIVATE, PUBLIC, CountingCache, Service, Site
 from tests.recording import PATH
 from tests.webhooks import OPTIONS, PUSHER, make_body, sign
-
-PUBLIC, PRIVATE = "news.1", "private-lists.1"
-
-
-class Service:
-    """A transport that lists what it is told to."""
-
-    supports_channel_info = True
-
-    def __init__(self, alias: str = "default", app_id: str = "1") -> None:
-        self.alias, self.app_id = alias, app_id
-        self.occupied: set[str] = set()
-        self.asked: list[str] = []
-        self.error: Exception | None = None
-
-    def occupied_channels(self, prefix: str) -> dict[str, None]:
-        self.asked.append(prefix)
-        if self.error:
-            raise self.error
-        return dict.fromkeys(name for name in self.occupied if name.startswith(prefix))
-
-
-class CountingCache(LocMemCache):
-    """Count the round trips; fail and refuse on demand."""
-
-    calls: Sequence[str] = ()
-    error: Exception | None = None
-    refuses = False
-
-    def get_many(self, keys: Any, version: Any = None) -> Any:
-        self._call("get_many")
-        return {key: value for key in keys if (value := super(CountingCache, self).get(key))}
-
-    def set_many(self, data: Any, timeout: Any = None, version: Any = None) -> Any:
-        self._call("set_many")
-        return list(data) if self.refuses else super().set_many(data, timeout, version)
-
-    def add(self, *args: Any, **kwargs: Any) -> Any:
-        self._call("add")
-        return super().add(*args, **kwargs)
-
-    def _call(self, name: str) -> None:
-        self.calls = [*self.calls, name]
-        if self.error:
-            raise self.error
-
-
-class Site:
-    """Workers of one site, and the time."""
-
-    def __init__(self) -> None:
-        self.now = time.time()  # the cache's own clock cannot be set
-        self.cache = CountingCache(f"site-{id(self)}", {})
-        self.cache.clear()
-        self.service = Service()
-        self.one, self.two = self.worker(), self.worker()
-
-    def worker(self, service: Any = None) -> Occupancy:
-        return Occupancy(
-            service or self.service,
-            lambda: self.cache,
-            clock=lambda: self.now,
-            call=lambda function, timeout: function(),
-        )
-
-    def sends(self, *channels: str, worker: Occupancy | None = None) -> list[str]:
-        events = (worker or self.one).filter([Event("e", channels)])
-        return [name for event in events for name in event.channels]
-
-    def report(self, kind: str, channel: str, *, age: float = 0) -> None:
-        time_ms = int((self.now - age) * 1000)
-        self.one.learn([WebhookEvent(kind=f"channel_{kind}", channel=channel, time_ms=time_ms)])
 
 
 @pytest.fixture
@@ -245,6 +172,18 @@ def test_a_clock_ahead_of_ours_does_not_make_a_vacated_newer_than_what_follows(s
     assert site.sends(PUBLIC) == [PUBLIC]
 
 
+def test_a_clock_ahead_of_ours_does_not_make_a_vacated_newer_than_a_grant(site: Site) -> None:
+    site.report("occupied", PRIVATE)
+    site.now += 60
+    site.report("vacated", PRIVATE, age=-59)
+    site.now += 1
+    site.two.mark_occupied([PRIVATE])
+    site.service.supports_channel_info = False
+    for _ in range(int(VACATED_FOR)):
+        assert site.sends(PRIVATE) == [PRIVATE]
+        site.now += 1
+
+
 def test_what_is_heard_while_a_listing_runs_is_newer(site: Site) -> None:
     def listing(prefix: str) -> dict[str, None]:
         site.now += 0.5
@@ -288,6 +227,48 @@ def test_a_cache_that_fails_is_not_asked_for_each_event(site: Site) -> None:
     for _ in range(10):
         site.sends(PUBLIC)
     assert len(site.cache.calls) == 1
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_while_a_yes_is_owed_nothing_is_skipped(
+    site: Site, monkeypatch: pytest.MonkeyPatch, refuses: bool
+) -> None:
+    vacate(site, PUBLIC)
+
+    def fail(data: Any, *args: Any, **kwargs: Any) -> Any:  # as a read-only replica does
+        if refuses:
+            return list(data)
+        raise ConnectionError
+
+    set_many = site.cache.set_many
+    monkeypatch.setattr(site.cache, "set_many", fail)
+    site.one.mark_occupied([PRIVATE])
+    site.service.supports_channel_info = False
+    site.now += REST
+    assert site.sends(PUBLIC, worker=site.two) == [], "it can be read"
+    assert site.sends(PUBLIC) == [PUBLIC]
+    monkeypatch.setattr(site.cache, "set_many", set_many)
+    site.now += REST
+    site.report("vacated", "news.3")
+    assert site.cache.get(site.one._key("heard", PRIVATE))[2]
+    assert site.one._owed == {}
+
+
+def test_a_cache_that_takes_nothing_is_not_asked_for_each_event(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Any] = []
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        calls.append(args)
+        raise ConnectionError
+
+    monkeypatch.setattr(site.cache, "set_many", fail)
+    site.one.mark_occupied([PRIVATE])
+    for _ in range(10):
+        site.sends(PUBLIC)
+    assert len(calls) == 1
+    assert "get_many" not in site.cache.calls
 
 
 def test_a_slow_cache_means_send(site: Site) -> None:
@@ -360,10 +341,10 @@ def test_what_can_never_be_written_does_not_stop_a_process_from_skipping_for_goo
 @contextmanager
 def going_back(site: Site) -> Iterator[None]:
     """Let the cache lose what is written within the block, as a failover to an older copy does."""
-    before = dict(site.cache._cache)  # type: ignore[attr-defined]
+    before = dict(site.cache._cache)
     yield
-    site.cache._cache.clear()  # type: ignore[attr-defined]
-    site.cache._cache.update(before)  # type: ignore[attr-defined]
+    site.cache._cache.clear()
+    site.cache._cache.update(before)
 
 
 @pytest.mark.parametrize("how", ["granted", "heard", "listed"])
@@ -559,13 +540,20 @@ def test_aliases_and_apps_share_nothing(site: Site, service: Service) -> None:
     assert site.sends(PUBLIC, worker=site.worker(service)) == [PUBLIC]
 
 
-def test_what_another_version_has_written_is_not_known(site: Site) -> None:
+@pytest.mark.parametrize("what", ["heard", "vacated", "listing"])
+@pytest.mark.parametrize("value", ["text", 7, (1, 2, 3, 4), ("a", "b", "c"), [1.0, None], {}])
+def test_what_another_version_has_written_is_not_known(
+    site: Site, what: str, value: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     vacate(site, PUBLIC)
-    for value in ("text", 7, (1, 2, 3, 4), ("a", "b", "c")):
-        site.cache.set(site.one._key("heard", PUBLIC), value)
-        site.cache.delete(site.one._key("asked", "news."))
-        site.service.occupied = {PUBLIC}
-        assert site.sends(PUBLIC) == [PUBLIC]
+    site.cache.set(site.one._key(what, "news." if what == "listing" else PUBLIC), value)
+    site.service.occupied = {PUBLIC}
+    assert site.sends(PUBLIC) == ([] if what == "listing" else [PUBLIC])
+    site.report("occupied", "news.2")
+    site.now += SKEW + 1
+    site.report("vacated", "news.2")
+    assert site.sends("news.2") == [], "the cache is asked on"
+    assert caplog.records == []
 
 
 def test_a_request_waits_for_a_listing_no_longer_than_its_timeout() -> None:
