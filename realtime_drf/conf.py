@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -43,7 +43,7 @@ class TransportConfig:
     delivery: str
     enabled: bool
     raise_errors: bool
-    skip_vacant: bool
+    skip_vacant: bool | Literal["all"]
 
     def __repr__(self) -> str:
         return f"<TransportConfig {self.alias!r}: {self.transport}>"
@@ -211,13 +211,12 @@ def _seed_entries() -> dict[str, Any]:
         if getattr(settings, name, None)
     }
     disabled = getattr(settings, "DRF_MODEL_PUSHER_DISABLED", False)
+    skips = getattr(settings, "DRF_MODEL_PUSHER_WEBHOOK_OPTIMISATION_ENABLED", False)
     entry = {
         "TRANSPORT": PUSHER_PATH,
         "OPTIONS": options,
         "ENABLED": not disabled,
-        "SKIP_VACANT": bool(
-            getattr(settings, "DRF_MODEL_PUSHER_WEBHOOK_OPTIMISATION_ENABLED", False)
-        ),
+        "SKIP_VACANT": "all" if skips else False,
     }
     return {DEFAULT_ALIAS: entry}
 
@@ -227,7 +226,7 @@ _KEYS: Final[dict[str, tuple[type, Any]]] = {
     "OPTIONS": (Mapping, {}),
     "DELIVERY": (str, INLINE),
     "ENABLED": (bool, True),
-    "SKIP_VACANT": (bool, False),
+    "SKIP_VACANT": (object, False),
     "ON_ERROR": (str, "log"),
 }
 
@@ -250,6 +249,13 @@ def _read_entry(alias: str, entry: Mapping[str, Any]) -> TransportConfig:
         raise InvalidTransport(
             f"'ON_ERROR' is 'log' or 'raise', not {values['ON_ERROR']!r}.", alias=alias
         )
+    skip_vacant = values["SKIP_VACANT"]
+    if not (isinstance(skip_vacant, bool) or skip_vacant == "all"):
+        raise InvalidTransport(
+            f"'SKIP_VACANT' is True, for channels that need authorization, 'all', for public ones "
+            f"as well, or False; not {skip_vacant!r}.",
+            alias=alias,
+        )
     return TransportConfig(
         alias=alias,
         transport=values["TRANSPORT"],
@@ -257,5 +263,5 @@ def _read_entry(alias: str, entry: Mapping[str, Any]) -> TransportConfig:
         delivery=values["DELIVERY"],
         enabled=values["ENABLED"],
         raise_errors=values["ON_ERROR"] == "raise",
-        skip_vacant=values["SKIP_VACANT"],
+        skip_vacant=skip_vacant,
     )

@@ -43,7 +43,10 @@ write it, or where the cache has lost it without failing.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import itertools
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -59,24 +62,21 @@ from realtime_drf.names import ChannelKind, parse_channel_name
 from realtime_drf.own_words import OwnWords
 from realtime_drf.protocols import WebhookEvent
 from realtime_drf.transports import transports
-
-SKEW: Final = 5.0
-"""Seconds by which the service's clock and ours may differ."""
-
-GRACE: Final = 15.0
-"""Seconds after a grant in which nobody is believed that its channel is vacant."""
-
-VACATED_FOR: Final = 60.0
-"""Seconds for which a webhook of a vacated channel is fresh."""
-
-LISTED_FOR: Final = 5.0
-"""Seconds for which a listing is fresh, and no other of its prefix is asked for."""
+from realtime_drf.vacancy import (
+    BELIEVED_FOR,
+    LISTED_FOR,
+    Found,
+    Heard,
+    Listing,
+    is_unknown,
+    is_vacant,
+    read_heard,
+    read_listing,
+    read_time,
+)
 
 LISTING_TIMEOUT: Final = 1.0
 """Seconds that a request waits for a listing."""
-
-BELIEVED_FOR: Final = GRACE + VACATED_FOR
-"""Seconds after a "yes" in which a "no" may be fresh that is not later than it by the margin."""
 
 KEPT_FOR: Final = 3600
 """Seconds after which a channel that is not heard of is forgotten."""
@@ -98,31 +98,7 @@ REST: Final = 5.0
 OCCUPIED_KINDS: Final = frozenset({"channel_occupied", "member_added"})
 VACATED_KIND: Final = "channel_vacated"
 
-
-class Heard(NamedTuple):
-    """Say when we last heard of a subscriber, or began to listen."""
-
-    at: float
-    """When this was written, by our clock."""
-    stamp: float
-    """The time of which we heard: a webhook's time, or ``at``."""
-    is_occupied: bool
-    """False where we have but begun to listen."""
-
-
-class Listing(NamedTuple):
-    """Say which channels under a prefix were occupied when that was asked."""
-
-    at: float
-    names: frozenset[str]
-
-
-class Found(NamedTuple):
-    """Hold what the cache knows of a channel."""
-
-    heard: Heard | None
-    vacated: float | None
-    listing: Listing | None
+_FIRST_PART = re.compile(r"[^-_\d][^-_]*[-_]")
 
 
 class Owed(NamedTuple):
@@ -139,6 +115,7 @@ class Occupancy:
     Args:
         transport: is asked for its occupied channels.
         get_cache: returns the cache; each thread has one of its own.
+        with_public: whether events to public channels may be skipped as well.
         clock: returns the time in seconds since 1970.
         call: calls a function, and raises an exception if it takes more than so many seconds.
     """
@@ -148,11 +125,13 @@ class Occupancy:
         transport: Any,
         get_cache: Callable[[], BaseCache],
         *,
+        with_public: bool = True,
         clock: Callable[[], float] = time.time,
         call: Callable[[Callable[[], Any], float], Any] | None = None,
     ) -> None:
         self._transport = transport
         self._get_cache = get_cache
+        self._with_public = with_public
         self._clock = clock
         self._call = call or call_within
         app = f"{transport.alias}\n{getattr(transport, 'app_id', '')}"
@@ -171,7 +150,7 @@ class Occupancy:
         """Return the events without the channels that are vacant; raise nothing."""
         names = dict.fromkeys(name for event in events for name in event.channels)
         try:
-            vacant = self._find_vacant([name for name in names if may_be_skipped(name)])
+            vacant = self._find_vacant([name for name in names if self._may_skip(name)])
         except Exception as exc:  # noqa: BLE001  any cache, any error: send
             self._rest(exc)
             return list(events)
@@ -179,21 +158,21 @@ class Occupancy:
 
     def mark_occupied(self, channels: Iterable[str]) -> None:
         """Remember that somebody is on these channels, or is about to be; raise nothing."""
-        self._remember(dict.fromkeys(filter(may_be_skipped, channels)))
+        self._remember(dict.fromkeys(filter(self._may_skip, channels)))
 
     def learn(self, events: Sequence[WebhookEvent]) -> None:
         """Take in what a service reports; raise nothing."""
         heard = {
             event.channel: event.time_ms / 1000
             for event in events
-            if event.kind in OCCUPIED_KINDS and may_be_skipped(event.channel)
+            if event.kind in OCCUPIED_KINDS and self._may_skip(event.channel)
         }
         now = self._clock()
         vacated = {
             # Nothing has happened later than now, whatever the service's clock says.
             self._key("vacated", event.channel): min(event.time_ms / 1000, now)
             for event in events
-            if event.kind == VACATED_KIND and may_be_skipped(event.channel)
+            if event.kind == VACATED_KIND and self._may_skip(event.channel)
         }
         self._remember(heard)
         if vacated:
@@ -201,6 +180,16 @@ class Occupancy:
                 self._get_cache().set_many(vacated, timeout=KEPT_FOR)
             except Exception as exc:  # noqa: BLE001  any cache, any error: go on sending
                 self._rest(exc)
+
+    def _may_skip(self, name: str) -> bool:
+        """Tell whether a channel's events may be skipped at all.
+
+        A cache channel keeps the event for those who come later. Not every service reports users.
+        """
+        parsed = parse_channel_name(name)
+        if parsed.cache or parsed.kind is ChannelKind.USER:
+            return False
+        return self._with_public or parsed.kind is not ChannelKind.PUBLIC
 
     # Yes
 
@@ -247,7 +236,7 @@ class Occupancy:
         if found is None:
             return set()
         vacant = {name for name in names if self._is_vacant(name, found[name])}
-        unknown = [name for name in names if name not in vacant and _is_unknown(found[name])]
+        unknown = [name for name in names if name not in vacant and is_unknown(found[name])]
         if unknown:
             watched = dict(self._watch(unknown, found))
             vacant |= self._ask(watched)
@@ -266,11 +255,11 @@ class Occupancy:
             self._rest(TimeoutError())
             return None
         self._cache_trouble.end()
-        listings = {prefix: _read_listing(values.get(key)) for prefix, key in listed.items()}
+        listings = {prefix: read_listing(values.get(key)) for prefix, key in listed.items()}
         return {
             name: Found(
-                _read_heard(values.get(heard_key)),
-                _read_time(values.get(vacated_key)),
+                read_heard(values.get(heard_key)),
+                read_time(values.get(vacated_key)),
                 listings[prefix],
             )
             for name, prefix, heard_key, vacated_key in zip(
@@ -305,7 +294,9 @@ class Occupancy:
             return set()
         cache = self._get_cache()
         prefix = Counter(map(get_prefix, watched)).most_common(1)[0][0]
-        if not cache.add(self._key("asked", prefix), 1, timeout=LISTED_FOR):
+        # Names that share nothing take turns: there may be any number of them.
+        turn = "" if prefix in watched else prefix
+        if not cache.add(self._key("asked", turn), 1, timeout=LISTED_FOR):
             return set()
         listing = self._list(prefix)
         if listing is None:
@@ -322,7 +313,7 @@ class Occupancy:
         }
 
     def _is_vacant(self, name: str, found: Found) -> bool:
-        return _is_vacant(name, found, self._own.latest(name), self._clock())
+        return is_vacant(name, found, self._own.latest(name), self._clock())
 
     def _list(self, prefix: str) -> Listing | None:
         asked_at = self._clock()
@@ -351,7 +342,11 @@ class OccupancyHandler(PerAlias[Occupancy]):
     """Hold what is known of the channels of each transport, by alias."""
 
     def create(self, config: TransportConfig) -> Occupancy:
-        return Occupancy(transports[config.alias], lambda: caches[get_cache_alias()])
+        return Occupancy(
+            transports[config.alias],
+            lambda: caches[get_cache_alias()],
+            with_public=config.skip_vacant == "all",
+        )
 
 
 occupancies = OccupancyHandler()
@@ -363,44 +358,26 @@ def mark_occupied(transport: Any, channels: Sequence[str]) -> None:
         occupancies[transport.alias].mark_occupied(channels)
 
 
-def may_be_skipped(name: str) -> bool:
-    """Tell whether an event for a channel is of no use where nobody is on it.
-
-    A cache channel keeps the event for those who come later. Of users and encrypted channels not
-    every service reports.
-    """
-    parsed = parse_channel_name(name)
-    return not parsed.cache and parsed.kind not in (ChannelKind.USER, ChannelKind.ENCRYPTED)
-
-
+@functools.lru_cache(maxsize=4096)
 def get_prefix(name: str) -> str:
-    """Return what a channel's name has in common with those of its pattern: up to the last dot."""
-    return name[: name.rfind(".") + 1] or name
+    """Return how channels begin that are listed along with one: the name itself if none are.
+
+    These are the parts, by dots, before the first that looks like an id, the last excepted; where
+    there are no dots, the part before the first hyphen or underscore.
+
+    >>> get_prefix("private-tenants.5.todos"), get_prefix("private-room-5")
+    ('private-tenants.', 'private-room-')
+    """
+    base = parse_channel_name(name).base
+    *parts, _ = base.split(".")
+    shared = "".join(f"{part}." for part in itertools.takewhile(_is_word, parts))
+    if not parts and (match := _FIRST_PART.match(base)):
+        shared = match[0]
+    return name[: len(name) - len(base)] + shared if shared else name
 
 
-def _is_vacant(name: str, found: Found, own: float, now: float) -> bool:
-    heard = found.heard
-    if heard is None:
-        return False
-    needs_grant = parse_channel_name(name).kind is not ChannelKind.PUBLIC
-    margin = GRACE if needs_grant else SKEW
-    at = max(heard.at, own)
-    vacated, listing = found.vacated, found.listing
-    is_fresh = vacated is not None and now - vacated < VACATED_FOR
-    if vacated is not None and is_fresh and vacated > max(at + margin, heard.stamp):
-        return True
-    if listing is None or name in listing.names or now - listing.at >= LISTED_FOR:
-        return False
-    # Both times are ours; and of a public channel that we only watch, no word can be on its way.
-    is_ours = not (needs_grant or heard.is_occupied or own > heard.at)
-    return listing.at >= at + (0 if is_ours else margin)
-
-
-def _is_unknown(found: Found) -> bool:
-    heard, vacated = found.heard, found.vacated
-    if heard is None or not heard.is_occupied:
-        return True
-    return vacated is not None and vacated >= heard.stamp
+def _is_word(part: str) -> bool:
+    return not part[:1].isdigit() and sum(map(str.isdigit, part)) < 3
 
 
 def _without(event: Event, vacant: set[str]) -> Event | None:
@@ -408,21 +385,3 @@ def _without(event: Event, vacant: set[str]) -> Event | None:
         return event
     channels = [name for name in event.channels if name not in vacant]
     return event.to(channels) if channels else None
-
-
-def _read_heard(value: Any) -> Heard | None:
-    match value:  # what another version has written is not known
-        case [float() | int() as at, float() | int() as stamp, bool() as is_occupied]:
-            return Heard(at, stamp, is_occupied)
-    return None
-
-
-def _read_time(value: Any) -> float | None:
-    return value if isinstance(value, float | int) else None
-
-
-def _read_listing(value: Any) -> Listing | None:
-    match value:
-        case [float() | int() as at, list() | tuple() as names]:
-            return Listing(at, frozenset(map(str, names)))
-    return None

@@ -19,20 +19,16 @@ from realtime_drf import Event, publish
 from realtime_drf.deadlines import call_within
 from realtime_drf.exceptions import TransportUnavailable
 from realtime_drf.occupancy import (
-    BELIEVED_FOR,
-    GRACE,
-    LISTED_FOR,
     LISTING_TIMEOUT,
     MAX_LISTED,
     REST,
-    SKEW,
-    VACATED_FOR,
-    may_be_skipped,
+    get_prefix,
     occupancies,
 )
 from realtime_drf.own_words import OwnWords
-from realtime_drf.protocols import Denial, Grant
+from realtime_drf.protocols import Denial, Grant, WebhookEvent
 from realtime_drf.transports import transports
+from realtime_drf.vacancy import BELIEVED_FOR, GRACE, LISTED_FOR, SKEW, VACATED_FOR
 from tests.occupancy_site import PRIVATE, PUBLIC, CountingCache, Service, Site
 from tests.recording import PATH
 from tests.webhooks import OPTIONS, PUSHER, make_body, sign
@@ -52,7 +48,7 @@ def vacate(site: Site, channel: str) -> None:
     assert site.service.asked == []
 
 
-@pytest.mark.parametrize("channel", [PUBLIC, PRIVATE, "presence-room"])
+@pytest.mark.parametrize("channel", [PUBLIC, PRIVATE, "presence-room", "private-encrypted-room"])
 def test_a_vacated_channel_is_skipped_until_that_is_no_longer_fresh(
     site: Site, channel: str
 ) -> None:
@@ -487,6 +483,47 @@ def test_the_listing_is_by_the_prefix_of_most(site: Site) -> None:
     assert site.service.asked == ["private-lists."]
 
 
+@pytest.mark.parametrize(
+    ("name", "prefix"),
+    [
+        ("private-lists.5", "private-lists."),
+        ("private-lists.my-list", "private-lists."),
+        ("private-shop.orders.5", "private-shop.orders."),
+        ("private-tenants.5.todos", "private-tenants."),
+        ("private-v2.lists.af31bc9e-8d2f-4f0e-9a55-0b6f9a1ce7b1", "private-v2.lists."),
+        ("private-boards.af31bc9e-8d2f-4f0e-9a55-0b6f9a1ce7b1.cards", "private-boards."),
+        ("private-room-5", "private-room-"),
+        ("private-room-af31bc9e-8d2f-4f0e-9a55-0b6f9a1ce7b1", "private-room-"),
+        ("presence-room_5", "presence-room_"),
+        ("room-5", "room-"),
+        ("private-encrypted-room-5", "private-encrypted-room-"),
+        ("private-5.todos", "private-5.todos"),
+        ("private-5-todos", "private-5-todos"),
+        ("private-dashboard", "private-dashboard"),
+        ("todos", "todos"),
+        ("-", "-"),
+        (".", "."),
+    ],
+)
+def test_what_is_listed_along_with_a_channel(name: str, prefix: str) -> None:
+    assert get_prefix(name) == prefix
+
+
+@pytest.mark.parametrize("pattern", ["private-room-{}", "private-tenants.{}.todos", "private-{}x"])
+def test_no_listing_is_asked_for_each_channel(site: Site, pattern: str) -> None:
+    names = [pattern.format(number) for number in range(30)]
+    for name in names:
+        site.sends(name)
+    assert len(site.service.asked) == 1
+    site.now += GRACE + 1
+    site.cache.delete(site.one._key("asked", ""))
+    site.cache.delete(site.one._key("asked", get_prefix(names[0])))
+    sent = [name for name in names if site.sends(name)]
+    assert len(site.service.asked) == 2
+    # Those that share nothing take turns, and are sent until then.
+    assert len(sent) == (29 if get_prefix(names[0]) == names[0] else 0)
+
+
 def test_a_listing_that_is_too_long_is_not_kept(site: Site) -> None:
     site.service.occupied = {f"news.{n}" for n in range(2, MAX_LISTED + 3)}
     assert site.sends(PUBLIC) == []
@@ -515,10 +552,10 @@ def test_only_what_is_vacant_is_left_out_and_the_event_stays_the_same(site: Site
 
 
 @pytest.mark.parametrize(
-    "channel", ["cache-a", "private-cache-a", "private-encrypted-a", "#server-to-user-7"]
+    "channel",
+    ["cache-a", "private-cache-a", "private-encrypted-cache-a", "#server-to-user-7"],
 )
 def test_what_is_kept_for_later_or_not_reported_is_never_skipped(site: Site, channel: str) -> None:
-    assert not may_be_skipped(channel)
     site.report("vacated", channel)
     assert site.sends(channel) == [channel]
     assert site.cache.calls == ()
@@ -574,7 +611,7 @@ def test_a_request_waits_for_a_listing_no_longer_than_its_timeout() -> None:
 @pytest.fixture
 def entry(settings: Settings) -> Iterator[dict[str, Any]]:
     caches["default"].clear()
-    entry: dict[str, Any] = {"TRANSPORT": PATH, "SKIP_VACANT": True}
+    entry: dict[str, Any] = {"TRANSPORT": PATH, "SKIP_VACANT": "all"}
     settings.REALTIME_TRANSPORTS = {"default": entry}
     yield entry
     caches["default"].clear()
@@ -591,6 +628,28 @@ def test_publish_skips_what_is_vacant(entry: dict[str, Any]) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "channel", ["room.1", "private-room.1", "presence-room.1", "private-encrypted-room.1"]
+)
+@pytest.mark.parametrize("skip_vacant", [False, True, "all"])
+def test_the_setting_says_for_which_channels(
+    entry: dict[str, Any], settings: Settings, skip_vacant: Any, channel: str
+) -> None:
+    settings.REALTIME_TRANSPORTS = {"default": {**entry, "SKIP_VACANT": skip_vacant}}
+    transport: Any = transports["default"]
+    occupancy = occupancies["default"]
+    now = time.time()
+    for seconds, kind in ((-60, "channel_occupied"), (0, "channel_vacated")):
+        occupancy._clock = lambda at=now + seconds: at
+        event = WebhookEvent(kind=kind, channel=channel, time_ms=int((now + seconds) * 1000))
+        occupancy.learn([event])
+    transport.occupied_channels = None  # it is not asked
+    publish(Event("e", channel))
+    skipped = skip_vacant if "-" in channel else skip_vacant == "all"
+    assert len(transport.outbox) == (not skipped)
+
+
+@pytest.mark.django_db(transaction=True)
 def test_it_is_off_by_default(recording: Any) -> None:
     publish(Event("e", "a"))
     assert [event.name for event in recording.outbox] == ["e"]
@@ -601,7 +660,7 @@ def test_webhooks_feed_it(settings: Settings) -> None:
     pytest.importorskip("pusher")
     settings.ROOT_URLCONF = "realtime_drf.urls"
     settings.REALTIME_TRANSPORTS = {
-        "default": {"TRANSPORT": PUSHER, "OPTIONS": OPTIONS, "SKIP_VACANT": True}
+        "default": {"TRANSPORT": PUSHER, "OPTIONS": OPTIONS, "SKIP_VACANT": "all"}
     }
     occupancy = occupancies["default"]
     now = time.time()
@@ -614,14 +673,14 @@ def test_webhooks_feed_it(settings: Settings) -> None:
     assert occupancy.filter([Event("e", "room")]) == []
 
 
-def test_the_seeds_setting_turns_it_on(settings: Settings) -> None:
+def test_the_seeds_setting_turns_it_on_for_public_channels_too(settings: Settings) -> None:
     from realtime_drf.conf import read_config
 
     del settings.REALTIME_TRANSPORTS
     settings.PUSHER_KEY = "key"
     assert not read_config("default").skip_vacant
     settings.DRF_MODEL_PUSHER_WEBHOOK_OPTIMISATION_ENABLED = True
-    assert read_config("default").skip_vacant
+    assert read_config("default").skip_vacant == "all"
 
 
 @pytest.mark.django_db(transaction=True)
@@ -663,5 +722,12 @@ def test_checks(settings: Settings) -> None:
     assert checked() == ["realtime_drf.E011"]
     settings.REALTIME_TRANSPORTS = {"default": {**entry, "ENABLED": False}}
     assert checked() == []
-    settings.REALTIME_TRANSPORTS = {"default": {**entry, "SKIP_VACANT": 1}}
-    assert checked() == ["realtime_drf.E001"]
+
+
+@pytest.mark.parametrize("value", [1, 0, None, "True", "ALL", "private", ["all"], "public"])
+def test_what_the_setting_cannot_be_is_a_check_error(settings: Settings, value: Any) -> None:
+    settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": MEMORY, "SKIP_VACANT": value}}
+    [message] = run_checks(tags=["realtime_drf"])
+    assert message.id == "realtime_drf.E001"
+    assert message.msg.startswith("REALTIME_TRANSPORTS['default']: 'SKIP_VACANT' is True")
+    assert message.msg.endswith(f"not {value!r}.")

@@ -10,7 +10,7 @@ import pytest
 from django.core.cache import caches
 from pytest_django import Settings
 
-from realtime_drf.occupancy import GRACE, LISTED_FOR, SKEW
+from realtime_drf.vacancy import GRACE, LISTED_FOR, SKEW
 from tests.occupancy_site import PRIVATE, PUBLIC, Site
 
 DJANGO = "django.core.cache.backends"

@@ -17,17 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from realtime_drf import Event
-from realtime_drf.occupancy import (
-    GRACE,
-    KEPT_FOR,
-    LISTED_FOR,
-    REST,
-    SKEW,
-    SLOW,
-    VACATED_FOR,
-    Occupancy,
-)
+from realtime_drf.occupancy import KEPT_FOR, REST, SLOW, Occupancy
 from realtime_drf.protocols import WebhookEvent
+from realtime_drf.vacancy import GRACE, LISTED_FOR, SKEW, VACATED_FOR
 from tests.examples import scaled
 
 CHANNELS = ("private-lists.1", "news.1")
