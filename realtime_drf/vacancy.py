@@ -26,25 +26,25 @@ BELIEVED_FOR: Final = GRACE + VACATED_FOR
 
 
 class Heard(NamedTuple):
-    """Say when we last heard of a subscriber, or began to listen."""
+    """The last word of a subscriber; or, where there is none, since when we have listened."""
 
     at: float
     """When this was written, by our clock."""
     stamp: float
     """The time of which we heard: a webhook's time, or ``at``."""
     is_occupied: bool
-    """False where we have but begun to listen."""
+    """False where we have only begun to listen."""
 
 
 class Listing(NamedTuple):
-    """Say which channels under a prefix were occupied when that was asked."""
+    """The channels under a prefix that were occupied when the service was asked."""
 
     at: float
     names: frozenset[str]
 
 
 class Found(NamedTuple):
-    """Hold what the cache knows of a channel."""
+    """All that the cache knows of a channel."""
 
     heard: Heard | None
     vacated: float | None

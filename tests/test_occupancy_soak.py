@@ -143,6 +143,7 @@ class Soak:
             "published": ticks,
             "sent": sum(each.sent for each in self.publishers),
             "webhooks": self.webhooks.passed_on,
+            "webhooks refused": self.webhooks.refused,
             "expected": dict(outcome.expected),
             "missed": dict(Counter(each.tick.kind for each in outcome.missed)),
         }
@@ -209,6 +210,7 @@ def test_nothing_on_a_private_channel_is_missed_in_a_planned_failover(soak: Soak
     figures = soak.figures
     assert "private" not in figures["missed"], (soak.seed, figures, soak.log())
     assert figures["expected"]["private"] > 10
+    assert figures["webhooks refused"] == 0, soak.log()
 
 
 @pytest.mark.soak
@@ -231,5 +233,6 @@ def test_nothing_on_a_private_channel_is_missed_for_minutes(
         print(
             f"\nsoak, seed {soak.seed}: {soak.figures}, of private ones after a loss {len(missed)}"
         )
+    assert soak.webhooks.refused == 0, soak.log()
     assert before == [], soak.log()
     assert known == [], soak.log()

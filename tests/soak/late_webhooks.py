@@ -32,15 +32,18 @@ class LateWebhooks(HttpService):
         self._waiting: list[tuple[float, int, Request]] = []
         self._number = itertools.count()
         self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._pass_on, daemon=True)
         self._pool = ThreadPoolExecutor(4)
         self.passed_on = 0
+        self.refused = 0
 
     def start(self) -> None:
         super().start()
-        threading.Thread(target=self._pass_on, daemon=True).start()
+        self._thread.start()
 
     def stop(self) -> None:
         self._is_over.set()
+        self._thread.join()
         self._pool.shutdown()
         super().stop()
 
@@ -69,4 +72,7 @@ class LateWebhooks(HttpService):
         names = ("content-type", "x-pusher-key", "x-pusher-signature")
         headers = {name: request.headers[name] for name in names}
         again = urllib.request.Request(url, request.raw_body, headers)
-        urllib.request.urlopen(again, timeout=10).close()
+        try:
+            urllib.request.urlopen(again, timeout=10).close()
+        except OSError:
+            self.refused += 1
