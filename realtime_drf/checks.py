@@ -177,7 +177,7 @@ def _check_alias(alias: str, **kwargs: Any) -> list[checks.CheckMessage]:
 
 def _skips_vacant(alias: str) -> bool:
     try:
-        return configs[alias].enabled and configs[alias].skip_vacant
+        return configs[alias].enabled and bool(configs[alias].skip_vacant)
     except ImproperlyConfigured:
         return False  # check_transports says so
 

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 from django.apps import apps
 from django.conf import settings
@@ -46,7 +46,7 @@ class TransportConfig:
     delivery: str
     enabled: bool
     raise_errors: bool
-    skip_vacant: bool
+    skip_vacant: bool | Literal["all"]
 
     def __repr__(self) -> str:
         return f"<TransportConfig {self.alias!r}: {self.transport}>"
@@ -237,11 +237,12 @@ def _seed_entries() -> dict[str, Any]:
         for name, option in _SEED_CREDENTIALS.items()
         if getattr(settings, name, None)
     }
+    skips = _read_seed_switch("DRF_MODEL_PUSHER_WEBHOOK_OPTIMISATION_ENABLED")
     entry = {
         "TRANSPORT": PUSHER_PATH,
         "OPTIONS": options,
         "ENABLED": not _read_seed_switch("DRF_MODEL_PUSHER_DISABLED"),
-        "SKIP_VACANT": _read_seed_switch("DRF_MODEL_PUSHER_WEBHOOK_OPTIMISATION_ENABLED"),
+        "SKIP_VACANT": "all" if skips else False,
     }
     return {DEFAULT_ALIAS: entry}
 
@@ -260,7 +261,7 @@ _KEYS: Final[dict[str, tuple[type, Any]]] = {
     "OPTIONS": (Mapping, {}),
     "DELIVERY": (str, INLINE),
     "ENABLED": (bool, True),
-    "SKIP_VACANT": (bool, False),
+    "SKIP_VACANT": (object, False),
     "ON_ERROR": (str, "log"),
 }
 
@@ -301,6 +302,13 @@ def _read_entry(alias: str, entry: Mapping[str, Any]) -> TransportConfig:
         raise InvalidTransport(
             f"'ON_ERROR' is 'log' or 'raise', not {values['ON_ERROR']!r}.", alias=alias
         )
+    skip_vacant = values["SKIP_VACANT"]
+    if not (isinstance(skip_vacant, bool) or skip_vacant == "all"):
+        raise InvalidTransport(
+            f"'SKIP_VACANT' is True, for channels that need authorization, 'all', for public ones "
+            f"as well, or False; not {skip_vacant!r}.",
+            alias=alias,
+        )
     return TransportConfig(
         alias=alias,
         transport=values["TRANSPORT"],
@@ -308,5 +316,5 @@ def _read_entry(alias: str, entry: Mapping[str, Any]) -> TransportConfig:
         delivery=values["DELIVERY"],
         enabled=values["ENABLED"],
         raise_errors=values["ON_ERROR"] == "raise",
-        skip_vacant=values["SKIP_VACANT"],
+        skip_vacant=skip_vacant,
     )

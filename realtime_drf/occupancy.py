@@ -22,7 +22,13 @@ lost since: an entry that is gone begins anew with an ``at`` of now. Therefore:
   more; a late "no" speaks of a time before ``at``.
 - A listing speaks of the time at which it was asked: what was heard while it ran refuses it.
 - A word of "yes" that could not be written is owed: until this process has written it, it skips
-  nothing.
+  nothing, for as long as the word can refuse a "no".
+
+**A cache may go back**: to an older copy after a failover, to a replica that lags, or to another
+one with a deploy that changes ``VERSION`` or ``KEY_PREFIX``. What it was given last is then gone,
+while an older "no" in it may be fresh. So each process compares a "no" also with its own words of
+"yes", which it keeps for `BELIEVED_FOR` seconds; after those, no "no" is fresh that they refuse.
+One that saw the cache fail believes no "no" from before that.
 
 **The margin** is `SKEW` for a word of the service's, whose clock is not ours, and `GRACE` for
 channels that need a grant, between which and the subscription a client is nowhere to be seen.
@@ -31,14 +37,16 @@ channels that need a grant, between which and the subscription a client is nowhe
 a write reaches the cache within that time, and that a client subscribes within ``GRACE - SKEW`` of
 its grant. Beyond that, and for a public channel between its first subscriber and the webhook that
 says so, a "no" may be wrong for as long as it is fresh: `VACATED_FOR` and `LISTED_FOR` seconds. The
-same goes for other processes than the one that owes the cache a "yes".
+same goes for processes that have no word of "yes" of their own, where another process could not
+write it, or where the cache has lost it without failing.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import logging
-import threading
+import itertools
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -47,25 +55,25 @@ from typing import Any, Final, NamedTuple
 from django.core.cache import BaseCache, caches
 
 from realtime_drf.conf import PerAlias, TransportConfig, configs, get_cache_alias
+from realtime_drf.deadlines import call_within
 from realtime_drf.events import Event
-from realtime_drf.exceptions import TransportUnavailable
+from realtime_drf.incidents import Incident
 from realtime_drf.names import ChannelKind, parse_channel_name
+from realtime_drf.own_words import OwnWords
 from realtime_drf.protocols import WebhookEvent
 from realtime_drf.transports import transports
-
-logger = logging.getLogger("realtime_drf")
-
-SKEW: Final = 5.0
-"""Seconds by which the service's clock and ours may differ."""
-
-GRACE: Final = 15.0
-"""Seconds after a grant in which nobody is believed that its channel is vacant."""
-
-VACATED_FOR: Final = 60.0
-"""Seconds for which a webhook of a vacated channel is fresh."""
-
-LISTED_FOR: Final = 5.0
-"""Seconds for which a listing is fresh, and no other of its prefix is asked for."""
+from realtime_drf.vacancy import (
+    BELIEVED_FOR,
+    LISTED_FOR,
+    Found,
+    Heard,
+    Listing,
+    is_unknown,
+    is_vacant,
+    read_heard,
+    read_listing,
+    read_time,
+)
 
 LISTING_TIMEOUT: Final = 1.0
 """Seconds that a request waits for a listing."""
@@ -73,8 +81,14 @@ LISTING_TIMEOUT: Final = 1.0
 KEPT_FOR: Final = 3600
 """Seconds after which a channel that is not heard of is forgotten."""
 
+MAX_OWN: Final = 50_000
+"""Words of "yes" that a process keeps for itself, of some 150 bytes each."""
+
 MAX_LISTED: Final = 1000
 """Occupied channels under a prefix beyond which their list is not kept."""
+
+MAX_IN_KEY: Final = 64
+"""Characters of a name beyond which a key has its hash: memcached's keys are 250 at most."""
 
 MAX_OWED: Final = 10_000
 SLOW: Final = 0.5
@@ -84,31 +98,15 @@ REST: Final = 5.0
 OCCUPIED_KINDS: Final = frozenset({"channel_occupied", "member_added"})
 VACATED_KIND: Final = "channel_vacated"
 
+_FIRST_PART = re.compile(r"[^-_\d][^-_]*[-_]")
 
-class Heard(NamedTuple):
-    """Say when we last heard of a subscriber, or began to listen."""
 
-    at: float
-    """When this was written, by our clock."""
+class Owed(NamedTuple):
+    """A word of "yes" that the cache has yet to be given."""
+
+    since: float
     stamp: float
-    """The time of which we heard: a webhook's time, or ``at``."""
-    is_occupied: bool
-    """False where we have but begun to listen."""
-
-
-class Listing(NamedTuple):
-    """Say which channels under a prefix were occupied when that was asked."""
-
-    at: float
-    names: frozenset[str]
-
-
-class Found(NamedTuple):
-    """Hold what the cache knows of a channel."""
-
-    heard: Heard | None
-    vacated: float | None
-    listing: Listing | None
+    """The time of which we heard."""
 
 
 class Occupancy:
@@ -117,6 +115,7 @@ class Occupancy:
     Args:
         transport: is asked for its occupied channels.
         get_cache: returns the cache; each thread has one of its own.
+        with_public: whether events to public channels may be skipped as well.
         clock: returns the time in seconds since 1970.
         call: calls a function, and raises an exception if it takes more than so many seconds.
     """
@@ -126,19 +125,23 @@ class Occupancy:
         transport: Any,
         get_cache: Callable[[], BaseCache],
         *,
+        with_public: bool = True,
         clock: Callable[[], float] = time.time,
         call: Callable[[Callable[[], Any], float], Any] | None = None,
     ) -> None:
         self._transport = transport
         self._get_cache = get_cache
+        self._with_public = with_public
         self._clock = clock
         self._call = call or call_within
         app = f"{transport.alias}\n{getattr(transport, 'app_id', '')}"
         self._prefix = f"realtime_drf:{hashlib.sha256(app.encode()).hexdigest()[:16]}"
-        self._owed: dict[str, float | None] = {}
+        # The clock is looked up each time, since tests set it.
+        self._own = OwnWords(BELIEVED_FOR, MAX_OWN, lambda: self._clock())
+        self._owed: dict[str, Owed] = {}
         self._silent_until = 0.0
-        self._cache_trouble = _Incident("The cache of occupied channels")
-        self._listing_trouble = _Incident("The list of occupied channels")
+        self._cache_trouble = Incident("The cache of occupied channels")
+        self._listing_trouble = Incident("The list of occupied channels")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._transport!r}>"
@@ -147,7 +150,7 @@ class Occupancy:
         """Return the events without the channels that are vacant; raise nothing."""
         names = dict.fromkeys(name for event in events for name in event.channels)
         try:
-            vacant = self._find_vacant([name for name in names if may_be_skipped(name)])
+            vacant = self._find_vacant([name for name in names if self._may_skip(name)])
         except Exception as exc:  # noqa: BLE001  any cache, any error: send
             self._rest(exc)
             return list(events)
@@ -155,21 +158,21 @@ class Occupancy:
 
     def mark_occupied(self, channels: Iterable[str]) -> None:
         """Remember that somebody is on these channels, or is about to be; raise nothing."""
-        self._remember(dict.fromkeys(filter(may_be_skipped, channels)))
+        self._remember(dict.fromkeys(filter(self._may_skip, channels)))
 
     def learn(self, events: Sequence[WebhookEvent]) -> None:
         """Take in what a service reports; raise nothing."""
         heard = {
             event.channel: event.time_ms / 1000
             for event in events
-            if event.kind in OCCUPIED_KINDS and may_be_skipped(event.channel)
+            if event.kind in OCCUPIED_KINDS and self._may_skip(event.channel)
         }
         now = self._clock()
         vacated = {
             # Nothing has happened later than now, whatever the service's clock says.
             self._key("vacated", event.channel): min(event.time_ms / 1000, now)
             for event in events
-            if event.kind == VACATED_KIND and may_be_skipped(event.channel)
+            if event.kind == VACATED_KIND and self._may_skip(event.channel)
         }
         self._remember(heard)
         if vacated:
@@ -178,24 +181,40 @@ class Occupancy:
             except Exception as exc:  # noqa: BLE001  any cache, any error: go on sending
                 self._rest(exc)
 
+    def _may_skip(self, name: str) -> bool:
+        """Tell whether a channel's events may be skipped at all.
+
+        A cache channel keeps the event for those who come later. Not every service reports users.
+        """
+        parsed = parse_channel_name(name)
+        if parsed.cache or parsed.kind is ChannelKind.USER:
+            return False
+        return self._with_public or parsed.kind is not ChannelKind.PUBLIC
+
     # Yes
 
     def _remember(self, channels: Mapping[str, float | None]) -> None:
-        self._owed.update(channels)
+        self._own.note(channels)
+        now = self._clock()
+        for name, stamp in channels.items():
+            self._owed[name] = Owed(now, now if stamp is None else stamp)
         if len(self._owed) > MAX_OWED:
             self._owed.clear()
-            self._silent_until = self._clock() + VACATED_FOR + LISTED_FOR
+            self._own.doubt()
         self._repay()
 
     def _repay(self) -> bool:
         """Write what is owed; tell whether nothing is left."""
+        now = self._clock()
+        for name, owed in list(self._owed.items()):
+            if now - owed.since >= BELIEVED_FOR:  # it refuses nothing any more
+                self._owed.pop(name, None)
         due = dict(self._owed)
         if not due:
             return True
-        now = self._clock()
         heard = {
-            self._key("heard", name): tuple(Heard(now, now if stamp is None else stamp, True))
-            for name, stamp in due.items()
+            self._key("heard", name): tuple(Heard(now, owed.stamp, True))
+            for name, owed in due.items()
         }
         try:
             # Some caches return nothing where Django's return an empty list.
@@ -216,9 +235,8 @@ class Occupancy:
         found = self._look_up(names)
         if found is None:
             return set()
-        now = self._clock()
-        vacant = {name for name in names if _is_vacant(name, found[name], now)}
-        unknown = [name for name in names if name not in vacant and _is_unknown(found[name])]
+        vacant = {name for name in names if self._is_vacant(name, found[name])}
+        unknown = [name for name in names if name not in vacant and is_unknown(found[name])]
         if unknown:
             watched = dict(self._watch(unknown, found))
             vacant |= self._ask(watched)
@@ -227,7 +245,7 @@ class Occupancy:
     def _look_up(self, names: Sequence[str]) -> dict[str, Found] | None:
         """Return what the cache knows, in one round trip; None if it is too slow."""
         heard, vacated = (
-            [f"{self._prefix}:{what}:{name}" for name in names] for what in ("heard", "vacated")
+            [self._key(what, name) for name in names] for what in ("heard", "vacated")
         )
         prefixes = [get_prefix(name) for name in names]
         listed = {prefix: self._key("listing", prefix) for prefix in dict.fromkeys(prefixes)}
@@ -237,10 +255,12 @@ class Occupancy:
             self._rest(TimeoutError())
             return None
         self._cache_trouble.end()
-        listings = {prefix: _read(Listing, values.get(key)) for prefix, key in listed.items()}
+        listings = {prefix: read_listing(values.get(key)) for prefix, key in listed.items()}
         return {
             name: Found(
-                _read(Heard, values.get(heard_key)), values.get(vacated_key), listings[prefix]
+                read_heard(values.get(heard_key)),
+                read_time(values.get(vacated_key)),
+                listings[prefix],
             )
             for name, prefix, heard_key, vacated_key in zip(
                 names, prefixes, heard, vacated, strict=True
@@ -274,20 +294,26 @@ class Occupancy:
             return set()
         cache = self._get_cache()
         prefix = Counter(map(get_prefix, watched)).most_common(1)[0][0]
-        if not cache.add(self._key("asked", prefix), 1, timeout=LISTED_FOR):
+        # Names that share nothing take turns: there may be any number of them.
+        turn = "" if prefix in watched else prefix
+        if not cache.add(self._key("asked", turn), 1, timeout=LISTED_FOR):
             return set()
         listing = self._list(prefix)
         if listing is None:
             return set()
         if len(listing.names) <= MAX_LISTED:
-            cache.set(self._key("listing", prefix), tuple(listing), timeout=LISTED_FOR)
+            # A list: JSON and msgpack, in which some caches write, have no sets.
+            kept = (listing.at, sorted(listing.names))
+            cache.set(self._key("listing", prefix), kept, timeout=LISTED_FOR)
         self._remember({name: listing.at for name in watched if name in listing.names})
-        now = self._clock()
         return {
             name
             for name, heard in watched.items()
-            if get_prefix(name) == prefix and _is_vacant(name, Found(heard, None, listing), now)
+            if get_prefix(name) == prefix and self._is_vacant(name, Found(heard, None, listing))
         }
+
+    def _is_vacant(self, name: str, found: Found) -> bool:
+        return is_vacant(name, found, self._own.latest(name), self._clock())
 
     def _list(self, prefix: str) -> Listing | None:
         asked_at = self._clock()
@@ -303,9 +329,12 @@ class Occupancy:
 
     def _rest(self, exc: Exception) -> None:
         self._silent_until = max(self._silent_until, self._clock() + REST)
+        self._own.doubt()  # it may come back without what it was last given
         self._cache_trouble.report(exc)
 
     def _key(self, what: str, name: str) -> str:
+        if len(name) > MAX_IN_KEY:
+            name = hashlib.sha256(name.encode()).hexdigest()
         return f"{self._prefix}:{what}:{name}"
 
 
@@ -313,7 +342,11 @@ class OccupancyHandler(PerAlias[Occupancy]):
     """Hold what is known of the channels of each transport, by alias."""
 
     def create(self, config: TransportConfig) -> Occupancy:
-        return Occupancy(transports[config.alias], lambda: caches[get_cache_alias()])
+        return Occupancy(
+            transports[config.alias],
+            lambda: caches[get_cache_alias()],
+            with_public=config.skip_vacant == "all",
+        )
 
 
 occupancies = OccupancyHandler()
@@ -325,64 +358,26 @@ def mark_occupied(transport: Any, channels: Sequence[str]) -> None:
         occupancies[transport.alias].mark_occupied(channels)
 
 
-def may_be_skipped(name: str) -> bool:
-    """Tell whether an event for a channel is of no use where nobody is on it.
-
-    A cache channel keeps the event for those who come later. Of users and encrypted channels not
-    every service reports.
-    """
-    parsed = parse_channel_name(name)
-    return not parsed.cache and parsed.kind not in (ChannelKind.USER, ChannelKind.ENCRYPTED)
-
-
+@functools.lru_cache(maxsize=4096)
 def get_prefix(name: str) -> str:
-    """Return what a channel's name has in common with those of its pattern: up to the last dot."""
-    return name[: name.rfind(".") + 1] or name
+    """Return how channels begin that are listed along with one: the name itself if none are.
+
+    These are the parts, by dots, before the first that looks like an id, the last excepted; where
+    there are no dots, the part before the first hyphen or underscore.
+
+    >>> get_prefix("private-tenants.5.todos"), get_prefix("private-room-5")
+    ('private-tenants.', 'private-room-')
+    """
+    base = parse_channel_name(name).base
+    *parts, _ = base.split(".")
+    shared = "".join(f"{part}." for part in itertools.takewhile(_is_word, parts))
+    if not parts and (match := _FIRST_PART.match(base)):
+        shared = match[0]
+    return name[: len(name) - len(base)] + shared if shared else name
 
 
-def call_within(function: Callable[[], Any], timeout: float) -> Any:
-    """Call a function in a thread of its own; raise TransportUnavailable if it takes longer."""
-    outcome: list[Any] = []
-
-    def run() -> None:
-        try:
-            outcome.append((function(), None))
-        except Exception as exc:  # noqa: BLE001  raised in the caller's thread
-            outcome.append((None, exc))
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(timeout)
-    if not outcome:
-        raise TransportUnavailable(f"No answer within {timeout:g} seconds.")
-    result, error = outcome[0]
-    if error:
-        raise error
-    return result
-
-
-def _is_vacant(name: str, found: Found, now: float) -> bool:
-    heard = found.heard
-    if heard is None:
-        return False
-    needs_grant = parse_channel_name(name).kind is not ChannelKind.PUBLIC
-    margin = GRACE if needs_grant else SKEW
-    vacated, listing = found.vacated, found.listing
-    is_fresh = vacated is not None and now - vacated < VACATED_FOR
-    if vacated is not None and is_fresh and vacated > max(heard.at + margin, heard.stamp):
-        return True
-    if listing is None or name in listing.names or now - listing.at >= LISTED_FOR:
-        return False
-    # Both times are ours; and of a public channel that we only watch, no word can be on its way.
-    is_ours = not (needs_grant or heard.is_occupied)
-    return listing.at >= heard.at + (0 if is_ours else margin)
-
-
-def _is_unknown(found: Found) -> bool:
-    heard, vacated = found.heard, found.vacated
-    if heard is None or not heard.is_occupied:
-        return True
-    return vacated is not None and vacated >= heard.stamp
+def _is_word(part: str) -> bool:
+    return not part[:1].isdigit() and sum(map(str.isdigit, part)) < 3
 
 
 def _without(event: Event, vacant: set[str]) -> Event | None:
@@ -390,32 +385,3 @@ def _without(event: Event, vacant: set[str]) -> Event | None:
         return event
     channels = [name for name in event.channels if name not in vacant]
     return event.to(channels) if channels else None
-
-
-def _read(kind: Any, value: Any) -> Any:
-    """Make a value of the cache what it was; what another version has written is not known."""
-    if value is None:
-        return None
-    try:
-        return kind(*value)
-    except TypeError:
-        return None
-
-
-class _Incident:
-    """Log the beginning of some trouble and its end, not each event that meets it."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._is_on = False
-
-    def report(self, exc: Exception) -> None:
-        if not self._is_on:
-            self._is_on = True
-            # A cache's error may quote its address, and that a password.
-            logger.warning("%s fails (%s): all is sent.", self._what, type(exc).__name__)
-
-    def end(self) -> None:
-        if self._is_on:
-            self._is_on = False
-            logger.info("%s works again.", self._what)

@@ -2,109 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from django.core.cache import caches
-from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import run_checks
 from django.test import Client
 from pytest_django import Settings
 
 from realtime_drf import Event, publish
+from realtime_drf.deadlines import call_within
 from realtime_drf.exceptions import TransportUnavailable
 from realtime_drf.occupancy import (
-    GRACE,
-    LISTED_FOR,
     LISTING_TIMEOUT,
     MAX_LISTED,
     REST,
-    SKEW,
-    VACATED_FOR,
-    Occupancy,
-    call_within,
-    may_be_skipped,
+    get_prefix,
     occupancies,
 )
+from realtime_drf.own_words import OwnWords
 from realtime_drf.protocols import Denial, Grant, WebhookEvent
 from realtime_drf.transports import transports
+from realtime_drf.vacancy import BELIEVED_FOR, GRACE, LISTED_FOR, SKEW, VACATED_FOR
+from tests.occupancy_site import PRIVATE, PUBLIC, CountingCache, Service, Site
 from tests.recording import PATH
 from tests.webhooks import OPTIONS, PUSHER, make_body, sign
-
-PUBLIC, PRIVATE = "news.1", "private-lists.1"
-
-
-class Service:
-    """A transport that lists what it is told to."""
-
-    supports_channel_info = True
-
-    def __init__(self, alias: str = "default", app_id: str = "1") -> None:
-        self.alias, self.app_id = alias, app_id
-        self.occupied: set[str] = set()
-        self.asked: list[str] = []
-        self.error: Exception | None = None
-
-    def occupied_channels(self, prefix: str) -> dict[str, None]:
-        self.asked.append(prefix)
-        if self.error:
-            raise self.error
-        return dict.fromkeys(name for name in self.occupied if name.startswith(prefix))
-
-
-class CountingCache(LocMemCache):
-    """Count the round trips; fail and refuse on demand."""
-
-    calls: Sequence[str] = ()
-    error: Exception | None = None
-    refuses = False
-
-    def get_many(self, keys: Any, version: Any = None) -> Any:
-        self._call("get_many")
-        return {key: value for key in keys if (value := super(CountingCache, self).get(key))}
-
-    def set_many(self, data: Any, timeout: Any = None, version: Any = None) -> Any:
-        self._call("set_many")
-        return list(data) if self.refuses else super().set_many(data, timeout, version)
-
-    def add(self, *args: Any, **kwargs: Any) -> Any:
-        self._call("add")
-        return super().add(*args, **kwargs)
-
-    def _call(self, name: str) -> None:
-        self.calls = [*self.calls, name]
-        if self.error:
-            raise self.error
-
-
-class Site:
-    """Workers of one site, and the time."""
-
-    def __init__(self) -> None:
-        self.now = time.time()  # the cache's own clock cannot be set
-        self.cache = CountingCache(f"site-{id(self)}", {})
-        self.cache.clear()
-        self.service = Service()
-        self.one, self.two = self.worker(), self.worker()
-
-    def worker(self, service: Any = None) -> Occupancy:
-        return Occupancy(
-            service or self.service,
-            lambda: self.cache,
-            clock=lambda: self.now,
-            call=lambda function, timeout: function(),
-        )
-
-    def sends(self, *channels: str, worker: Occupancy | None = None) -> list[str]:
-        events = (worker or self.one).filter([Event("e", channels)])
-        return [name for event in events for name in event.channels]
-
-    def report(self, kind: str, channel: str, *, age: float = 0) -> None:
-        time_ms = int((self.now - age) * 1000)
-        self.one.learn([WebhookEvent(kind=f"channel_{kind}", channel=channel, time_ms=time_ms)])
 
 
 @pytest.fixture
@@ -121,7 +48,7 @@ def vacate(site: Site, channel: str) -> None:
     assert site.service.asked == []
 
 
-@pytest.mark.parametrize("channel", [PUBLIC, PRIVATE, "presence-room"])
+@pytest.mark.parametrize("channel", [PUBLIC, PRIVATE, "presence-room", "private-encrypted-room"])
 def test_a_vacated_channel_is_skipped_until_that_is_no_longer_fresh(
     site: Site, channel: str
 ) -> None:
@@ -241,6 +168,18 @@ def test_a_clock_ahead_of_ours_does_not_make_a_vacated_newer_than_what_follows(s
     assert site.sends(PUBLIC) == [PUBLIC]
 
 
+def test_a_clock_ahead_of_ours_does_not_make_a_vacated_newer_than_a_grant(site: Site) -> None:
+    site.report("occupied", PRIVATE)
+    site.now += 60
+    site.report("vacated", PRIVATE, age=-59)
+    site.now += 1
+    site.two.mark_occupied([PRIVATE])
+    site.service.supports_channel_info = False
+    for _ in range(int(VACATED_FOR)):
+        assert site.sends(PRIVATE) == [PRIVATE]
+        site.now += 1
+
+
 def test_what_is_heard_while_a_listing_runs_is_newer(site: Site) -> None:
     def listing(prefix: str) -> dict[str, None]:
         site.now += 0.5
@@ -286,6 +225,48 @@ def test_a_cache_that_fails_is_not_asked_for_each_event(site: Site) -> None:
     assert len(site.cache.calls) == 1
 
 
+@pytest.mark.parametrize("refuses", [False, True])
+def test_while_a_yes_is_owed_nothing_is_skipped(
+    site: Site, monkeypatch: pytest.MonkeyPatch, refuses: bool
+) -> None:
+    vacate(site, PUBLIC)
+
+    def fail(data: Any, *args: Any, **kwargs: Any) -> Any:  # as a read-only replica does
+        if refuses:
+            return list(data)
+        raise ConnectionError
+
+    set_many = site.cache.set_many
+    monkeypatch.setattr(site.cache, "set_many", fail)
+    site.one.mark_occupied([PRIVATE])
+    site.service.supports_channel_info = False
+    site.now += REST
+    assert site.sends(PUBLIC, worker=site.two) == [], "it can be read"
+    assert site.sends(PUBLIC) == [PUBLIC]
+    monkeypatch.setattr(site.cache, "set_many", set_many)
+    site.now += REST
+    site.report("vacated", "news.3")
+    assert site.cache.get(site.one._key("heard", PRIVATE))[2]
+    assert site.one._owed == {}
+
+
+def test_a_cache_that_takes_nothing_is_not_asked_for_each_event(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Any] = []
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        calls.append(args)
+        raise ConnectionError
+
+    monkeypatch.setattr(site.cache, "set_many", fail)
+    site.one.mark_occupied([PRIVATE])
+    for _ in range(10):
+        site.sends(PUBLIC)
+    assert len(calls) == 1
+    assert "get_many" not in site.cache.calls
+
+
 def test_a_slow_cache_means_send(site: Site) -> None:
     vacate(site, PUBLIC)
     look_up = site.cache.get_many
@@ -327,6 +308,7 @@ def test_a_cache_that_answers_nothing_has_taken_it(
 
 def test_what_is_owed_is_bounded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("realtime_drf.occupancy.MAX_OWED", 5)
+    site.service.occupied = {PUBLIC}
     vacate(site, PUBLIC)
     site.cache.error = ConnectionError()
     site.one.mark_occupied([PUBLIC, *(f"a.{n}" for n in range(5))])
@@ -334,6 +316,156 @@ def test_what_is_owed_is_bounded(site: Site, monkeypatch: pytest.MonkeyPatch) ->
     site.cache.error = None
     site.now += REST
     assert site.sends(PUBLIC) == [PUBLIC]
+
+
+def test_what_can_never_be_written_does_not_stop_a_process_from_skipping_for_good(
+    site: Site,
+) -> None:
+    site.cache.refuses = True
+    site.one.mark_occupied([PRIVATE])
+    site.now += BELIEVED_FOR - 1
+    site.cache.set(site.one._key("heard", PUBLIC), (site.now - 60, 0.0, True))
+    site.cache.set(site.one._key("vacated", PUBLIC), site.now)
+    assert site.sends(PUBLIC) == [PUBLIC]
+    site.now += 1
+    assert site.sends(PUBLIC) == []
+
+
+# A cache that goes back
+
+
+@contextmanager
+def going_back(site: Site) -> Iterator[None]:
+    """Let the cache lose what is written within the block, as a failover to an older copy does."""
+    before = dict(site.cache._cache)
+    yield
+    site.cache._cache.clear()
+    site.cache._cache.update(before)
+
+
+@pytest.mark.parametrize("how", ["granted", "heard", "listed"])
+@pytest.mark.parametrize("channel", [PUBLIC, PRIVATE])
+def test_a_process_that_knew_of_a_subscriber_sends_although_the_cache_has_lost_it(
+    site: Site, how: str, channel: str
+) -> None:
+    vacate(site, channel)
+    with going_back(site):
+        if how == "granted":
+            site.one.mark_occupied([channel])
+        elif how == "heard":
+            site.report("occupied", channel)
+        else:
+            site.one._remember({channel: site.now})
+    site.service.supports_channel_info = False  # nobody else says so
+    for _ in range(int(VACATED_FOR + GRACE)):
+        site.now += 1
+        assert site.sends(channel) == [channel]
+
+
+def test_another_process_learns_of_it_from_a_listing(site: Site) -> None:
+    vacate(site, PRIVATE)
+    with going_back(site):
+        site.one.mark_occupied([PRIVATE])
+    site.service.occupied = {PRIVATE}
+    site.now += 1
+    assert site.sends(PRIVATE, worker=site.two) == []  # what remains
+    assert site.sends(PRIVATE) == [PRIVATE]
+    assert site.sends(PRIVATE, worker=site.two) == [PRIVATE]
+
+
+def test_two_caches_after_a_deploy_are_two_copies_of_one(site: Site) -> None:
+    vacate(site, PRIVATE)
+    old, site.cache = site.cache, CountingCache(f"new-{id(site)}", {})
+    site.report("vacated", PRIVATE)
+    site.cache = old
+    site.one.mark_occupied([PRIVATE])
+    site.cache = CountingCache(f"new-{id(site)}", {})
+    site.cache.set(site.one._key("heard", PRIVATE), (site.now - 60, 0.0, True))
+    site.now += 1
+    assert site.sends(PRIVATE) == [PRIVATE]
+
+
+def test_a_process_that_saw_the_cache_fail_believes_nothing_that_it_said_before(
+    site: Site,
+) -> None:
+    site.service.occupied = {PRIVATE}
+    vacate(site, PRIVATE)
+    with going_back(site):
+        site.one.mark_occupied([PRIVATE])
+    site.cache.error = ConnectionError()
+    site.sends(PUBLIC, worker=site.two)
+    site.cache.error = None
+    site.now += REST
+    site.service.supports_channel_info = False
+    assert site.sends(PRIVATE, worker=site.two) == [PRIVATE]
+    site.now += GRACE
+    site.report("vacated", PRIVATE)
+    assert site.sends(PRIVATE, worker=site.two) == []
+
+
+def test_what_a_process_remembers_for_itself_is_bounded(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime_drf.occupancy.MAX_OWN", 10)
+    worker = site.worker()
+    vacate(site, PRIVATE)
+    with going_back(site):
+        worker.mark_occupied([PRIVATE])
+        worker.mark_occupied(f"private-a.{number}" for number in range(10))
+    assert sum(map(len, worker._own._generations.values())) == 0
+    site.service.supports_channel_info = False
+    site.now += VACATED_FOR / 2
+    assert site.sends(PRIVATE, worker=worker) == [PRIVATE]
+
+
+def test_what_is_old_is_forgotten() -> None:
+    now = 1000.0
+    words = OwnWords(10, 100, lambda: now)
+    for _ in range(50):
+        now += 5
+        words.note([f"a.{now:g}", "b"])
+    assert sum(map(len, words._generations.values())) <= 2 * (10 + 10) / 5
+    assert (words.latest("b"), words.latest("a.1005")) == (now, 0.0)
+    assert words.latest(f"a.{now - 10:g}") == now - 10
+
+
+def test_a_clock_that_is_set_back_makes_nothing_forgotten() -> None:
+    now = 1000.5
+    words = OwnWords(10, 100, lambda: now)
+    words.note(["a"])
+    now = 999.5
+    words.note(["b"])
+    assert words.latest("a") == 1000.5
+
+
+def test_a_forked_child_knows_what_its_parent_knew(site: Site) -> None:
+    vacate(site, PRIVATE)
+    with going_back(site):
+        site.one.mark_occupied([PRIVATE])
+    site.service.supports_channel_info = False
+    pid = os.fork()
+    if not pid:
+        os._exit(0 if site.sends(PRIVATE) == [PRIVATE] else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_threads_lose_no_word_while_another_forgets_all() -> None:
+    words = OwnWords(1000, 50, time.time)
+    lost: list[float] = []
+
+    def note(thread: int) -> None:
+        for number in range(300):
+            started = time.time()
+            words.note([f"{thread}.{number}"])
+            if words.latest(f"{thread}.{number}") < started:
+                lost.append(started)
+
+    threads = [threading.Thread(target=note, args=[thread]) for thread in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert lost == []
 
 
 def test_a_listing_that_fails_means_send_and_is_not_repeated_at_once(
@@ -349,6 +481,47 @@ def test_the_listing_is_by_the_prefix_of_most(site: Site) -> None:
     channels = ["todos", "private-lists.1", "private-lists.2", "presence-a.b.1"]
     site.sends(*channels)
     assert site.service.asked == ["private-lists."]
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix"),
+    [
+        ("private-lists.5", "private-lists."),
+        ("private-lists.my-list", "private-lists."),
+        ("private-shop.orders.5", "private-shop.orders."),
+        ("private-tenants.5.todos", "private-tenants."),
+        ("private-v2.lists.af31bc9e-8d2f-4f0e-9a55-0b6f9a1ce7b1", "private-v2.lists."),
+        ("private-boards.af31bc9e-8d2f-4f0e-9a55-0b6f9a1ce7b1.cards", "private-boards."),
+        ("private-room-5", "private-room-"),
+        ("private-room-af31bc9e-8d2f-4f0e-9a55-0b6f9a1ce7b1", "private-room-"),
+        ("presence-room_5", "presence-room_"),
+        ("room-5", "room-"),
+        ("private-encrypted-room-5", "private-encrypted-room-"),
+        ("private-5.todos", "private-5.todos"),
+        ("private-5-todos", "private-5-todos"),
+        ("private-dashboard", "private-dashboard"),
+        ("todos", "todos"),
+        ("-", "-"),
+        (".", "."),
+    ],
+)
+def test_what_is_listed_along_with_a_channel(name: str, prefix: str) -> None:
+    assert get_prefix(name) == prefix
+
+
+@pytest.mark.parametrize("pattern", ["private-room-{}", "private-tenants.{}.todos", "private-{}x"])
+def test_no_listing_is_asked_for_each_channel(site: Site, pattern: str) -> None:
+    names = [pattern.format(number) for number in range(30)]
+    for name in names:
+        site.sends(name)
+    assert len(site.service.asked) == 1
+    site.now += GRACE + 1
+    site.cache.delete(site.one._key("asked", ""))
+    site.cache.delete(site.one._key("asked", get_prefix(names[0])))
+    sent = [name for name in names if site.sends(name)]
+    assert len(site.service.asked) == 2
+    # Those that share nothing take turns, and are sent until then.
+    assert len(sent) == (29 if get_prefix(names[0]) == names[0] else 0)
 
 
 def test_a_listing_that_is_too_long_is_not_kept(site: Site) -> None:
@@ -379,10 +552,10 @@ def test_only_what_is_vacant_is_left_out_and_the_event_stays_the_same(site: Site
 
 
 @pytest.mark.parametrize(
-    "channel", ["cache-a", "private-cache-a", "private-encrypted-a", "#server-to-user-7"]
+    "channel",
+    ["cache-a", "private-cache-a", "private-encrypted-cache-a", "#server-to-user-7"],
 )
 def test_what_is_kept_for_later_or_not_reported_is_never_skipped(site: Site, channel: str) -> None:
-    assert not may_be_skipped(channel)
     site.report("vacated", channel)
     assert site.sends(channel) == [channel]
     assert site.cache.calls == ()
@@ -404,13 +577,20 @@ def test_aliases_and_apps_share_nothing(site: Site, service: Service) -> None:
     assert site.sends(PUBLIC, worker=site.worker(service)) == [PUBLIC]
 
 
-def test_what_another_version_has_written_is_not_known(site: Site) -> None:
+@pytest.mark.parametrize("what", ["heard", "vacated", "listing"])
+@pytest.mark.parametrize("value", ["text", 7, (1, 2, 3, 4), ("a", "b", "c"), [1.0, None], {}])
+def test_what_another_version_has_written_is_not_known(
+    site: Site, what: str, value: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     vacate(site, PUBLIC)
-    for value in ("text", 7, (1, 2, 3, 4), ("a", "b", "c")):
-        site.cache.set(site.one._key("heard", PUBLIC), value)
-        site.cache.delete(site.one._key("asked", "news."))
-        site.service.occupied = {PUBLIC}
-        assert site.sends(PUBLIC) == [PUBLIC]
+    site.cache.set(site.one._key(what, "news." if what == "listing" else PUBLIC), value)
+    site.service.occupied = {PUBLIC}
+    assert site.sends(PUBLIC) == ([] if what == "listing" else [PUBLIC])
+    site.report("occupied", "news.2")
+    site.now += SKEW + 1
+    site.report("vacated", "news.2")
+    assert site.sends("news.2") == [], "the cache is asked on"
+    assert caplog.records == []
 
 
 def test_a_request_waits_for_a_listing_no_longer_than_its_timeout() -> None:
@@ -431,7 +611,7 @@ def test_a_request_waits_for_a_listing_no_longer_than_its_timeout() -> None:
 @pytest.fixture
 def entry(settings: Settings) -> Iterator[dict[str, Any]]:
     caches["default"].clear()
-    entry: dict[str, Any] = {"TRANSPORT": PATH, "SKIP_VACANT": True}
+    entry: dict[str, Any] = {"TRANSPORT": PATH, "SKIP_VACANT": "all"}
     settings.REALTIME_TRANSPORTS = {"default": entry}
     yield entry
     caches["default"].clear()
@@ -448,6 +628,28 @@ def test_publish_skips_what_is_vacant(entry: dict[str, Any]) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "channel", ["room.1", "private-room.1", "presence-room.1", "private-encrypted-room.1"]
+)
+@pytest.mark.parametrize("skip_vacant", [False, True, "all"])
+def test_the_setting_says_for_which_channels(
+    entry: dict[str, Any], settings: Settings, skip_vacant: Any, channel: str
+) -> None:
+    settings.REALTIME_TRANSPORTS = {"default": {**entry, "SKIP_VACANT": skip_vacant}}
+    transport: Any = transports["default"]
+    occupancy = occupancies["default"]
+    now = time.time()
+    for seconds, kind in ((-60, "channel_occupied"), (0, "channel_vacated")):
+        occupancy._clock = lambda at=now + seconds: at
+        event = WebhookEvent(kind=kind, channel=channel, time_ms=int((now + seconds) * 1000))
+        occupancy.learn([event])
+    transport.occupied_channels = None  # it is not asked
+    publish(Event("e", channel))
+    skipped = skip_vacant if "-" in channel else skip_vacant == "all"
+    assert len(transport.outbox) == (not skipped)
+
+
+@pytest.mark.django_db(transaction=True)
 def test_it_is_off_by_default(recording: Any) -> None:
     publish(Event("e", "a"))
     assert [event.name for event in recording.outbox] == ["e"]
@@ -458,7 +660,7 @@ def test_webhooks_feed_it(settings: Settings) -> None:
     pytest.importorskip("pusher")
     settings.ROOT_URLCONF = "realtime_drf.urls"
     settings.REALTIME_TRANSPORTS = {
-        "default": {"TRANSPORT": PUSHER, "OPTIONS": OPTIONS, "SKIP_VACANT": True}
+        "default": {"TRANSPORT": PUSHER, "OPTIONS": OPTIONS, "SKIP_VACANT": "all"}
     }
     occupancy = occupancies["default"]
     now = time.time()
@@ -471,14 +673,14 @@ def test_webhooks_feed_it(settings: Settings) -> None:
     assert occupancy.filter([Event("e", "room")]) == []
 
 
-def test_the_seeds_setting_turns_it_on(settings: Settings) -> None:
+def test_the_seeds_setting_turns_it_on_for_public_channels_too(settings: Settings) -> None:
     from realtime_drf.conf import read_config
 
     del settings.REALTIME_TRANSPORTS
     settings.PUSHER_KEY = "key"
     assert not read_config("default").skip_vacant
     settings.DRF_MODEL_PUSHER_WEBHOOK_OPTIMISATION_ENABLED = True
-    assert read_config("default").skip_vacant
+    assert read_config("default").skip_vacant == "all"
 
 
 @pytest.mark.django_db(transaction=True)
@@ -520,5 +722,12 @@ def test_checks(settings: Settings) -> None:
     assert checked() == ["realtime_drf.E011"]
     settings.REALTIME_TRANSPORTS = {"default": {**entry, "ENABLED": False}}
     assert checked() == []
-    settings.REALTIME_TRANSPORTS = {"default": {**entry, "SKIP_VACANT": 1}}
-    assert checked() == ["realtime_drf.E001"]
+
+
+@pytest.mark.parametrize("value", [1, 0, None, "True", "ALL", "private", ["all"], "public"])
+def test_what_the_setting_cannot_be_is_a_check_error(settings: Settings, value: Any) -> None:
+    settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": MEMORY, "SKIP_VACANT": value}}
+    [message] = run_checks(tags=["realtime_drf"])
+    assert message.id == "realtime_drf.E001"
+    assert message.msg.startswith("REALTIME_TRANSPORTS['default']: 'SKIP_VACANT' is True")
+    assert message.msg.endswith(f"not {value!r}.")

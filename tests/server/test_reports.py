@@ -133,7 +133,7 @@ def test_the_cache_of_occupied_channels_is_fed() -> None:
         "default": {
             "TRANSPORT": "realtime_drf.transports.channels.ChannelsTransport",
             "OPTIONS": {"app_id": "1", "key": "app-key", "secret": "test-secret"},
-            "SKIP_VACANT": True,
+            "SKIP_VACANT": "all",
         }
     }
     with Site(transports=entries) as site:

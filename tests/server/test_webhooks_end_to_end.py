@@ -17,7 +17,7 @@ from django.core.cache import caches
 from django.core.wsgi import get_wsgi_application
 from pytest_django import Settings
 
-from realtime_drf import Event, occupancy, publish, signals
+from realtime_drf import Event, publish, signals, vacancy
 from realtime_drf.occupancy import occupancies
 from tests.server.tokens import channel_tokens
 from tests.services.asgi_server import COMMANDS, AsgiServer
@@ -75,8 +75,8 @@ def other_project(
     pytest.importorskip("pusher")
     settings.ROOT_URLCONF = "realtime_drf.urls"
     # One machine has one clock; the service's may differ by seconds, which would be waited for.
-    monkeypatch.setattr(occupancy, "SKEW", 0.0)
-    monkeypatch.setattr(occupancy, "GRACE", 0.0)
+    monkeypatch.setattr(vacancy, "SKEW", 0.0)
+    monkeypatch.setattr(vacancy, "GRACE", 0.0)
     caches["default"].clear()
 
     def configure(server: AsgiServer) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.services import postgres, redis, soketi
+from tests.services import memcached, postgres, redis, soketi
 from tests.services import pusher_js as pusher_js_service
 from tests.services.ably_http import AblyService
 from tests.services.asgi_server import AsgiServer
@@ -107,6 +107,14 @@ def redis_fixture() -> Iterator[redis.Redis]:
     """Run Redis, one for all the tests of this process: none of them has it to itself."""
     require("Redis", redis.unavailable())
     with redis.Redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session", name="memcached")
+def memcached_fixture() -> Iterator[memcached.Memcached]:
+    """Run memcached, one for all the tests of this process."""
+    require("memcached", memcached.unavailable())
+    with memcached.Memcached() as server:
         yield server
 
 

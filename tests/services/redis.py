@@ -34,12 +34,14 @@ class Redis(RetriedService):
     """Run Redis on a port of 127.0.0.1, empty, for as long as the `with` block lasts.
 
     After `stop()`, `start(port)` starts an empty one where the last one was: so a test restarts it.
+    Where the port `replica_of` is given, it is a replica of the server there.
     """
 
     host = LOCALHOST
 
-    def __init__(self) -> None:
+    def __init__(self, *, replica_of: int | None = None) -> None:
         self.port = 0
+        self._replica_of = replica_of
 
     @property
     def url(self) -> str:
@@ -97,6 +99,8 @@ class Redis(RetriedService):
     def _start_once(self, port: int) -> None:
         server = ServerProcess("Redis")
         options = [part for key, value in _SETTINGS.items() for part in (f"--{key}", value)]
+        if self._replica_of:
+            options += ["--replicaof", f"{LOCALHOST} {self._replica_of}"]
         try:
             server.start(
                 ["redis-server", "--port", str(port), "--dir", server.folder, *options],

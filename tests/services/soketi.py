@@ -29,16 +29,25 @@ def unavailable() -> str | None:
 
 
 class Soketi(RetriedService):
-    """Run one soketi with one app on a port of 127.0.0.1 for as long as the `with` block lasts."""
+    """Run one soketi with one app on a port of 127.0.0.1 for as long as the `with` block lasts.
+
+    Where `webhook_url` is given, it reports there which channels are occupied and vacated.
+    """
 
     host = LOCALHOST
 
     def __init__(
-        self, *, app_id: str = "4242", key: str = "soketi-key", secret: str = "soketi-secret"
+        self,
+        *,
+        app_id: str = "4242",
+        key: str = "soketi-key",
+        secret: str = "soketi-secret",
+        webhook_url: str | None = None,
     ) -> None:
         self.app_id = app_id
         self.key = key
         self.secret = secret
+        self.webhook_url = webhook_url
         self.port = 0
 
     def start(self) -> None:
@@ -64,6 +73,8 @@ class Soketi(RetriedService):
 
     def _config(self, port: int) -> dict[str, Any]:
         app = "appManager.array.apps.0"
+        kinds = ["channel_occupied", "channel_vacated"]
+        webhooks = [{"url": self.webhook_url, "event_types": kinds}] if self.webhook_url else []
         return {
             "host": LOCALHOST,
             "port": port,
@@ -80,6 +91,7 @@ class Soketi(RetriedService):
             f"{app}.secret": self.secret,
             f"{app}.enableClientMessages": True,
             f"{app}.enableUserAuthentication": True,
+            f"{app}.webhooks": webhooks,
             # With it enabled, soketi closes whoever has not signed in by then.
             "userAuthenticationTimeout": _HOUR,
         }
