@@ -297,7 +297,9 @@ class LayerBackplane(Backplane):
             self._publisher.connected_at = -math.inf
         for pid, loop in set(self._attending.values()):
             if pid == os.getpid() and loop.is_running():  # a fork's loops run in its parent
-                asyncio.run_coroutine_threadsafe(drop_connections(self._layer, in_use=True), loop)
+                asyncio.run_coroutine_threadsafe(
+                    drop_connections(self._layer, subscribed=True), loop
+                )
 
     async def _deliver(self, items: Sequence[wire.Item], node: Attendant) -> None:
         try:
@@ -341,8 +343,8 @@ class LayerBackplane(Backplane):
     ) -> T:
         """Call the layer until it answers, at growing intervals; what fails is told the node.
 
-        A connection that was closed, as idle ones are, is no failure yet:
-        the call is made again at once.
+        A connection that was closed, as idle ones are, is no failure yet: the call is made again at
+        once.
         """
         pause, has_failed = FIRST_PAUSE, False
         while True:
@@ -396,7 +398,7 @@ class LayerBackplane(Backplane):
         """Drop the layer's connections if a call failed because of one; return whether it did."""
         if not (has_died(exc) or is_demoted(exc)):
             return False
-        await drop_connections(self._layer, in_use=is_demoted(exc))
+        await drop_connections(self._layer, subscribed=is_demoted(exc))
         return True
 
     def _log_failure(self, future: Future[None]) -> None:

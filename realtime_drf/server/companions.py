@@ -30,8 +30,9 @@ async def watch_machine(namespace: str) -> None:
     Linux have no such names.
     """
     await asyncio.sleep(OVERLAP)
-    with contextlib.closing(socket.socket(socket.AF_UNIX)) as held:
+    with contextlib.ExitStack() as stack:
         if sys.platform == "linux":
+            held = stack.enter_context(socket.socket(socket.AF_UNIX))
             try:
                 held.bind(f"\0realtime_drf.{namespace}")
             except OSError:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
 from typing import Any, Final
 
 _DEMOTED: Final = frozenset({"ReadOnlyError", "MasterDownError"})
@@ -30,14 +29,24 @@ def is_demoted(exc: BaseException) -> bool:
     return not _DEMOTED.isdisjoint(_names(exc)) or any(word in str(exc) for word in _DEMOTED_WORDS)
 
 
-async def drop_connections(layer: Any, *, in_use: bool = False) -> None:
-    """Close the connections that a layer of channels_redis has on this event loop.
+async def drop_connections(layer: Any, *, subscribed: bool = False) -> None:
+    """Close the idle connections that a layer of channels_redis has on this event loop.
 
-    The layer opens others with its next call, and subscribes again where it had subscribed. Other
-    layers are left alone.
+    The layer opens others with its next call. Other layers are left alone.
+
+    Args:
+        layer: the channel layer.
+        subscribed: close those of subscribers as well, who then subscribe again by themselves.
+            Nothing else tells them of a failover: a replica lets its clients subscribe.
     """
-    for pool in _find_pools(layer):
-        await drop_pool(pool, in_use=in_use)
+    by_loop = getattr(layer, "__dict__", {}).get("_layers")
+    own = by_loop.get(asyncio.get_running_loop()) if isinstance(by_loop, dict) else None
+    # channels_redis has no public names for its clients: RedisChannelLayer's, and the other's.
+    for client in getattr(own, "_connections", {}).values():
+        await drop_pool(client.connection_pool)
+    for shard in getattr(own, "_shards", ()):
+        if shard._redis is not None:
+            await drop_pool(shard._redis.connection_pool, in_use=subscribed)
 
 
 async def drop_pool(pool: Any, *, in_use: bool = False) -> None:
@@ -45,7 +54,9 @@ async def drop_pool(pool: Any, *, in_use: bool = False) -> None:
 
     `disconnect` of the pool waits, and cuts off what was opened in the same place meanwhile.
     """
-    connections = [*pool._available_connections, *(pool._in_use_connections if in_use else ())]
+    connections = [*getattr(pool, "_available_connections", ())]
+    if in_use:
+        connections += getattr(pool, "_in_use_connections", ())
     for connection in connections:
         with contextlib.suppress(Exception):  # of one that is closed already
             await connection.disconnect(nowait=True)
@@ -54,16 +65,3 @@ async def drop_pool(pool: Any, *, in_use: bool = False) -> None:
 def _names(exc: BaseException) -> frozenset[str]:
     # By their names, since redis-py need not be installed.
     return frozenset(cls.__name__ for cls in type(exc).__mro__)
-
-
-def _find_pools(layer: Any) -> Iterator[Any]:
-    """Yield redis-py's pools; channels_redis has no public name for them."""
-    by_loop = getattr(layer, "__dict__", {}).get("_layers")
-    own = by_loop.get(asyncio.get_running_loop()) if isinstance(by_loop, dict) else None
-    if own is None:
-        return
-    clients = [*getattr(own, "_connections", {}).values()]  # of RedisChannelLayer
-    clients += [shard._redis for shard in getattr(own, "_shards", ())]  # of the other
-    for client in clients:
-        if client is not None:
-            yield client.connection_pool
