@@ -348,7 +348,7 @@ def test_an_event_to_an_occupied_channel_is_never_skipped(caplog: Any) -> None:
     run_state_machine_as_test(
         OccupancyMachine,
         settings=settings(
-            max_examples=scaled(500),
+            max_examples=scaled(250),
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=list(HealthCheck),

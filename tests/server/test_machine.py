@@ -430,7 +430,7 @@ def test_everybody_receives_everything_in_order_and_once(
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=scaled(150),
+            max_examples=scaled(100),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
