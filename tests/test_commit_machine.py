@@ -224,6 +224,7 @@ class CommitMachine(RuleBasedStateMachine):
         assert delivered == self.expected
 
 
+@pytest.mark.hypothesis
 @on_each_database
 @pytest.mark.django_db(transaction=True, databases=ALL)
 def test_what_is_committed_is_delivered_in_order_once(

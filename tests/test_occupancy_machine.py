@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from django.core.cache.backends.locmem import LocMemCache
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -343,6 +344,7 @@ class OccupancyMachine(RuleBasedStateMachine):
             assert world.listings - before <= 1
 
 
+@pytest.mark.hypothesis
 def test_an_event_to_an_occupied_channel_is_never_skipped(caplog: Any) -> None:
     caplog.set_level("CRITICAL")
     run_state_machine_as_test(

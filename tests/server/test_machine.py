@@ -417,6 +417,7 @@ class ServerMachine(RuleBasedStateMachine):
         assert {key for key, is_there in self.reported.items() if is_there} == there
 
 
+@pytest.mark.hypothesis
 @pytest.mark.usefixtures("silence")
 @pytest.mark.parametrize("store", [PromptStore, DawdlingStore], ids=["prompt", "dawdling"])
 @pytest.mark.parametrize("nodes", [1, 2], ids=["one", "two"])
