@@ -1,10 +1,11 @@
 # Everything runs in .venv, which is made when it is first needed.
 # PYTHON is the interpreter that makes it; PORT is where `make demo` listens. SEED repeats the order
-# and the examples of a run of the tests, which WORKERS processes share.
+# and the examples of a run of the tests, which WORKERS processes share. N is of `make mutants`.
 
 PYTHON ?= python3
 PORT ?= 8000
 SEED ?=
+N ?= 100
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 VENV := .venv
@@ -13,12 +14,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(if $(SEED),--randomly-seed=$(SEED) --hypothesis-seed=$(SEED))
 MANAGE := cd example && ../$(BIN)/python manage.py
 
-.PHONY: help demo test soak lint types docs check release-check clean
+.PHONY: help demo test soak mutants lint types docs check release-check clean
 
 help:
 	@echo "make demo    serve the example at http://127.0.0.1:$(PORT)/: a board that is live in every window"
 	@echo "make test    run the tests"
-	@echo "make soak    try many more examples, for an hour or more"
+	@echo "make soak    try many more examples, which takes long"
+	@echo "make mutants plant faults in the core, and print those that no test finds"
 	@echo "make lint    check style and import contracts"
 	@echo "make types   check types with mypy and pyright"
 	@echo "make docs    build the documentation into docs/_build/html"
@@ -39,6 +41,9 @@ test: $(VENV)/.test
 
 soak: $(VENV)/.test
 	$(PYTEST) -m "hypothesis or soak" --hypothesis-profile=soak
+
+mutants: $(VENV)/.test
+	$(BIN)/python -m tests.mutation --count $(N) $(if $(SEED),--seed $(SEED))
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

@@ -1,7 +1,8 @@
 """How many examples Hypothesis tries: profiles, and counts that go by them.
 
 `pytest --hypothesis-profile NAME` chooses one. Each run draws new examples; `--hypothesis-seed`
-repeats those of another run.
+repeats those of another run. `make soak` finds tests by the mark `hypothesis`: those with `@given`
+have it by themselves, and one that runs a state machine is given it.
 """
 
 from __future__ import annotations

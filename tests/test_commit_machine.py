@@ -224,6 +224,7 @@ class CommitMachine(RuleBasedStateMachine):
         assert delivered == self.expected
 
 
+@pytest.mark.hypothesis
 @on_each_database
 @pytest.mark.django_db(transaction=True, databases=ALL)
 def test_what_is_committed_is_delivered_in_order_once(
@@ -238,7 +239,7 @@ def test_what_is_committed_is_delivered_in_order_once(
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=scaled(150),
+            max_examples=scaled(100),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -133,6 +133,13 @@ def test_the_commands_of_ci_are_those_of_the_pages() -> None:
     assert re.search(r"^nice make lint types docs\b", script, re.MULTILINE)
 
 
+def test_every_state_machine_is_part_of_the_soak() -> None:
+    for path in (ROOT / "tests").glob("**/test_*.py"):
+        runs = re.findall(r"^ .*\brun_state_machine_as_test\(", path.read_text(), re.MULTILINE)
+        marks = re.findall(r"^@pytest\.mark\.hypothesis$", path.read_text(), re.MULTILINE)
+        assert len(marks) >= len(runs), path
+
+
 def test_files_that_contributing_names_exist() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     to_be_made = {

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from django.core.cache.backends.locmem import LocMemCache
 from hypothesis import HealthCheck, event, settings
 from hypothesis import strategies as st
@@ -478,13 +479,14 @@ def count(what: str) -> None:
     event(what)
 
 
+@pytest.mark.hypothesis
 def test_an_event_to_an_occupied_channel_is_never_skipped(caplog: Any) -> None:
     caplog.set_level("CRITICAL")
     counts.clear()
     run_state_machine_as_test(
         OccupancyMachine,
         settings=settings(
-            max_examples=scaled(500),
+            max_examples=scaled(250),
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -152,6 +152,7 @@ class TestChannels(ChannelsContract):
 
 class ChannelsOnRedisContract(ChannelsContract):
     __test__ = False
+    patience = 20.0  # it goes through another process and two threads of this one
     layer: str
 
     @pytest.fixture

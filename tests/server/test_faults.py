@@ -419,6 +419,7 @@ def test_what_a_node_knows_costs_no_call(nodes: Nodes) -> None:
     nodes.check()
 
 
+@pytest.mark.hypothesis
 def test_everybody_sees_who_is_there_once_all_works_again() -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         Nodes,

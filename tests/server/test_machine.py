@@ -419,6 +419,7 @@ class ServerMachine(RuleBasedStateMachine):
         assert {key for key, is_there in self.reported.items() if is_there} == there
 
 
+@pytest.mark.hypothesis
 @pytest.mark.usefixtures("silence")
 @pytest.mark.parametrize("store", [PromptStore, DawdlingStore], ids=["prompt", "dawdling"])
 @pytest.mark.parametrize("nodes", [1, 2], ids=["one", "two"])
@@ -432,7 +433,7 @@ def test_everybody_receives_everything_in_order_and_once(
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=scaled(150),
+            max_examples=scaled(100),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -168,6 +168,7 @@ def run(store: RedisStore, *calls: Coroutine[Any, Any, Any]) -> list[Any]:
     return asyncio.run(make())
 
 
+@pytest.mark.hypothesis
 def test_a_redis_keeps_what_a_memory_keeps(redis: Redis) -> None:
     Stores.server, Stores.url = redis, redis.url.removesuffix("0") + "5"
     run_state_machine_as_test(  # type: ignore[no-untyped-call]

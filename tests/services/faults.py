@@ -77,3 +77,8 @@ class Garbage(Fault):
     """Send bytes that are no HTTP, then close the connection."""
 
     data: bytes = b"\x15\x03\x03\x00\x02\x02\x28\x00\xff not HTTP at all\r\n\r\n"
+
+
+def timeout_for(fault: object) -> float:
+    """Return how long a caller waits: not long for what never comes, else for a busy machine."""
+    return 0.4 if isinstance(fault, Slow | Hang | Half) else 10.0

@@ -35,7 +35,6 @@ from tests.transports.ably_setup import MakeAbly
 pytest.importorskip("ably")
 
 MASTER_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
-TIMEOUT = 0.3
 
 
 class Refused(faults.Status):
@@ -76,8 +75,17 @@ def with_token(service: AblyService) -> dict[str, Any]:
     return {"key": None, "use_token_auth": False, "token": service.make_token()}
 
 
-def fail(make_ably: MakeAbly, service: AblyService, *events: Event, **options: Any) -> Any:
-    transport = make_ably(service, **{**with_token(service), "timeout": TIMEOUT, **options})
+def fail(
+    make_ably: MakeAbly,
+    service: AblyService,
+    *events: Event,
+    fault: faults.Fault | None = None,
+    **options: Any,
+) -> Any:
+    if fault is not None:
+        service.fail_next(fault)
+    timeout = faults.timeout_for(fault)
+    transport = make_ably(service, **{**with_token(service), "timeout": timeout, **options})
     with pytest.raises(TransportError) as caught:
         transport.send(events or [Event("saved", "x")])
     transport.close()
@@ -94,9 +102,8 @@ def test_what_the_service_does_says_whether_a_retry_is_worth_it(
     fault: faults.Fault,
     error_class: type[TransportError],
 ) -> None:
-    ably_service.fail_next(fault)
     event = Event("a", "x")
-    error = fail(make_ably, ably_service, event)
+    error = fail(make_ably, ably_service, event, fault=fault)
     assert type(error) is error_class
     assert error.unsent == (event,)
     assert len(ably_service.requests) == 1
@@ -153,20 +160,20 @@ def test_a_peer_that_reads_nothing_holds_nobody_up(make_ably: MakeAbly) -> None:
         service.port = listener.getsockname()[1]
         events = [Event("e", f"c{n}", "x" * 60_000) for n in range(25)]
         started = time.monotonic()
-        error = fail(make_ably, service, *events)
+        error = fail(make_ably, service, *events, timeout=0.3)
         assert time.monotonic() - started < 10
     assert type(error) is TransportUnavailable
     assert error.unsent == tuple(events)
 
 
 def test_no_wait_is_without_a_bound(ably_service: AblyService, make_ably: MakeAbly) -> None:
-    transport = make_ably(ably_service, **with_token(ably_service), timeout=TIMEOUT)
+    transport = make_ably(ably_service, **with_token(ably_service), timeout=7.5)
     seen: list[dict[str, Any]] = []
     http = transport.rest.client.http._HttpSync__client
     http.event_hooks["request"].append(lambda each: seen.append(each.extensions["timeout"]))
     transport.send([Event("a", "x")])
     assert [set(each) for each in seen] == [{"connect", "read", "write", "pool"}]
-    assert all(0 < each <= TIMEOUT for each in seen[0].values())
+    assert all(0 < each <= 7.5 for each in seen[0].values())
 
 
 def test_a_fallback_takes_over_within_the_time(
@@ -181,9 +188,8 @@ def test_a_retry_after_a_lost_answer_is_no_duplicate(
     ably_service: AblyService, make_ably: MakeAbly
 ) -> None:
     slow = faults.Slow()
-    ably_service.fail_next(slow)
     events = [Event("a", ["x", "y"]), Event("b", "x")]
-    error = fail(make_ably, ably_service, *events)
+    error = fail(make_ably, ably_service, *events, fault=slow)
     slow.release()
     assert type(error) is TransportUnavailable
     make_ably(ably_service).send(error.unsent)
@@ -395,7 +401,10 @@ def test_no_secret_is_in_an_error_or_a_log(
     bearer = base64.b64encode(token.encode()).decode()
     secrets = [service.key, "test-secret", MASTER_KEY, token, basic, bearer]
     transport = make_ably(
-        service, timeout=TIMEOUT, encryption_master_key_base64=MASTER_KEY, **options
+        service,
+        timeout=faults.timeout_for(fault),
+        encryption_master_key_base64=MASTER_KEY,
+        **options,
     )
     transport.send([Event("before", "x")])
     if isinstance(fault, int):

@@ -44,7 +44,6 @@ from tests.transports.conftest import MakePusher, options_for
 pytest.importorskip("pusher")
 
 MASTER_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
-TIMEOUT = 0.2
 
 REDIRECT = faults.Status(302, headers={"Location": "/elsewhere"})
 UNKNOWN_EVENT_STATUS = faults.Status(422, '{"data": ["The data field is required."]}')
@@ -78,8 +77,15 @@ FAULTS: list[tuple[faults.Fault, type[TransportError]]] = [
 SWIFT_FAULTS = [fault for fault, _ in FAULTS if not isinstance(fault, faults.Half | faults.Hang)]
 
 
-def fail(make_pusher: MakePusher, service: PusherService, *events: Event) -> TransportError:
-    transport = make_pusher(service, timeout=TIMEOUT)
+def fail(
+    make_pusher: MakePusher,
+    service: PusherService,
+    *events: Event,
+    fault: faults.Fault | None = None,
+) -> TransportError:
+    if fault is not None:
+        service.fail_next(fault)
+    transport = make_pusher(service, timeout=faults.timeout_for(fault))
     with pytest.raises(TransportError) as caught:
         transport.send(events or [Event("saved", "x")])
     transport.close()
@@ -96,9 +102,8 @@ def test_what_the_service_does_says_whether_a_retry_is_worth_it(
     fault: faults.Fault,
     error_class: type[TransportError],
 ) -> None:
-    pusher_service.fail_next(fault)
     events = [Event("a", ["x", "y"]), Event("b", [f"c{n}" for n in range(50)])]
-    error = fail(make_pusher, pusher_service, *events)
+    error = fail(make_pusher, pusher_service, *events, fault=fault)
     assert type(error) is error_class
     if isinstance(fault, faults.Status) and fault.code == 200 and fault.body:
         assert error.__cause__ is None  # well-formed JSON that is no answer: nothing was raised
@@ -162,9 +167,8 @@ def test_nothing_is_sent_twice_by_itself(
 ) -> None:
     # It had been carried out when we gave up waiting: who tries again must reckon with that.
     slow = faults.Slow()
-    pusher_service.fail_next(slow)
     event = Event("saved", "x")
-    error = fail(make_pusher, pusher_service, event)
+    error = fail(make_pusher, pusher_service, event, fault=slow)
     slow.release()
     assert type(error) is TransportUnavailable
     assert error.unsent == (event,)
@@ -329,7 +333,7 @@ def test_no_secret_and_no_signature_is_in_an_error_or_a_log(
     caplog.set_level(logging.DEBUG)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.DEBUG)
     transport = make_pusher(
-        pusher_service, timeout=TIMEOUT, encryption_master_key_base64=MASTER_KEY
+        pusher_service, timeout=faults.timeout_for(fault), encryption_master_key_base64=MASTER_KEY
     )
     transport.send([Event("before", "x")])
     if isinstance(fault, int):
@@ -380,11 +384,13 @@ def test_the_service_is_quoted_on_what_is_wrong_with_an_event(
 # Through publish()
 
 
-def configure(settings: Settings, service: PusherService, **entry: Any) -> None:
+def configure(
+    settings: Settings, service: PusherService, fault: faults.Fault | None = None, **entry: Any
+) -> None:
     settings.REALTIME_TRANSPORTS = {
         "default": {
             "TRANSPORT": "realtime_drf.transports.pusher.PusherTransport",
-            "OPTIONS": {**options_for(service), "timeout": TIMEOUT},
+            "OPTIONS": {**options_for(service), "timeout": faults.timeout_for(fault)},
             **entry,
         }
     }
@@ -397,7 +403,7 @@ def test_an_outage_is_logged_and_told_and_not_raised(
     caplog: pytest.LogCaptureFixture,
     fault: faults.Fault,
 ) -> None:
-    configure(settings, pusher_service)
+    configure(settings, pusher_service, fault)
     told: list[tuple[str, tuple[Event, ...]]] = []
 
     def failed(events: tuple[Event, ...], **kwargs: Any) -> None:
