@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("channels_redis")
 
-from django.core.checks import run_checks
+from django.core.checks import ERROR, run_checks
 from pytest_django import Settings
 
 from realtime_drf.exceptions import InvalidTransport, TransportUnavailable
@@ -56,17 +56,12 @@ def test_the_store_may_be_a_redis_or_this_process(settings: Settings, backend: s
         store = configured(settings, backend, store=url).backplane.store
         assert isinstance(store, RedisStore)
         assert "test-secret" not in repr(store)
-    for value in (
-        "none",
-        "CERT_NONE",
-        "CERT_OPTIONAL",
-        "required",
-        "CERT_REQUIRED",
-    ):  # Celery's too
+    # The names that begin with CERT are Celery's.
+    for value in ("none", "CERT_NONE", "CERT_OPTIONAL", "required", "CERT_REQUIRED"):
         url = f"rediss://localhost/1?ssl_cert_reqs={value}&ssl_ca_certs=/ca.pem"
         configured(settings, backend, store=url)
     assert isinstance(configured(settings, backend, store="memory").backplane.store, MemoryStore)
-    assert run_checks(tags=["realtime_drf"]) == []
+    assert [each for each in run_checks(tags=["realtime_drf"]) if each.level >= ERROR] == []
 
 
 @pytest.mark.parametrize(
