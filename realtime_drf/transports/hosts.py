@@ -64,7 +64,8 @@ def check_encryption(
         checks.Warning(
             f"REALTIME_TRANSPORTS[{alias!r}]: events go over http://, not https://: whoever is on "
             f"the way can read them.",
-            hint=f"Set {option!r} to True; in a network of your own, silence this.",
+            hint=f"Set {option!r} to True, or write https:// in a URL; in a network of your own, "
+            "silence this.",
             id="realtime_drf.W024",
         )
     ]
