@@ -19,6 +19,8 @@ from tests.browser.window import ARTIFACTS, Window
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+pytestmark = pytest.mark.end_to_end
+
 OpenWindow = Callable[..., Window]
 
 FIRST, SECOND = "Before the fair", "On the day"

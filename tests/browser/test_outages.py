@@ -15,6 +15,8 @@ from playwright.sync_api import BrowserContext, expect
 from tests.browser.site import Site
 from tests.browser.window import Window
 
+pytestmark = pytest.mark.end_to_end
+
 OpenWindow = Callable[..., Window]
 MakeSite = Callable[..., Site]
 

@@ -13,6 +13,8 @@ from tests.example_database import EXAMPLE
 from tests.pages import ROOT
 from tests.processes import run_server
 
+pytestmark = pytest.mark.end_to_end
+
 
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 def test_make_demo_serves_as_these_tests_do() -> None:
