@@ -21,6 +21,7 @@ UNICODE = st.characters(codec="utf-8")
 ANY_TEXT = st.text(UNICODE, max_size=8)
 
 LEGAL = ("news", "private-a", "presence-a", "private-encrypted-a", "cache-a", "#server-to-user-7")
+GO_ALONE = {"private-encrypted-a", "#server-to-user-7"}
 NAMES = st.sampled_from(LEGAL)
 CHANNELS = NAMES | st.text(st.characters(), max_size=8)  # lone surrogates too
 INFO = st.lists(
@@ -88,7 +89,7 @@ def is_good(content: Any) -> bool:
         and isinstance(channels, list)
         and len(channels) > 0
         and all(channel in LEGAL for channel in channels)
-        and (len(channels) == 1 or "private-encrypted-a" not in channels)
+        and (len(channels) == 1 or not GO_ALONE.intersection(channels))
         and content.get("socket_id", "1.2") == "1.2"
         and "info" not in content
     )
