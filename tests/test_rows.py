@@ -286,8 +286,13 @@ def test_previous_has_the_deferred_fields_as_they_were(
     assert data(recording) == [[one.pk, two.pk, "ann"]] * 2
 
 
+def with_another_object(self: Any, serializer: Any) -> None:
+    serializer.instance = Country.objects.get(pk=serializer.save().pk)
+
+
+@pytest.mark.parametrize("perform", [in_place, with_another_object])
 def test_a_key_that_changes_has_a_previous_too(
-    recording: RecordingTransport, register: Any
+    recording: RecordingTransport, register: Any, perform: Any
 ) -> None:
     def get_data(self: Any, change: Change[Country]) -> Any:
         return [change.previous and change.previous.pk, change.instance.pk]
@@ -295,7 +300,8 @@ def test_a_key_that_changes_has_a_previous_too(
     plain = make_serializer(Country, "code", "name")
     register(make_backend(plain, get_data=get_data))
     Country.objects.create(code="de", name="Germany")
-    call(make_view(Country.objects.all(), plain), "patch", {"code": "DE"}, pk="de")
+    view = make_view(Country.objects.all(), plain, perform_update=perform)
+    call(view, "patch", {"code": "DE"}, pk="de")
     assert data(recording) == [["de", "DE"]]
 
 
