@@ -14,11 +14,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
+from django.core.cache.backends.redis import RedisCache
 
+from realtime_drf.vacancy import GRACE
+from tests.occupancy_site import PRIVATE, Site
 from tests.pages import ROOT
 from tests.services import redis, soketi
 from tests.services.forwarder import Forwarder
@@ -61,10 +64,12 @@ class Cache:
         self.address.switch(self.second.port)
         self.first, self.second = self.second, self.first
 
-    def lose(self, seconds: float) -> None:
-        """Fail over with a loss: the old leader takes writes for a while that the new one lacks."""
+    @contextmanager
+    def losing(self) -> Iterator[None]:
+        """Fail over in the end; the new leader lacks what the old one takes within the block."""
+        self.ask(self.first, "WAIT", 1, 5000)
         self.ask(self.second, "REPLICAOF", "NO", "ONE")
-        time.sleep(seconds)
+        yield
         self.address.switch(self.second.port)
         self.first, self.second = self.second, self.first
 
@@ -204,6 +209,25 @@ def soak(request: pytest.FixtureRequest) -> Iterator[Soak]:
 
 
 @pytest.mark.end_to_end
+def test_who_granted_a_channel_or_was_told_sends_after_a_failover_that_loses_it() -> None:
+    require("redis", redis.unavailable())
+    with ExitStack() as stack:
+        cache = Cache(stack)
+        site = Site(RedisCache(f"redis://{LOCALHOST}:{cache.address.port}/0", {}))
+        site.service.supports_channel_info = False
+        site.report("occupied", PRIVATE)
+        site.now += GRACE + 1
+        site.report("vacated", PRIVATE)
+        with cache.losing():
+            site.two.mark_occupied([PRIVATE])
+            site.report("occupied", PRIVATE)
+        assert site.sends(PRIVATE, worker=site.worker()) == [], "the cache has lost it"
+        for worker in (site.one, site.two):
+            assert site.sends(PRIVATE, worker=worker) == [PRIVATE]
+        site.cache.close()
+
+
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("soak", [5.0], indirect=True)
 def test_nothing_on_a_private_channel_is_missed_in_a_planned_failover(soak: Soak) -> None:
     soak.run(8, (0.5, soak.cache.hand_over))
@@ -223,7 +247,8 @@ def test_nothing_on_a_private_channel_is_missed_for_minutes(
 
     def lose() -> None:
         lost_at.append(time.monotonic())
-        soak.cache.lose(1.0)
+        with soak.cache.losing():
+            soak.is_over.wait(1)
 
     soak.run(150, (0.4, soak.cache.hand_over), (0.7, lose))
     missed = [each for each in soak.outcome().missed if each.tick.kind == "private"]
