@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     )
     from realtime_drf.events import Event
     from realtime_drf.mixins import RealtimeViewMixin
-    from realtime_drf.publishing import apublish, publish, publish_change
+    from realtime_drf.publishing import apublish, apublish_change, publish, publish_change
     from realtime_drf.server import RealtimeServer
 
 __version__ = "0.1.0"
@@ -31,6 +31,7 @@ __all__ = [
     "RealtimeViewMixin",
     "UserChannel",
     "apublish",
+    "apublish_change",
     "publish",
     "publish_change",
 ]
@@ -46,6 +47,7 @@ _HOMES = {
     "RealtimeViewMixin": "mixins",
     "UserChannel": "channels",
     "apublish": "publishing",
+    "apublish_change": "publishing",
     "publish": "publishing",
     "publish_change": "publishing",
 }

@@ -23,13 +23,13 @@ from realtime_drf import (
     RealtimeViewMixin,
     UserChannel,
     apublish,
+    apublish_change,
     publish,
     publish_change,
 )
 from realtime_drf.backends import Change
 from realtime_drf.exceptions import TransportError
 from realtime_drf.protocols import NamedChannel
-from realtime_drf.publishing import apublish_change
 from realtime_drf.transports.base import BaseTransport
 from tests.todos.models import Tag, Todo, TodoList
 from tests.todos.serializers import TodoSerializer
