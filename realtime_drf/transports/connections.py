@@ -1,7 +1,7 @@
 """Connections to services over HTTP: none that may be stale, and made within a time.
 
 NAT gateways and firewalls forget a flow that is quiet, AWS's after 350 seconds, and answer what
-comes later with a reset, or with nothing. Servers close what is idle, some after 2 seconds. An
+comes later with a reset, or with nothing. Servers close what is idle, Node's after 5 seconds. An
 event sent into such a connection is lost, and whether a service has taken it is not known. So a
 connection that was idle is closed, and the next call opens another.
 """
@@ -17,8 +17,8 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
-MAX_IDLE: Final = 1.0
-"""Seconds: less than any server is known to wait before it closes an idle connection."""
+MAX_IDLE: Final = 4.0
+"""Seconds: less than the 5 after which servers in Node close an idle connection."""
 
 _SHORTEST: Final = 0.001
 """Seconds: a time that is over, as a timeout that is none for sockets must be above 0."""
