@@ -189,6 +189,11 @@ def get_language() -> str:
     return str(settings.LANGUAGE_CODE)
 
 
+def get_script_name() -> str:
+    """Return the path prefix that the project says it is mounted at, or nothing."""
+    return settings.FORCE_SCRIPT_NAME or ""
+
+
 def get_root_urlconf() -> str | None:
     """Return the name of the module with the project's URLs, or None."""
     return getattr(settings, "ROOT_URLCONF", None)

@@ -26,7 +26,7 @@ from realtime_drf.backends import Change, registry
 from realtime_drf.conf import configs, get_backends_modules
 from realtime_drf.delivery import deliveries, report_failure
 from realtime_drf.events import Event, list_channels
-from realtime_drf.exceptions import EventRejected, PayloadTooLarge
+from realtime_drf.exceptions import EventRejected, InvalidEvent, PayloadTooLarge
 from realtime_drf.instances import get_database, publishable
 from realtime_drf.occupancy import occupancies
 from realtime_drf.protocols import Backend, NamedChannel
@@ -182,7 +182,12 @@ def _make_events(slots: Sequence[_Slot]) -> Sequence[_Slot]:
     """Have each backend make its events in one go."""
     for backend in {id(slot.backend): slot.backend for slot in slots}.values():
         own = [slot for slot in slots if slot.backend is backend]
-        events = backend.get_events([slot.change for slot in own])
+        try:
+            events = backend.get_events([slot.change for slot in own])
+        except InvalidEvent as exc:  # of a channel, a name or data that a hook returned
+            cls = type(backend)
+            exc.add_note(f"Raised for an event of {cls.__module__}.{cls.__qualname__}.")
+            raise
         for slot, made in zip(own, events, strict=True):
             event = _checked(backend, made)
             if event is not None and _is_too_large(event, slot.alias):

@@ -11,7 +11,7 @@ from collections.abc import MutableMapping
 from typing import Any, Final
 from urllib.parse import quote
 
-from django.conf import settings
+from realtime_drf.conf import get_script_name
 
 Scope = MutableMapping[str, Any]
 
@@ -37,7 +37,7 @@ def read_signed_paths(scope: Scope) -> list[str]:
 
 
 def _prefixes(scope: Scope) -> list[str]:
-    given = (scope.get("root_path") or "", settings.FORCE_SCRIPT_NAME or "")
+    given = (scope.get("root_path") or "", get_script_name())
     return list(dict.fromkeys(prefix.rstrip("/") for prefix in given if prefix.rstrip("/")))
 
 

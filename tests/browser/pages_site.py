@@ -123,7 +123,7 @@ def serve(folder: Path) -> Iterator[PagesSite]:
     (templates / "page.html").write_text(PAGE)
     with (folder / "mysite" / "settings.py").open("a") as settings:
         settings.write(find_block("quickstart.md", "INSTALLED_APPS", language="python").text)
-        settings.write(find_block("channels.md", '"app_id": "mysite"', language="python").text)
+        settings.write(find_block("channels.md", "ASGI_APPLICATION =", language="python").text)
         settings.write(find_block("browsers.md", "corsheaders", language="python").text)
         settings.write(MORE_SETTINGS.replace("HOST_AND_PORT", f"{APP_HOST}:{port}"))
     session, token = _run(folder, "manage.py", "shell", "-v", "0", "-c", PREPARE).split()
