@@ -103,7 +103,7 @@ def test_adapting_to_nothing_drops_the_event(recording: RecordingTransport, regi
     assert recording.hand_overs == []
 
 
-@pytest.mark.parametrize("hook", ["adapt", "get_event", "get_fallback_event"])
+@pytest.mark.parametrize("hook", ["adapt", "get_events", "get_fallback_event"])
 def test_a_hook_that_makes_no_event_is_a_type_error_that_names_the_backend(
     recording: RecordingTransport, register: Any, hook: str
 ) -> None:
@@ -112,14 +112,15 @@ def test_a_hook_that_makes_no_event_is_a_type_error_that_names_the_backend(
             return "x" * 20_000  # so that a fallback is asked for
 
     def return_a_tuple(self: Any, *args: Any) -> Any:
-        return "todo.update", ["todos"], {}
+        made = ("todo.update", ["todos"], {})
+        return [made] if hook == "get_events" else made
 
     setattr(Wrong, hook, return_a_tuple)
     register(Wrong)
     with transaction.atomic():
         publish(Event("good", "news"))
         with pytest.raises(TypeError, match=r"Wrong must make an Event or None, not tuple"):
-            publish_change(Todo(title="x"), action="update")
+            publish_change(Todo(pk=1, title="x"), action="update")
     assert [event.name for event in recording.outbox] == ["good"]
 
 
