@@ -212,7 +212,7 @@ class RealtimeBackend(Generic[M]):
         name = self.get_event_name(change)
         event = self.adapt(Event(name, channels, data, socket_id=socket_id))
         is_default = type(self).get_event_name is RealtimeBackend.get_event_name
-        if isinstance(event, Event) and is_default:
+        if is_default and isinstance(event, Event):  # publishing refuses all else
             silence.watch_for_namesakes(self.get_model(), event)
         return event
 

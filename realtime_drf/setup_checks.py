@@ -78,14 +78,12 @@ def _subclasses(cls: type[Any]) -> Iterator[type[Any]]:
 
 
 def _check_names(cls: type[Any]) -> Iterator[checks.CheckMessage]:
-    # A view's names are DRF's, but for those with "realtime" in them.
-    is_view = issubclass(cls, RealtimeViewMixin)
     ours = [each for each in cls.__mro__ if each.__module__.startswith("realtime_drf.")]
     known = {name for each in ours for name in vars(each) if not name.startswith("_")}
     for owner in cls.__mro__[: cls.__mro__.index(ours[0])]:
         for name in vars(owner).keys() - known:
             meant = None if name.startswith("_") else _find_meant(name, known)
-            if meant and (not is_view or "realtime" in name) and not _is_own(cls, meant, ours[0]):
+            if meant and not _is_own(cls, meant, ours[0]):
                 yield _misspelt(owner, name, meant)
 
 

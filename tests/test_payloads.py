@@ -29,7 +29,7 @@ from rest_framework_json_api.renderers import JSONRenderer as JSONAPIRenderer
 
 from realtime_drf import publish_change
 from realtime_drf.backends import Change, RealtimeBackend
-from realtime_drf.compat import PusherBackend
+from realtime_drf.compat import ModelPusherViewMixin, PusherBackend
 from tests.recording import RecordingTransport
 from tests.todos.models import Parcel, Tag, Todo, TodoList
 from tests.views import call, make_backend, make_serializer, make_view
@@ -80,13 +80,14 @@ class LocalizedBackend(RealtimeBackend[Parcel]):
         return ["all"]
 
 
+@pytest.mark.parametrize("mixins", [(), (ModelPusherViewMixin,)])
 @pytest.mark.parametrize("base", [LocalizedBackend, Old])
 def test_a_payload_is_in_the_projects_language_and_time_zone_whoever_acts(
-    recording: RecordingTransport, register: Any, base: Any
+    recording: RecordingTransport, register: Any, base: Any, mixins: Any
 ) -> None:
     register(type("Mine", (base,), {}))
     parcel = Parcel.objects.create(due=DUE)
-    view = make_view(Parcel.objects.all(), Localized)
+    view = type("View", (*mixins, make_view(Parcel.objects.all(), Localized)), {})
     with acting_from("de", "Asia/Tokyo"):
         answer = call(view, "patch", {}, pk=parcel.pk).data
         assert translation.get_language() == "de"
