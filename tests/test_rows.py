@@ -26,6 +26,7 @@ from realtime_drf.backends import Change
 from realtime_drf.exceptions import InvalidEvent
 from realtime_drf.instances import read_again
 from realtime_drf.mixins import RealtimeViewMixin
+from tests.examples import scaled
 from tests.recording import RecordingTransport
 from tests.todos.models import Country, Parcel, Tag, Todo, TodoList
 from tests.views import call, make_backend, make_serializer, make_view
@@ -506,7 +507,7 @@ WRITES = st.lists(
 
 
 @given(WRITES)
-@settings(max_examples=25)
+@settings(max_examples=scaled(25))
 def test_an_event_is_what_the_serializer_makes_of_the_row_read_anew(writes: Any) -> None:
     from realtime_drf.backends import registry
     from realtime_drf.transports import transports

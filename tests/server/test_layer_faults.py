@@ -272,6 +272,7 @@ class Publishing(RuleBasedStateMachine):
         assert self.layer.receive(NODES) == self.published
 
 
+@pytest.mark.hypothesis
 @pytest.mark.usefixtures("store")
 def test_everything_arrives_once_and_in_order_whatever_fails() -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
