@@ -20,6 +20,12 @@ URL = "https://example.com/hooks/?token=t0ken"
 HEADERS = {"Authorization": "Bearer t0ken"}
 
 
+@pytest.fixture(autouse=True)
+def _serve(settings: Settings) -> None:
+    """Have nothing to warn of besides webhooks."""
+    settings.ASGI_APPLICATION = "tests.served.asgi.application"
+
+
 def report(kind: str = "channel_occupied", channel: str = "room") -> WebhookEvent:
     return WebhookEvent(kind=kind, channel=channel, time_ms=1)
 

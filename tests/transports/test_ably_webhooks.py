@@ -304,7 +304,7 @@ def post(settings: Settings) -> Any:
         "default": {
             "TRANSPORT": "realtime_drf.transports.ably.AblyTransport",
             "OPTIONS": OPTIONS,
-            "SKIP_VACANT": True,
+            "SKIP_VACANT": "all",
         }
     }
     caches["default"].clear()
