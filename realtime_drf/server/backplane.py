@@ -267,9 +267,9 @@ class LayerBackplane(Backplane):
     async def attend(self, node: Attendant) -> None:
         numbers = Numbers(node.on_gap)
         hearing = Hearing(node)
-        name = await self._persist(
-            lambda: self._layer.new_channel("realtime_drf."), hearing, JOINING
-        )
+        # With its usual prefix: RedisChannelLayer reads for one prefix at a time in a process. With
+        # another, consumers of the project in this process would have to wait for us.
+        name = await self._persist(self._layer.new_channel, hearing, JOINING)
         tasks = [asyncio.create_task(self._stay_in_group(name, hearing))]
         if not self.store.is_shared:
             tasks.append(asyncio.create_task(self._say_that_we_serve()))

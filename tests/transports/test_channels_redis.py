@@ -277,7 +277,8 @@ def test_one_message_a_hand_over(make_site: MakeSite, redis: Redis) -> None:
             before = commands()
             transports["default"].send([Event("told", ["news", "a", "b"], n) for n in range(count)])
             assert receive(site, client, count) == list(range(count))
-            assert commands() - before <= 4
+            # Waiting for a message, and the heartbeat, take a few besides.
+            assert commands() - before < 20
 
 
 def test_a_hand_over_of_more_than_redis_keeps_for_anybody(
