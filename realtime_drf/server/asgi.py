@@ -194,7 +194,7 @@ async def _admit(node: Node | None, scope: Scope, send: Send) -> Connection:
         raise TurnedAway(frames.UNAUTHORIZED, "The origin is not allowed")
     await node.ready()
     if node.is_stopping:
-        raise TurnedAway(frames.RECONNECT, "The server is restarting")
+        raise TurnedAway(node.restart_code, "The server is restarting")
     connection = node.connect(send)
     if connection is None:
         raise TurnedAway(frames.OVER_CAPACITY, "As many connections as may be are there already")

@@ -18,6 +18,7 @@ PROTOCOLS: Final = range(5, 8)
 # Codes of the close of a connection.
 NO_SUCH_APP: Final = 4001
 OVER_CAPACITY: Final = 4100
+RECONNECT_LATER: Final = 4150  # clients wait a second after 4100 to 4199
 NO_SUCH_PATH: Final = 4005
 INVALID_VERSION: Final = 4006
 UNSUPPORTED_VERSION: Final = 4007

@@ -203,12 +203,21 @@ class Node:
             logger.warning("%r does not read what it is sent, and is closed.", connection)
         connection.close(frames.OVER_CAPACITY, "The client does not read")
 
+    @property
+    def restart_code(self) -> int:
+        """The code with which clients are sent away when the process ends.
+
+        They reconnect at once where there are other processes. Where there is none, they would come
+        back to this one, which may end before it answers: pusher-js waits 15 seconds after that.
+        """
+        return frames.RECONNECT_LATER if self.transport.is_local else frames.RECONNECT
+
     async def send_away(self) -> None:
-        """Have all clients reconnect at once, elsewhere; return once they have been told."""
+        """Have all clients reconnect, elsewhere or later; return once they have been told."""
         self.is_stopping = True
         connections = list(self.connections.values())
         for connection in connections:
-            connection.close(frames.RECONNECT, "The server is restarting")
+            connection.close(self.restart_code, "The server is restarting")
         await asyncio.gather(*(connection.flushed() for connection in connections))
         await self.roster.settled()
 

@@ -93,10 +93,9 @@ def test_clients_are_sent_away_before_the_server_ends(
     server.signal(signal.SIGTERM)
 
     def is_told(report: dict[str, Any]) -> bool:
-        return bool(report["type"] == "error" and "4200" in str(report["error"]))
+        return bool(report["type"] == "error" and "4150" in str(report["error"]))
 
     for client in clients:
-        # At once, where a connection that just ends would have pusher-js wait for a second.
         client.wait_for(
             lambda report: report["type"] == "state" and report["previous"] == "connected"
         )

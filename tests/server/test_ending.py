@@ -89,6 +89,13 @@ def test_a_client_that_is_given_up_is_let_go_of(monkeypatch: pytest.MonkeyPatch)
         site.wait_for(lambda: not client.is_served)
 
 
+def test_clients_of_the_only_process_wait_a_second_before_they_reconnect() -> None:
+    with Site() as site:
+        client = site.connect()
+        site.run(site.node.send_away())
+        assert client.close_code == frames.RECONNECT_LATER
+
+
 @pytest.fixture
 def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop = asyncio.new_event_loop()

@@ -109,5 +109,5 @@ def test_a_stuck_client_does_not_hold_up_the_end(
             server.publish(*[EVENT] * ROUND)
         pid = server.pid
         server.signal(signal.SIGTERM)
-        reader.wait_for(lambda report: report["type"] == "error" and "4200" in str(report["error"]))
+        reader.wait_for(lambda report: report["type"] == "error" and "4150" in str(report["error"]))
         wait_until(lambda: not Path(f"/proc/{pid}").exists(), 15)

@@ -88,17 +88,21 @@ def listener() -> Iterator[socket.socket]:
         yield listener
 
 
-def test_a_client_that_comes_between_two_processes_waits_where_the_socket_is_kept(
+def test_clients_of_a_single_process_are_back_soon_where_the_socket_is_kept(
     serve: Callable[..., AsgiServer],
     pusher_js: Callable[..., PusherJS],
     listener: socket.socket,
 ) -> None:
-    """Its connection would be refused otherwise, and it would try again after 15 seconds."""
+    """Those whose connection fails, or is not answered, try again after 15 seconds."""
     server = serve(listener=listener)
+    browser = pusher_js(port=server.port, key=server.key)
+    before = len(browser.seen)
     server.stop()
-    browser = pusher_js(port=server.port, key=server.key, wait=False)
+    newcomer = pusher_js(port=server.port, key=server.key, wait=False)
     server.start()
-    browser.wait_for(lambda report: report["type"] == "connected", 12)
-    browser.subscribe("news")
-    server.publish({"name": "told", "channels": ["news"], "data": 1})
-    assert browser.expect("told") == 1
+    for each, since in ((newcomer, 0), (browser, before)):
+        each.wait_for(lambda report: report["type"] == "connected", 12, after=since)
+    for each in (browser, newcomer):
+        each.subscribe("later")
+    server.publish({"name": "told", "channels": ["later"], "data": 1})
+    assert [each.expect("told") for each in (browser, newcomer)] == [1, 1]

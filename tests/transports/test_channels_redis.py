@@ -23,7 +23,7 @@ from channels.layers import get_channel_layer
 
 from realtime_drf import Event, apublish, publish
 from realtime_drf.exceptions import TransportUnavailable
-from realtime_drf.server import consumer_group, wire
+from realtime_drf.server import consumer_group, frames, wire
 from realtime_drf.server.backplane import MOST_IDLE, LayerBackplane
 from realtime_drf.server.lane import LoopThread
 from realtime_drf.server.memory_store import MemoryStore
@@ -259,6 +259,15 @@ def test_nothing_is_said_of_a_layer_that_reaches_all(make_site: MakeSite) -> Non
     with make_site(key="mysite-key") as site:
         assert not site.transport.is_local
         assert site.transport.check_deployment() == []
+
+
+def test_clients_reconnect_at_once_where_other_processes_may_serve_them(
+    make_site: MakeSite,
+) -> None:
+    with make_site() as site:
+        client = listener(site)
+        site.run(site.node.send_away())
+        assert client.close_code == frames.RECONNECT
 
 
 def test_one_message_a_hand_over(make_site: MakeSite, redis: Redis) -> None:
