@@ -20,7 +20,7 @@ from rest_framework.exceptions import MethodNotAllowed, ParseError
 from rest_framework.generics import GenericAPIView
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.permissions import AllowAny
-from rest_framework.request import Request
+from rest_framework.request import Request, clone_request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -89,12 +89,16 @@ class TransportView(JSONView, GenericAPIView[Any]):
         return _respond(answer)
 
     def get(self, request: Request, alias: str = DEFAULT_ALIAS) -> HttpResponseBase:
-        """Do the same for clients of services which ask so; it changes nothing."""
+        """Do the same for clients of services which ask so; it changes nothing.
+
+        Policies see a POST all the same: a permission that goes by the method must not be more
+        lenient to a client that chooses GET.
+        """
         transport = get_transport(alias, self.ability)
         if not getattr(transport, "authorizes_by_get", False):
             raise MethodNotAllowed("GET")
         try:
-            answer = self.answer(request, transport, request.query_params)
+            answer = self.answer(clone_request(request, "POST"), transport, request.query_params)
         except InvalidRequest as exc:
             raise ParseError(str(exc)) from exc
         return _respond(answer)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from pytest_django import Settings
-from rest_framework.permissions import IsAuthenticated
+from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticated
 from rest_framework.test import APIClient
 
 from realtime_drf.channels import PresenceChannel, PrivateChannel, UserChannel
@@ -138,6 +138,56 @@ def test_ably_js_may_ask_by_get_and_nobody_keeps_the_answer(
     assert answer["Cache-Control"] == "no-store"
     assert ask(client, mine)["Cache-Control"] == "no-store"
     assert client.get("/realtime/auth/memory/").status_code == 405
+
+
+class IsRead(BasePermission):
+    """A permission that goes by the method alone."""
+
+    def has_permission(self, request: Any, view: Any) -> bool:
+        return request.method in SAFE_METHODS
+
+    def has_object_permission(self, request: Any, view: Any, obj: Any) -> bool:
+        return request.method in SAFE_METHODS
+
+
+class IsReadOfObject(IsRead):
+    """One that goes by it on objects only."""
+
+    def has_permission(self, request: Any, view: Any) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("ask_by", ["get", "head", "post"])
+def test_permissions_see_a_post_whichever_method_asks(
+    client: APIClient, ann: User, mine: str, ask_by: str
+) -> None:
+    class Readers(PrivateChannel):
+        pattern = "readers"
+        permission_classes = (IsRead,)
+
+        def authorize(self, request: Any) -> bool:
+            return True
+
+    class Lists(PrivateChannel):
+        pattern = "readable.<int:pk>"
+        permission_classes = (IsReadOfObject,)
+        queryset = TodoList.objects.all()
+
+    class Policy(PrivateChannel):
+        pattern = "policy"
+
+        def authorize(self, request: Any) -> bool:
+            return bool(request.method in SAFE_METHODS)
+
+    class Readable(UserChannel):
+        permission_classes = (IsRead,)
+
+    pk = mine.rpartition(".")[2]
+    send = getattr(client, ask_by)
+    names = ["private-readers", f"private-readable.{pk}", "private-policy", f"user:{ann.pk}"]
+    answers = [send("/realtime/auth/", {"channel_names": json.dumps([name])}) for name in names]
+    answers.append(send("/realtime/user-auth/"))
+    assert [answer.status_code for answer in answers] == [403] * 5
 
 
 def test_what_a_client_would_like_to_be_is_not_looked_at(
