@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterable, Iterator
 from types import FunctionType, MethodType
 from typing import Any, Final
 
@@ -131,11 +132,22 @@ def _has_server(app: Any, depth: int = _DEPTH) -> bool:
         return True
     if depth == 0 or isinstance(app, ASGIHandler):  # which has functions within
         return False
-    inner = app.values() if isinstance(app, dict) else getattr(app, "__dict__", {}).values()
-    apps = [each for each in inner if isinstance(each, dict) or _is_app(each)]
-    return any(_has_server(each, depth - 1) for each in apps)
+    return any(_has_server(each, depth - 1) for each in _find_inner(app) if _may_hold_app(each))
 
 
-def _is_app(value: Any) -> bool:
+def _find_inner(app: Any) -> Iterable[Any]:
+    """Return what is in a list of routes, a dict of them, a partial function, or an object."""
+    if isinstance(app, list | tuple):
+        return app
+    if isinstance(app, dict):
+        return app.values()
+    if isinstance(app, functools.partial):
+        return [app.func, *app.args, *app.keywords.values()]
+    return getattr(app, "__dict__", {}).values()
+
+
+def _may_hold_app(value: Any) -> bool:
     # Methods and classes that an app has among its attributes are no apps around which it is.
-    return callable(value) and not isinstance(value, type | MethodType)
+    if isinstance(value, type | MethodType):
+        return False
+    return callable(value) or isinstance(value, dict | list | tuple)
