@@ -96,17 +96,22 @@ def _check_replay_protection() -> Iterator[checks.CheckMessage]:
     readers = [alias for alias, each in _get_enabled() if getattr(each, "supports_webhooks", False)]
     if not readers or not any(signal.has_listeners() for signal in SIGNALS.values()):
         return
-    cache = get_cache_alias()
-    backend = _import(caches.settings.get(cache, {}).get("BACKEND", ""))
-    if isinstance(backend, type) and issubclass(backend, LocMemCache | DummyCache):
+    if backend := find_local_cache():
         yield checks.Warning(
             f"REALTIME_TRANSPORTS[{readers[0]!r}]: webhooks have receivers, and the cache "
-            f"{cache!r}, by which a repeated webhook is known, is a {backend.__name__}, of which "
-            f"each process has one of its own.",
+            f"{get_cache_alias()!r}, by which a repeated webhook is known, is a {backend}, of "
+            f"which each process has one of its own.",
             hint="Use Redis or Memcached, and name its alias in REALTIME_CACHE: otherwise each "
             "process takes a repeated webhook for a new one.",
             id=f"{TAG}.W017",
         )
+
+
+def find_local_cache() -> str | None:
+    """Return the name of the cache's class if each process has a cache of its own."""
+    backend = _import(caches.settings.get(get_cache_alias(), {}).get("BACKEND", ""))
+    is_local = isinstance(backend, type) and issubclass(backend, LocMemCache | DummyCache)
+    return backend.__name__ if is_local else None
 
 
 def _get_enabled() -> list[tuple[str, Any]]:
