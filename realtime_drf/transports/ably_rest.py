@@ -186,7 +186,7 @@ class RestClient:
         except AttributeError as exc:  # neither the SDK nor httpx has public names for these
             logger.warning(
                 "This version of ably or httpx is not known (%s): events go on, but one may be "
-                "lost on a connection that was idle.",
+                "lost on a connection that was idle, or that threads share.",
                 exc,
             )
         return client

@@ -18,6 +18,7 @@ from realtime_drf import Event
 from realtime_drf.exceptions import TransportUnavailable
 from realtime_drf.transports import connections
 from tests.services.ably_http import AblyService
+from tests.services.certificate import make_certificate
 from tests.transports.ably_setup import MakeAbly, options_for
 
 pytest.importorskip("ably")
@@ -50,6 +51,17 @@ def test_making_a_transport_connects_to_nobody(
 ) -> None:
     make_ably(ably_service).close()
     assert ably_service.connections == 0
+
+
+def test_threads_do_not_share_a_connection_of_http_2(
+    tmp_path: Path, make_ably: MakeAbly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, bundle = make_certificate(tmp_path)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    with AblyService(context=context) as service:
+        make_ably(service).send([Event("a", "x")])
+        assert names(service) == ["a"], "which does not speak HTTP/2"
 
 
 class PublicAlone:
