@@ -44,10 +44,8 @@ from typing import Any
 from django.apps import apps
 from django.core import checks
 from django.core.cache import caches
-from django.core.cache.backends.dummy import DummyCache
-from django.core.cache.backends.locmem import LocMemCache
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.module_loading import import_string, module_has_submodule
+from django.utils.module_loading import module_has_submodule
 from rest_framework.permissions import DjangoModelPermissions
 
 from realtime_drf.backends import RealtimeBackend, registry
@@ -63,7 +61,7 @@ from realtime_drf.conf import (
     nearest,
 )
 from realtime_drf.delivery import deliveries
-from realtime_drf.deployment_checks import check_asgi_application, check_exposure
+from realtime_drf.deployment_checks import check_asgi_application, check_exposure, find_local_cache
 from realtime_drf.exceptions import InvalidEvent
 from realtime_drf.setup_checks import (
     check_hooks,
@@ -191,14 +189,10 @@ def _check_cache(aliases: Sequence[str]) -> Iterator[checks.CheckMessage]:
             id=f"{TAG}.E005",
         )
         return
-    try:
-        backend = import_string(caches.settings[cache].get("BACKEND", ""))
-    except ImportError:
-        return  # Django says so when the cache is first used
-    if aliases and issubclass(backend, LocMemCache | DummyCache):
+    if aliases and (backend := find_local_cache()):
         yield checks.Warning(
             f"REALTIME_TRANSPORTS[{aliases[0]!r}]: 'SKIP_VACANT' is on, and the cache {cache!r} is "
-            f"a {backend.__name__}, of which each process has one of its own.",
+            f"a {backend}, of which each process has one of its own.",
             hint="What a webhook tells one process, the others must know: use Redis or Memcached.",
             id=f"{TAG}.W004",
         )

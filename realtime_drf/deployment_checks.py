@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterable, Iterator
 from types import FunctionType, MethodType
 from typing import Any, Final
 
@@ -95,17 +96,22 @@ def _check_replay_protection() -> Iterator[checks.CheckMessage]:
     readers = [alias for alias, each in _get_enabled() if getattr(each, "supports_webhooks", False)]
     if not readers or not any(signal.has_listeners() for signal in SIGNALS.values()):
         return
-    cache = get_cache_alias()
-    backend = _import(caches.settings.get(cache, {}).get("BACKEND", ""))
-    if isinstance(backend, type) and issubclass(backend, LocMemCache | DummyCache):
+    if backend := find_local_cache():
         yield checks.Warning(
             f"REALTIME_TRANSPORTS[{readers[0]!r}]: webhooks have receivers, and the cache "
-            f"{cache!r}, by which a repeated webhook is known, is a {backend.__name__}, of which "
-            f"each process has one of its own.",
+            f"{get_cache_alias()!r}, by which a repeated webhook is known, is a {backend}, of "
+            f"which each process has one of its own.",
             hint="Use Redis or Memcached, and name its alias in REALTIME_CACHE: otherwise each "
             "process takes a repeated webhook for a new one.",
             id=f"{TAG}.W017",
         )
+
+
+def find_local_cache() -> str | None:
+    """Return the name of the cache's class if each process has a cache of its own."""
+    backend = _import(caches.settings.get(get_cache_alias(), {}).get("BACKEND", ""))
+    is_local = isinstance(backend, type) and issubclass(backend, LocMemCache | DummyCache)
+    return backend.__name__ if is_local else None
 
 
 def _get_enabled() -> list[tuple[str, Any]]:
@@ -131,11 +137,22 @@ def _has_server(app: Any, depth: int = _DEPTH) -> bool:
         return True
     if depth == 0 or isinstance(app, ASGIHandler):  # which has functions within
         return False
-    inner = app.values() if isinstance(app, dict) else getattr(app, "__dict__", {}).values()
-    apps = [each for each in inner if isinstance(each, dict) or _is_app(each)]
-    return any(_has_server(each, depth - 1) for each in apps)
+    return any(_has_server(each, depth - 1) for each in _find_inner(app) if _may_hold_app(each))
 
 
-def _is_app(value: Any) -> bool:
+def _find_inner(app: Any) -> Iterable[Any]:
+    """Return what is in a list of routes, a dict of them, a partial function, or an object."""
+    if isinstance(app, list | tuple):
+        return app
+    if isinstance(app, dict):
+        return app.values()
+    if isinstance(app, functools.partial):
+        return [app.func, *app.args, *app.keywords.values()]
+    return getattr(app, "__dict__", {}).values()
+
+
+def _may_hold_app(value: Any) -> bool:
     # Methods and classes that an app has among its attributes are no apps around which it is.
-    return callable(value) and not isinstance(value, type | MethodType)
+    if isinstance(value, type | MethodType):
+        return False
+    return callable(value) or isinstance(value, dict | list | tuple)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from django.core.cache import caches
@@ -26,9 +26,13 @@ REMEMBERED: Final = 7 * 86_400
 _STEPS: Final = {"member_added": 1, "member_removed": -1}
 
 
-def merge_connections(alias: str, events: Sequence[WebhookEvent]) -> list[WebhookEvent]:
-    """Return the events without those of a user's further connections."""
-    return [event for event in events if _is_of_user(alias, event)]
+def merge_connections(alias: str, events: Iterable[WebhookEvent]) -> Iterator[WebhookEvent]:
+    """Yield the events without those of a user's further connections.
+
+    A connection is counted when its event is asked for: if the caller stops before, the event may
+    come again.
+    """
+    return (event for event in events if _is_of_user(alias, event))
 
 
 def _is_of_user(alias: str, event: WebhookEvent) -> bool:

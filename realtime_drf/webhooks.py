@@ -94,7 +94,7 @@ def _learn(transport: Any, events: Sequence[WebhookEvent]) -> None:
         occupancies[transport.alias].learn(events)
 
 
-def _send_signals(transport: Any, events: Sequence[WebhookEvent]) -> None:
+def _send_signals(transport: Any, events: Iterable[WebhookEvent]) -> None:
     for event in events:
         # Django logs the receivers that raise.
         SIGNALS[event.kind].send_robust(

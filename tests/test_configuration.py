@@ -63,6 +63,7 @@ class Broken(MemoryTransport):
         api_key: str,
         retry: bool = True,
         verify: bool | None = None,
+        authorities: bool | str = True,
         hosts: Any = (),
         **kwargs: Any,
     ) -> None:
@@ -177,6 +178,16 @@ def test_text_is_no_switch(settings: Settings, option: str, value: Any) -> None:
     }
     with pytest.raises(SystemCheckError, match=rf"E001.*'{option}' must be True or False, not"):
         run_check()
+
+
+def test_an_option_that_may_also_be_text_is_no_switch(settings: Settings) -> None:
+    settings.REALTIME_TRANSPORTS = {
+        "default": {
+            "TRANSPORT": "tests.test_configuration.Broken",
+            "OPTIONS": {"api_key": "", "authorities": "/etc/ssl/own.pem"},
+        }
+    }
+    run_check()
 
 
 SWITCHES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 from collections.abc import Callable
@@ -94,8 +95,10 @@ class Router(SimpleNamespace):
         lambda app: Middleware(Middleware(app)),
         in_a_function,
         lambda app: Router(application_mapping={"http": app, "websocket": app}),
+        lambda app: Router(router=Router(routes=[Router(path="/", app=app)])),
+        lambda app: functools.partial(Middleware(app)),
     ],
-    ids=["alone", "in a middleware", "in two", "in a function", "behind a router"],
+    ids=["alone", "in a middleware", "in two", "in a function", "router", "routes", "partial"],
 )
 def test_a_server_is_found_in_what_is_around_it(
     configure: Callable[..., None], serve: Callable[[Any], None], wrap: Callable[[Any], Any]

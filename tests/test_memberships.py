@@ -57,7 +57,13 @@ def test_what_services_report_of_users_and_of_else_stays_as_it_is() -> None:
         WebhookEvent(kind="channel_occupied", channel="presence-x", time_ms=0),
         WebhookEvent(kind="client_event", channel="x", time_ms=0, details={"connection_id": "a"}),
     ]
-    assert merge_connections("default", events * 2) == events * 2
+    assert list(merge_connections("default", events * 2)) == events * 2
+
+
+def test_what_is_not_reached_may_come_again() -> None:
+    events = [member("added", "a", 1), member("added", "b", 1, user="8")]
+    assert next(merge_connections("default", events)) is events[0]
+    assert list(merge_connections("default", events)) == [events[1]]
 
 
 def test_what_comes_late_or_twice_changes_nothing() -> None:

@@ -155,7 +155,12 @@ def _is_of_django(exc: Exception) -> bool:
     traceback = exc.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
-    return traceback is not None and traceback.tb_frame.f_code is ASGIHandler.__call__.__code__
+    if traceback is None:
+        return False
+    frame = traceback.tb_frame
+    # By its names: Sentry, among others, replaces the method by one that calls it.
+    place = frame.f_globals.get("__name__"), frame.f_code.co_name
+    return place == (ASGIHandler.__module__, "__call__")
 
 
 async def _serve(node: Node | None, scope: Scope, receive: Receive, send: Send) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import socket
@@ -30,18 +31,30 @@ async def watch_machine(namespace: str) -> None:
     Linux have no such names.
     """
     await asyncio.sleep(OVERLAP)
+    own = os.getpid(), namespace
     with contextlib.ExitStack() as stack:
-        if sys.platform == "linux":
-            held = stack.enter_context(socket.socket(socket.AF_UNIX))
-            try:
-                held.bind(f"\0realtime_drf.{namespace}")
-            except OSError:
-                logger.warning(
-                    "Another process on this machine serves browsers as well, and the channel "
-                    "layer is in memory: events that one of them publishes do not reach the "
-                    "browsers of the other. Run one process, or use channels_redis."
-                )
+        if sys.platform == "linux" and own not in _watching:
+            _watching.add(own)
+            stack.callback(_watching.discard, own)
+            _hold(f"\0realtime_drf.{namespace}", stack)
         await asyncio.get_running_loop().create_future()
+
+
+_watching: set[tuple[int, str]] = set()
+"""Process ids and apps; several event loops of one process reach each other."""
+
+
+def _hold(name: str, stack: contextlib.ExitStack) -> None:
+    """Hold a name until the stack is closed; warn if another process holds it."""
+    try:
+        stack.enter_context(socket.socket(socket.AF_UNIX)).bind(name)
+    except OSError as exc:
+        if exc.errno == errno.EADDRINUSE:
+            logger.warning(
+                "Another process on this machine serves browsers as well, and the channel layer "
+                "is in memory: events that one of them publishes do not reach the browsers of the "
+                "other. Run one process, or use channels_redis."
+            )
 
 
 def name_process() -> str:

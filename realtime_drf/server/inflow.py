@@ -42,7 +42,8 @@ class Inflow:
         self._transport: Any = None
         self._queue: Any = None
         self._is_paused = False
-        with contextlib.suppress(AttributeError, OSError):  # another version, or it is closed
+        # Another version, or it is closed.
+        with contextlib.suppress(AttributeError, IndexError, OSError):
             if isinstance(send, functools.partial) and _is_of(send.func, DAPHNE):
                 transport, queue = send.args[0].transport, receive.__self__
                 if isinstance(queue, asyncio.Queue) and hasattr(transport, "resumeProducing"):

@@ -42,11 +42,12 @@ async def drop_connections(layer: Any, *, subscribed: bool = False) -> None:
     by_loop = getattr(layer, "__dict__", {}).get("_layers")
     own = by_loop.get(asyncio.get_running_loop()) if isinstance(by_loop, dict) else None
     # channels_redis has no public names for its clients: RedisChannelLayer's, and the other's.
-    for client in getattr(own, "_connections", {}).values():
-        await drop_pool(client.connection_pool)
-    for shard in getattr(own, "_shards", ()):
-        if shard._redis is not None:
-            await drop_pool(shard._redis.connection_pool, in_use=subscribed)
+    with contextlib.suppress(AttributeError, TypeError):  # another version's
+        for client in getattr(own, "_connections", {}).values():
+            await drop_pool(client.connection_pool)
+        for shard in getattr(own, "_shards", ()):
+            if shard._redis is not None:
+                await drop_pool(shard._redis.connection_pool, in_use=subscribed)
 
 
 async def drop_pool(pool: Any, *, in_use: bool = False) -> None:

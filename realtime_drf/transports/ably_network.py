@@ -63,6 +63,9 @@ class Network:
         for pool in self._pools:
             pool._network_backend = backend
             pool._keepalive_expiry = connections.MAX_IDLE
+            # The SDK asks for HTTP/2, with which threads share a connection: httpcore then mixes
+            # up their streams now and then, and events are lost.
+            pool._http2 = False
 
     def drop_idle(self) -> None:
         """Close connections that are not in use: where one has fallen, the others may be stale."""

@@ -41,6 +41,8 @@ account's: https://ably.com/docs/platform/errors/codes."""
 
 _CREDENTIALS = re.compile(r"(Basic|Bearer) [A-Za-z0-9+/=_\-.]+")
 
+logger = logging.getLogger("realtime_drf")
+
 _making = threading.Lock()
 
 
@@ -95,9 +97,9 @@ class RestClient:
         self._inherited: tuple[int, Any] | None = None
         # Of the SDK, which logs tokens, and of HTTP/2.
         for name in ("hpack.hpack", "hpack.table", "ably.sync.rest.auth"):
-            logger = logging.getLogger(name)
-            if not any(isinstance(each, _CredentialsFilter) for each in logger.filters):
-                logger.addFilter(_CredentialsFilter())
+            theirs = logging.getLogger(name)
+            if not any(isinstance(each, _CredentialsFilter) for each in theirs.filters):
+                theirs.addFilter(_CredentialsFilter())
         logging.getLogger("ably.sync.rest.auth").setLevel(logging.INFO)
 
     def __repr__(self) -> str:
@@ -179,7 +181,14 @@ class RestClient:
 
     def _make_client(self) -> Any:
         client = self._sdk.AblyRestSync(**self._options)
-        self._network.prepare(client.http._HttpSync__client)
+        try:
+            self._network.prepare(client.http._HttpSync__client)
+        except AttributeError as exc:  # neither the SDK nor httpx has public names for these
+            logger.warning(
+                "This version of ably or httpx is not known (%s): events go on, but one may be "
+                "lost on a connection that was idle, or that threads share.",
+                exc,
+            )
         return client
 
     def _request(self, method: str, path: str, body: Any) -> Any:

@@ -68,7 +68,7 @@ class BaseTransport(ABC):
     limits = Limits()
 
     development_only = False
-    """Not for production: `manage.py check --deploy` refuses it as the default."""
+    """Not for production: `manage.py check --deploy` refuses it."""
 
     supports_exclusion = False
     """`send_batch` leaves out the connection that an event's ``socket_id`` names."""

@@ -97,9 +97,10 @@ def _check_options(transport_class: type[Any], config: TransportConfig) -> None:
 
 
 def _is_switch(parameter: inspect.Parameter) -> bool:
-    """Tell whether an option is True or False, by its default or its annotation."""
-    kinds = (bool, bool | None, "bool", "bool | None", "Optional[bool]")
-    return isinstance(parameter.default, bool) or parameter.annotation in kinds
+    """Tell whether an option is True or False, by its annotation or, without one, its default."""
+    if parameter.annotation is parameter.empty:
+        return isinstance(parameter.default, bool)
+    return parameter.annotation in (bool, bool | None, "bool", "bool | None", "Optional[bool]")
 
 
 def _find_options(transport_class: type[Any]) -> dict[str, inspect.Parameter]:

@@ -56,8 +56,8 @@ class PusherTransport(SigningTransport):
     """Send events through Pusher's HTTP API with its Python SDK.
 
     One HTTP client a process is shared by its threads; a forked child makes its own. Connections
-    are kept for a second. Nothing is retried that the service can have taken: a request that got
-    no answer may have been carried out.
+    are kept for a few seconds. Nothing is retried that the service can have taken: a request that
+    got no answer may have been carried out.
 
     Options:
         app_id, key, secret: the app's credentials.

@@ -75,10 +75,16 @@ def _extend(base: Any, urllib3: Any) -> Any:
                 return self._send(request, deadline, **kwargs)
             except OSError as exc:
                 self.close()  # what is idle may be stale too
-                stale = find_stale(exc)
-                if stale is None or (stale.was_sent and request.method != "GET"):
+                if not self._may_try_again(exc, request.method):
                     raise
             return self._send(request, deadline, **kwargs)
+
+        def _may_try_again(self, exc: OSError, method: str) -> bool:
+            """Tell whether the service cannot have taken a call, or taking it twice is harmless."""
+            if isinstance(exc.__context__, urllib3.exceptions.ClosedPoolError):
+                return True  # by another thread, whose call has failed
+            stale = find_stale(exc)
+            return stale is not None and (method == "GET" or not stale.was_sent)
 
         def _send(self, request: Any, deadline: float, **kwargs: Any) -> Any:
             timeout = urllib3.Timeout(total=time_left(deadline))

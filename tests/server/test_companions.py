@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import secrets
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -72,6 +74,38 @@ def test_two_processes_with_a_layer_in_memory(
     caplog.clear()
     for _ in range(2):  # one process may stop serving, and begin again
         asyncio.run(attend(local))
+    assert caplog.records == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of sockets that are no files")
+def test_two_event_loops_are_no_second_process(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(companions, "OVERLAP", 0.0)
+    local = LocalBackplane(MemoryStore(), None, namespace=secrets.token_hex(8))
+    with ThreadPoolExecutor(2) as pool:
+        for each in [pool.submit(asyncio.run, attend(local, 0.3)) for _ in range(2)]:
+            each.result()
+    assert caplog.records == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of sockets that are no files")
+def test_a_process_that_cannot_look_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(companions, "OVERLAP", 0.0)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def serve() -> bool:
+        task = asyncio.create_task(companions.watch_machine(secrets.token_hex(8)))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+        try:
+            await asyncio.wait([task], timeout=0.05)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        return task.cancel()
+
+    assert asyncio.run(serve())
     assert caplog.records == []
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.asgi import get_asgi_application
+from django.core.handlers.asgi import ASGIHandler
 from pytest_django import Settings
 
 from tests.server.harness import OPTIONS, PATH, Clock, Server, Site
@@ -245,6 +246,21 @@ def test_another_socket_that_comes_to_django_is_refused(
         client.open()
         assert client.sent == [{"type": "websocket.close"}]
         assert not client.is_served
+
+
+def test_a_method_of_django_that_is_replaced_is_still_djangos(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = ASGIHandler.__call__
+
+    async def traced(self: Any, scope: Any, receive: Any, send: Any) -> None:
+        await original(self, scope, receive, send)
+
+    monkeypatch.setattr(ASGIHandler, "__call__", traced)  # as Sentry does
+    with Site(app=get_asgi_application()) as site:
+        client = site.client(path="/ws/chat/")
+        client.open()
+        assert client.sent == [{"type": "websocket.close"}]
 
 
 def test_an_error_of_another_app_is_no_refusal() -> None:

@@ -97,6 +97,7 @@ def test_a_server_that_looks_otherwise_is_left_alone(transport: Any) -> None:
         (protocol.receive, protocol.send),
         (protocol.receive, partial),
         (asyncio.Queue().get, partial),
+        (asyncio.Queue().get, functools.partial(Daphne().handle_reply)),
         (lambda: None, lambda message: None),
     ):
         Inflow(receive, send).keep_up()

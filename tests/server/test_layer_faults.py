@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -102,6 +103,18 @@ def backplane(layer: FaultyLayer, store: SharedStore) -> Iterator[LayerBackplane
 
 
 NODES = wire.node_group("1")
+
+
+@pytest.mark.parametrize(
+    "unknown", [{"_connections": [object()]}, {"_shards": [object()]}, {"_shards": None}]
+)
+def test_a_layer_of_another_version_is_called_all_the_same(
+    backplane: LayerBackplane, layer: FaultyLayer, unknown: dict[str, Any]
+) -> None:
+    vars(layer)["_layers"] = {backplane._thread.loop: SimpleNamespace(**unknown)}
+    layer.faults = ["closed"]
+    backplane.publish([event("one")], PATIENCE)
+    assert layer.receive(NODES) == ["one"]
 
 
 @pytest.mark.parametrize("fault", FaultyLayer.FAULTS)

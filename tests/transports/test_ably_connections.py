@@ -10,6 +10,7 @@ import threading
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,12 @@ from realtime_drf import Event
 from realtime_drf.exceptions import TransportUnavailable
 from realtime_drf.transports import connections
 from tests.services.ably_http import AblyService
+from tests.services.certificate import make_certificate
 from tests.transports.ably_setup import MakeAbly, options_for
 
 pytest.importorskip("ably")
+
+import ably.sync
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +51,49 @@ def test_making_a_transport_connects_to_nobody(
 ) -> None:
     make_ably(ably_service).close()
     assert ably_service.connections == 0
+
+
+def test_threads_do_not_share_a_connection_of_http_2(
+    tmp_path: Path, make_ably: MakeAbly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, bundle = make_certificate(tmp_path)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    with AblyService(context=context) as service:
+        make_ably(service).send([Event("a", "x")])
+        assert names(service) == ["a"], "which does not speak HTTP/2"
+
+
+class PublicAlone:
+    """Show what has a public name: those of another version's private parts may be others."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"no attribute {name}")
+        return getattr(self.inner, name)
+
+
+def test_events_go_on_with_an_unknown_version_of_the_sdk(
+    ably_service: AblyService,
+    make_ably: MakeAbly,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Renamed(ably.sync.AblyRestSync):  # type: ignore[misc]
+        @property
+        def http(self) -> Any:
+            return PublicAlone(super().http)
+
+    monkeypatch.setattr(ably.sync, "AblyRestSync", Renamed)
+    transport = make_ably(ably_service)
+    for name in "ab":
+        transport.send([Event(name, "x")])
+    assert names(ably_service) == ["a", "b"]
+    warnings = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert ["This version of ably" in each.getMessage() for each in warnings] == [True]
 
 
 def test_a_connection_that_ended_while_idle_costs_no_event(

@@ -196,6 +196,19 @@ def test_what_was_cut_off_while_it_was_sent_is_sent_again(
         assert names(service) == ["a", "b"]
 
 
+def test_what_another_thread_has_closed_is_opened_again() -> None:
+    pytest.importorskip("pusher")
+    with PusherService() as service, closing(make(service)) as transport:
+        transport.send([Event("a", "x")])
+        session = transport._client.http.session  # type: ignore[attr-defined]
+        pools = session.get_adapter(f"http://{service.host}/").poolmanager.pools
+        for key in pools.keys():  # noqa: SIM118  it is no dict
+            # As a thread finds it that has got hold of it when the call of another fails.
+            pools[key].close()
+        transport.send([Event("b", "x")])
+        assert names(service) == ["a", "b"]
+
+
 def test_a_question_is_asked_again(clock: Clock) -> None:
     pytest.importorskip("pusher")
     with PusherService() as service, closing(make(service)) as transport:
