@@ -146,7 +146,7 @@ class RealtimeViewMixin(_Base):
             return
         before = _find_updated(serializer)
         previous = [take_snapshot(instance) for instance in before]
-        queryset = self._get_own_queryset() if any(map(has_extras, before)) else None
+        queryset = self._find_own_queryset() if any(map(has_extras, before)) else None
         yield
         # A queryset that is still there was not saved through, and may be the whole table.
         is_same = isinstance(subject, QuerySet) and serializer.instance is subject
@@ -192,6 +192,12 @@ class RealtimeViewMixin(_Base):
         queryset = self.get_queryset()
         return queryset if isinstance(queryset, QuerySet) else None
 
+    def _find_own_queryset(self) -> QuerySet[Any] | None:
+        """Return the view's queryset, or None if it cannot tell: not every action needs one."""
+        with contextlib.suppress(Exception):
+            return self._get_own_queryset()
+        return None
+
     def _make_change(
         self, instance: Model, action: str, *, previous: Model | None = None
     ) -> Change[Any]:
@@ -233,10 +239,9 @@ class RealtimeViewMixin(_Base):
         return f"{model._meta.label} has a realtime backend"
 
     def _find_model(self) -> type[Model] | None:
-        with contextlib.suppress(Exception):  # a view may have neither, or only in some actions
-            if (queryset := self._get_own_queryset()) is not None:
-                return queryset.model
-        with contextlib.suppress(Exception):
+        if (queryset := self._find_own_queryset()) is not None:
+            return queryset.model
+        with contextlib.suppress(Exception):  # nor a serializer
             return self.get_serializer_class().Meta.model  # type: ignore[attr-defined,no-any-return]
         return None
 

@@ -116,6 +116,22 @@ def test_what_a_queryset_puts_on_its_rows_is_read_again(
     assert data(recording) == [{"tags": tags, "tag_list": tags, "tag_count": 2}]
 
 
+def test_a_view_whose_queryset_is_not_for_every_action_answers_all_the_same(
+    recording: RecordingTransport, register: Any
+) -> None:
+    def get_queryset(self: Any) -> Any:
+        raise LookupError
+
+    def get_object(self: Any) -> Any:
+        return Todo.objects.select_related("list").get()
+
+    register(make_backend(TITLES))
+    Todo.objects.create(title="a", list=TodoList.objects.create(name="l"))
+    view = make_view(None, TITLES, get_queryset=get_queryset, get_object=get_object)
+    assert call(view, "patch", {"title": "b"}).status_code == 200
+    assert [each["title"] for each in data(recording)] == ["b"]
+
+
 def test_a_row_that_leaves_the_views_queryset_is_published_all_the_same(
     recording: RecordingTransport, register: Any
 ) -> None:
