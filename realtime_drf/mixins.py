@@ -93,7 +93,11 @@ class RealtimeViewMixin(_Base):
     # For actions of one's own
 
     def publish_change(self, *instances: Model, action: str) -> None:
-        """Publish a change that this view made in an action of its own."""
+        """Publish a change that this view made in an action of its own.
+
+        Without an instance it publishes nothing, and that the action does so is not warned of.
+        """
+        silence.note_publication()
         publish_changes(self._make_change(instance, action) for instance in instances)
 
     async def apublish_change(self, *instances: Model, action: str) -> None:
@@ -135,6 +139,7 @@ class RealtimeViewMixin(_Base):
     @contextlib.contextmanager
     def _around_create(self, serializer: BaseSerializer[Any]) -> Iterator[None]:
         yield
+        _note_if_none(serializer.instance)
         self._publish_saved(get_models(serializer.instance), "create")
 
     @contextlib.contextmanager
@@ -151,6 +156,7 @@ class RealtimeViewMixin(_Base):
         # A queryset that is still there was not saved through, and may be the whole table.
         is_same = isinstance(subject, QuerySet) and serializer.instance is subject
         saved = before if is_same else get_models(serializer.instance)
+        _note_if_none(serializer.instance)
         self._publish_saved(
             saved, "update", previous=_pair(saved, before, previous), queryset=queryset
         )
@@ -256,6 +262,12 @@ def get_models(subject: Any) -> list[Model]:
     """Return the model instances in what a view performs on: one, several, or none yet."""
     subjects = subject if isinstance(subject, list | tuple | QuerySet) else [subject]
     return [each for each in subjects if isinstance(each, Model)]
+
+
+def _note_if_none(subject: Any) -> None:
+    """Take a write of many instances that had none for published: nothing was left out."""
+    if isinstance(subject, list | tuple) and not subject:
+        silence.note_publication()
 
 
 def _find_updated(serializer: BaseSerializer[Any]) -> list[Model]:

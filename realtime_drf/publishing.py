@@ -94,6 +94,7 @@ def publish_change(
     Raises:
         InvalidEvent: an instance has no primary key.
     """
+    note_publication()
     proposed = tuple(list_channels(channels))
     publish_changes(
         Change(
