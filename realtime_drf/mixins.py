@@ -25,6 +25,7 @@ from realtime_drf.instances import (
     read_again,
     reading_what_was_written,
     take_snapshot,
+    takes_filters,
 )
 from realtime_drf.protocols import NamedChannel
 from realtime_drf.publishing import prepare, publish_changes, publish_prepared
@@ -276,13 +277,14 @@ def _find_updated(serializer: BaseSerializer[Any]) -> list[Model]:
     Of a queryset, which may be the whole table, those whose keys are in the data.
     """
     queryset = serializer.instance
-    if not isinstance(queryset, QuerySet) or queryset.query.is_sliced:
+    if not (isinstance(queryset, QuerySet) and takes_filters(queryset)):
         return get_models(queryset)
     meta = getattr(getattr(serializer, "child", None), "Meta", None)
     name = getattr(meta, "update_lookup_field", queryset.model._meta.pk.name)  # as bulk packages do
     items = getattr(serializer, "_validated_data", None)
     keys = [item[name] for item in items if name in item] if isinstance(items, list) else []
-    return get_models(queryset.filter(**{f"{name}__in": keys}))
+    # Deferred fields would be asked for one by one, once for each row.
+    return get_models(queryset.defer(None).filter(**{f"{name}__in": keys}))
 
 
 def _pair(

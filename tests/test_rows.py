@@ -421,6 +421,38 @@ def test_a_bulk_update_loads_the_rows_that_it_names_and_no_others(
 # Names and ids
 
 
+@pytest.mark.parametrize(
+    "get_queryset",
+    [
+        lambda: Todo.objects.only("id", "title"),
+        lambda: Todo.objects.filter(title="0").union(Todo.objects.exclude(title="0")),
+    ],
+    ids=["only()", "union()"],
+)
+def test_a_bulk_update_knows_what_rows_were_with_one_query(
+    recording: RecordingTransport, register: Any, get_queryset: Any
+) -> None:
+    register(make_backend(TITLES, get_data=lambda self, change: change.previous.owner))
+    todos = Todo.objects.bulk_create(Todo(title=str(n), owner=f"u{n}") for n in range(5))
+    body = {
+        "get_queryset": lambda self: get_queryset(),
+        "filter_queryset": lambda self, queryset: queryset,
+        "partial_bulk_update": bulk_update,
+        "perform_update": by_bulk_queryset,
+    }
+    changes = [{"id": todo.pk, "title": "new"} for todo in todos]
+    with CaptureQueriesContext(connection) as queries:
+        call(
+            make_view(None, BulkTodoSerializer, **body),
+            "patch",
+            changes,
+            action="partial_bulk_update",
+        )
+    assert data(recording) == [f"u{n}" for n in range(5)]
+    reads = [query["sql"] for query in queries if query["sql"].startswith("SELECT")]
+    assert len(reads) <= 3, reads  # before, after, and the answer
+
+
 def test_an_instance_without_a_key_is_refused(recording: RecordingTransport, register: Any) -> None:
     register(make_backend(TITLES))
     todo = Todo.objects.create(title="a")
