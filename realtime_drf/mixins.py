@@ -28,7 +28,7 @@ from realtime_drf.instances import (
     takes_filters,
 )
 from realtime_drf.protocols import NamedChannel
-from realtime_drf.publishing import prepare, publish_changes, publish_prepared
+from realtime_drf.publishing import apublish_changes, prepare, publish_changes, publish_prepared
 
 if TYPE_CHECKING:
     _Base = GenericAPIView[Any]
@@ -98,12 +98,11 @@ class RealtimeViewMixin(_Base):
 
         Without an instance it publishes nothing, and that the action does so is not warned of.
         """
-        silence.note_publication()
-        publish_changes(self._make_change(instance, action) for instance in instances)
+        publish_changes(self._make_changes(instances, action))
 
     async def apublish_change(self, *instances: Model, action: str) -> None:
         """Do what `publish_change` does, from a coroutine."""
-        await sync_to_async(self.publish_change)(*instances, action=action)
+        await apublish_changes(self._make_changes(instances, action))
 
     # What stands around perform_*
 
@@ -204,6 +203,11 @@ class RealtimeViewMixin(_Base):
         with contextlib.suppress(Exception):
             return self._get_own_queryset()
         return None
+
+    def _make_changes(self, instances: Iterable[Model], action: str) -> Iterator[Change[Any]]:
+        silence.note_publication()  # also of no instance: then there is nothing to publish
+        for instance in instances:
+            yield self._make_change(instance, action)
 
     def _make_change(
         self, instance: Model, action: str, *, previous: Model | None = None
