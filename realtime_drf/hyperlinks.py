@@ -19,7 +19,8 @@ def link_without_request(field: Any, within: tuple[type[Any], ...] = ()) -> None
     DRF asks the request for the version. Without one, `reverse_versioned` chooses it.
     """
     if isinstance(field, HyperlinkedRelatedField):
-        field.reverse = reverse_versioned
+        if field.reverse is reverse:  # else the field has a way of its own
+            field.reverse = reverse_versioned
     elif isinstance(field, ManyRelatedField):
         link_without_request(field.child_relation, within)
     elif isinstance(field, ListSerializer | ListField | DictField):

@@ -89,8 +89,10 @@ def read_again(instances: Sequence[M], queryset: QuerySet[Any] | None = None) ->
         groups.setdefault((type(each), get_database(each)), []).append(each)
     read: dict[int, M] = {}
     for (model, using), group in groups.items():
-        takes = queryset is not None and _takes_filters(queryset, model)
-        read |= _read_group(model, using, group, queryset if takes else None)
+        fits = (
+            queryset is not None and takes_filters(queryset) and issubclass(model, queryset.model)
+        )
+        read |= _read_group(model, using, group, queryset if fits else None)
     return [read[id(each)] if id(each) in read else _unprefetched(each) for each in instances]
 
 
@@ -98,6 +100,13 @@ def has_extras(instance: Model) -> bool:
     """Tell whether something beside the fields is loaded: relations, annotations, attributes."""
     fields = {field.attname for field in instance._meta.concrete_fields}
     return bool(instance._state.fields_cache or vars(instance).keys() - fields - {"_state"})
+
+
+def takes_filters(queryset: QuerySet[Any]) -> bool:
+    """Tell whether a queryset of instances can be filtered further."""
+    query = queryset.query
+    is_plain = getattr(queryset, "_fields", None) is None
+    return is_plain and not (query.is_sliced or query.combinator)
 
 
 @contextlib.contextmanager
@@ -191,9 +200,3 @@ def _get_key(instance: Model) -> Any:
     """Return the primary key as the database gives it: it may have been set as text."""
     key = instance.pk
     return key if isinstance(key, tuple) else instance._meta.pk.to_python(key)
-
-
-def _takes_filters(queryset: QuerySet[Any], model: type[Model]) -> bool:
-    query = queryset.query
-    is_plain = not (query.is_sliced or query.combinator or getattr(queryset, "_fields", None))
-    return is_plain and issubclass(model, queryset.model)

@@ -25,9 +25,10 @@ from realtime_drf.instances import (
     read_again,
     reading_what_was_written,
     take_snapshot,
+    takes_filters,
 )
 from realtime_drf.protocols import NamedChannel
-from realtime_drf.publishing import prepare, publish_changes, publish_prepared
+from realtime_drf.publishing import apublish_changes, prepare, publish_changes, publish_prepared
 
 if TYPE_CHECKING:
     _Base = GenericAPIView[Any]
@@ -93,12 +94,15 @@ class RealtimeViewMixin(_Base):
     # For actions of one's own
 
     def publish_change(self, *instances: Model, action: str) -> None:
-        """Publish a change that this view made in an action of its own."""
-        publish_changes(self._make_change(instance, action) for instance in instances)
+        """Publish a change that this view made in an action of its own.
+
+        Without an instance it publishes nothing, and that the action does so is not warned of.
+        """
+        publish_changes(self._make_changes(instances, action))
 
     async def apublish_change(self, *instances: Model, action: str) -> None:
         """Do what `publish_change` does, from a coroutine."""
-        await sync_to_async(self.publish_change)(*instances, action=action)
+        await apublish_changes(self._make_changes(instances, action))
 
     # What stands around perform_*
 
@@ -135,6 +139,7 @@ class RealtimeViewMixin(_Base):
     @contextlib.contextmanager
     def _around_create(self, serializer: BaseSerializer[Any]) -> Iterator[None]:
         yield
+        _note_if_none(serializer.instance)
         self._publish_saved(get_models(serializer.instance), "create")
 
     @contextlib.contextmanager
@@ -146,11 +151,12 @@ class RealtimeViewMixin(_Base):
             return
         before = _find_updated(serializer)
         previous = [take_snapshot(instance) for instance in before]
-        queryset = self._get_own_queryset() if any(map(has_extras, before)) else None
+        queryset = self._find_own_queryset() if any(map(has_extras, before)) else None
         yield
         # A queryset that is still there was not saved through, and may be the whole table.
         is_same = isinstance(subject, QuerySet) and serializer.instance is subject
         saved = before if is_same else get_models(serializer.instance)
+        _note_if_none(serializer.instance)
         self._publish_saved(
             saved, "update", previous=_pair(saved, before, previous), queryset=queryset
         )
@@ -191,6 +197,17 @@ class RealtimeViewMixin(_Base):
             return None
         queryset = self.get_queryset()
         return queryset if isinstance(queryset, QuerySet) else None
+
+    def _find_own_queryset(self) -> QuerySet[Any] | None:
+        """Return the view's queryset, or None if it cannot tell: not every action needs one."""
+        with contextlib.suppress(Exception):
+            return self._get_own_queryset()
+        return None
+
+    def _make_changes(self, instances: Iterable[Model], action: str) -> Iterator[Change[Any]]:
+        silence.note_publication()  # also of no instance: then there is nothing to publish
+        for instance in instances:
+            yield self._make_change(instance, action)
 
     def _make_change(
         self, instance: Model, action: str, *, previous: Model | None = None
@@ -233,10 +250,9 @@ class RealtimeViewMixin(_Base):
         return f"{model._meta.label} has a realtime backend"
 
     def _find_model(self) -> type[Model] | None:
-        with contextlib.suppress(Exception):  # a view may have neither, or only in some actions
-            if (queryset := self._get_own_queryset()) is not None:
-                return queryset.model
-        with contextlib.suppress(Exception):
+        if (queryset := self._find_own_queryset()) is not None:
+            return queryset.model
+        with contextlib.suppress(Exception):  # nor a serializer
             return self.get_serializer_class().Meta.model  # type: ignore[attr-defined,no-any-return]
         return None
 
@@ -253,19 +269,26 @@ def get_models(subject: Any) -> list[Model]:
     return [each for each in subjects if isinstance(each, Model)]
 
 
+def _note_if_none(subject: Any) -> None:
+    """Take a write of many instances that had none for published: nothing was left out."""
+    if isinstance(subject, list | tuple) and not subject:
+        silence.note_publication()
+
+
 def _find_updated(serializer: BaseSerializer[Any]) -> list[Model]:
     """Return the instances that a serializer is about to update.
 
     Of a queryset, which may be the whole table, those whose keys are in the data.
     """
     queryset = serializer.instance
-    if not isinstance(queryset, QuerySet) or queryset.query.is_sliced:
+    if not (isinstance(queryset, QuerySet) and takes_filters(queryset)):
         return get_models(queryset)
     meta = getattr(getattr(serializer, "child", None), "Meta", None)
     name = getattr(meta, "update_lookup_field", queryset.model._meta.pk.name)  # as bulk packages do
     items = getattr(serializer, "_validated_data", None)
     keys = [item[name] for item in items if name in item] if isinstance(items, list) else []
-    return get_models(queryset.filter(**{f"{name}__in": keys}))
+    # Deferred fields would be asked for one by one, once for each row.
+    return get_models(queryset.defer(None).filter(**{f"{name}__in": keys}))
 
 
 def _pair(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -94,17 +94,7 @@ def publish_change(
     Raises:
         InvalidEvent: an instance has no primary key.
     """
-    proposed = tuple(list_channels(channels))
-    publish_changes(
-        Change(
-            instance=instance,
-            action=action,
-            channels=proposed,
-            using=using or get_database(instance),
-            origin=origin,
-        )
-        for instance in instances
-    )
+    publish_changes(_make_changes(instances, action, channels, origin, using))
 
 
 async def apublish_change(
@@ -114,16 +104,24 @@ async def apublish_change(
     origin: str | None = None,
     using: str | None = None,
 ) -> None:
-    """Do what `publish_change` does, from a coroutine."""
-    await sync_to_async(publish_change)(
-        *instances, action=action, channels=channels, origin=origin, using=using
-    )
+    """Do what `publish_change` does, from a coroutine.
+
+    The events are made in the thread in which the ORM runs, and sent as by `apublish`.
+    """
+    await apublish_changes(_make_changes(instances, action, channels, origin, using))
 
 
 @async_unsafe("publish_change() blocks: await apublish_change() instead.")
 def publish_changes(changes: Iterable[Change[Any]], *, skip: type[Any] | None = None) -> None:
     """Publish ready-made changes; those of one database in one hand-over."""
     publish_prepared(prepare(changes, skip=skip))
+
+
+async def apublish_changes(changes: Iterable[Change[Any]]) -> None:
+    """Do what `publish_changes` does, from a coroutine."""
+    ready = await sync_to_async(_prepare_and_wait)(changes)
+    if ready:
+        await sync_to_async(_send_aside, thread_sensitive=False)(ready)
 
 
 Prepared = dict[str, list[Addressed]]
@@ -157,6 +155,25 @@ def publish_prepared(prepared: Prepared) -> None:
     """Publish what `prepare` made."""
     for using, addressed in prepared.items():
         _publish(addressed, using)
+
+
+def _make_changes(
+    instances: Iterable[Model],
+    action: str,
+    channels: Iterable[str | NamedChannel],
+    origin: str | None,
+    using: str | None,
+) -> Iterator[Change[Any]]:
+    note_publication()  # also of no instance: then there is nothing to publish
+    proposed = tuple(list_channels(channels))
+    for instance in instances:
+        yield Change(
+            instance=instance,
+            action=action,
+            channels=proposed,
+            using=using or get_database(instance),
+            origin=origin,
+        )
 
 
 def _check_event(event: object) -> None:
@@ -259,6 +276,11 @@ def _wait_for_commit(addressed: Sequence[Addressed], using: str) -> Sequence[Add
         f"publish() cannot know when a transaction is committed that was opened by turning off "
         f"autocommit on {using!r}: use atomic()."
     )
+
+
+def _prepare_and_wait(changes: Iterable[Change[Any]]) -> Sequence[Addressed]:
+    prepared = prepare(changes).items()
+    return [each for using, addressed in prepared for each in _wait_for_commit(addressed, using)]
 
 
 def flush(connection: BaseDatabaseWrapper) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, MappingView, Reversible
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from django.core.files.base import File
 from django.utils.encoding import force_str
 from django.utils.functional import Promise
 from rest_framework.utils.encoders import JSONEncoder
@@ -111,8 +112,13 @@ def _has_no_list(value: Iterable[Any]) -> bool:
         isinstance(value, bytes | bytearray | memoryview)
         or (isinstance(value, AbstractSet) and not isinstance(value, Reversible | MappingView))
         or hasattr(value, "_meta")
-        or hasattr(value, "read")
+        or _is_file(value)
     )
+
+
+def _is_file(value: Any) -> bool:
+    # Of Django's files, `read` is a property that opens the file, if there is one.
+    return isinstance(value, File) or hasattr(value, "read")
 
 
 def _plain_dict(
@@ -169,7 +175,7 @@ def _reason(value: Any) -> str:
         return f"{kind} are not text: decode them first"
     if isinstance(value, AbstractSet):
         return f"a {kind} has no order: make a sorted list of it first"
-    if hasattr(value, "read"):
+    if _is_file(value):
         return f"a {kind} is a file: send its name or URL"
     return f"a {kind} has no JSON form"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ from realtime_drf.transports import transports
 from realtime_drf.views import ChannelAuthorizationView
 
 TAG = "realtime_drf"
+
+_NO_HOOKS = frozenset({"object", "handles", "get_events"})
+"""Names of ours that nobody overrides: `get_object` is a likely helper of a channel."""
 
 
 def check_urls(**kwargs: Any) -> list[checks.CheckMessage]:
@@ -68,7 +72,8 @@ def check_hooks(**kwargs: Any) -> list[checks.CheckMessage]:
     """Look for attributes with nearly the name of a hook, which is not overridden."""
     classes: list[type[Any]] = [type(backend) for backend in registry]
     classes += [*channel_registry, *_subclasses(RealtimeViewMixin)]
-    return [message for cls in classes for message in _check_names(cls)]
+    found = {each: None for cls in classes for each in _find_misspelt_hooks(cls)}
+    return [_misspelt(*each) for each in found]  # a base's once, however many classes inherit it
 
 
 def _subclasses(cls: type[Any]) -> Iterator[type[Any]]:
@@ -77,20 +82,23 @@ def _subclasses(cls: type[Any]) -> Iterator[type[Any]]:
         yield from _subclasses(each)
 
 
-def _check_names(cls: type[Any]) -> Iterator[checks.CheckMessage]:
+def _find_misspelt_hooks(cls: type[Any]) -> Iterator[tuple[type[Any], str, str]]:
+    """Yield the class in whose body a name stands, the name, and the hook that was meant."""
     ours = [each for each in cls.__mro__ if each.__module__.startswith("realtime_drf.")]
-    known = {name for each in ours for name in vars(each) if not name.startswith("_")}
+    known = {name for each in ours for name in vars(each) if not name.startswith("_")} - _NO_HOOKS
     for owner in cls.__mro__[: cls.__mro__.index(ours[0])]:
         for name in vars(owner).keys() - known:
             meant = None if name.startswith("_") else _find_meant(name, known)
             if meant and not _is_own(cls, meant, ours[0]):
-                yield _misspelt(owner, name, meant)
+                yield owner, name, meant
 
 
 def _find_meant(name: str, known: Iterable[str]) -> str | None:
     """Return the hook that a name is nearly, or is but for ``get_`` or an ``s``."""
     same = [each for each in known if _stem(each) == _stem(name)]
-    matches = same or difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+    # A long name with a word more is nearly the same to difflib, and is another name.
+    similar = [each for each in known if abs(len(each) - len(name)) <= 2]
+    matches = difflib.get_close_matches(name, same or similar, n=1, cutoff=0 if same else 0.85)
     return matches[0] if matches else None
 
 
@@ -99,7 +107,8 @@ def _stem(name: str) -> str:
 
 
 def _is_own(cls: type[Any], name: str, base: type[Any]) -> bool:
-    return getattr(cls, name) is not getattr(base, name)
+    # Statically: of a class method, each getattr() makes another object.
+    return inspect.getattr_static(cls, name) is not inspect.getattr_static(base, name)
 
 
 def _misspelt(cls: type[Any], name: str, meant: str) -> checks.CheckMessage:

@@ -5,9 +5,9 @@ They go to the logger ``realtime_drf.silence``, so that a project can turn them 
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
+import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
@@ -29,7 +29,10 @@ class Watch:
 
     def __init__(self) -> None:
         self._has_published = False
-        self._token = _watch.set(self)
+        # Weakly: a look that an exception kept from ending must not live as long as its thread.
+        around = _watch.get()
+        self._around = weakref.ref(around) if around else None
+        _watch.set(self)
 
     def note(self) -> None:
         """Remember that the request has published."""
@@ -37,8 +40,7 @@ class Watch:
 
     def end(self) -> bool:
         """Return whether the request has published; a request around it then has too."""
-        with contextlib.suppress(ValueError):  # begun in another context, which is gone with it
-            _watch.reset(self._token)
+        _watch.set(self._around() if self._around else None)
         if self._has_published:
             note_publication()
         return self._has_published
@@ -85,8 +87,8 @@ def warn_of_silent_view(view: type[Any], action: str, explain: Callable[[], str 
             "%s: %r answered with success and published nothing, although %s. The mixin publishes "
             "the instance that perform_create() or perform_update() leaves in the serializer, and "
             "the one that perform_destroy() is given. After any other write, call "
-            "self.publish_change(instance, action=%r); in a coroutine, await "
-            "self.apublish_change().",
+            "self.publish_change(instance, action=%r), without an instance if there is nothing to "
+            "publish; in a coroutine, await self.apublish_change().",
             name,
             action,
             reason,

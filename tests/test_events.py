@@ -21,6 +21,8 @@ import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.core.files.base import ContentFile
 from django.db import models
+from django.db.models import FileField
+from django.db.models.fields.files import FieldFile
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy, ngettext_lazy
 from hypothesis import given
@@ -137,6 +139,7 @@ CYCLE.append({"again": CYCLE})
         (frozenset("a"), "data", "no order"),
         (io.StringIO("a"), "data", "file"),
         (ContentFile("a"), "data", "file"),
+        (FieldFile(Todo(), FileField(), None), "data", "file"),  # of a row that has none
         ({"a": (x for x in [1, {2}])}, "data['a'][1]", "no order"),
         (CYCLE, "data[0]['again']", "itself"),
         ({None: 1}, "data", "key None"),

@@ -227,6 +227,19 @@ def test_hyperlinks_find_namespaces_within_namespaces(
     assert data(recording) == [{"url": "/api/v1/tags/1/", "name": "t"}]
 
 
+def test_a_hyperlink_with_a_way_of_its_own_to_urls_keeps_it(
+    recording: RecordingTransport, register: Any
+) -> None:
+    class Own(serializers.HyperlinkedIdentityField):
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.reverse = lambda *args, **kwargs: "/short/"
+
+    register(make_backend(make_serializer(Tag, "url", url=Own(view_name="none"))))
+    publish_change(Tag(pk=1, name="t"), action="update")
+    assert data(recording) == [{"url": "/short/"}]
+
+
 def test_a_url_that_is_nowhere_is_an_error_as_in_drf(register: Any, urls: Any) -> None:
     urls([])
     register(make_backend(LinkedTag))

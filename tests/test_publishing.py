@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
 from typing import Any
 
@@ -16,7 +17,7 @@ from django.db import connections, transaction
 from django.test import TestCase, TransactionTestCase, override_settings
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
-from realtime_drf import Event, apublish, publish
+from realtime_drf import Event, RealtimeViewMixin, apublish, apublish_change, publish
 from realtime_drf.exceptions import (
     InvalidTransport,
     TransportDoesNotExist,
@@ -26,6 +27,8 @@ from realtime_drf.signals import event_published, publish_failed
 from realtime_drf.transports import transports
 from tests.databases import ALL, get_pair, on_each_database
 from tests.recording import PATH, RecordingTransport
+from tests.todos.models import Todo
+from tests.views import make_backend, make_serializer
 
 
 def names(transport: RecordingTransport) -> list[list[str]]:
@@ -157,9 +160,22 @@ def test_what_was_not_sent_keeps_its_id_when_it_is_published_again(
     assert [event.id for event in recording.hand_overs[-1]] == [failed[0].id]
 
 
+@pytest.mark.parametrize(
+    "publish_one",
+    [
+        lambda: apublish(Event("a", "x")),
+        lambda: apublish_change(Todo(pk=1), action="update"),
+        lambda: RealtimeViewMixin().apublish_change(Todo(pk=1), action="update"),
+    ],
+    ids=["apublish", "apublish_change", "a view's apublish_change"],
+)
 def test_coroutines_publish_side_by_side_and_hold_up_no_query(
-    recording: RecordingTransport, monkeypatch: pytest.MonkeyPatch
+    recording: RecordingTransport,
+    register: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    publish_one: Callable[[], Coroutine[Any, Any, None]],
 ) -> None:
+    register(make_backend(make_serializer(Todo, "id")))
     sending = threading.Barrier(4)  # three that send, and the test
 
     def send(events: Any) -> None:
@@ -169,7 +185,7 @@ def test_coroutines_publish_side_by_side_and_hold_up_no_query(
     monkeypatch.setattr(recording, "send", send)
 
     async def main() -> None:
-        jobs = [asyncio.create_task(apublish(Event("a", "x"))) for _ in range(3)]
+        jobs = [asyncio.create_task(publish_one()) for _ in range(3)]
         await asyncio.to_thread(sending.wait, 5)
         await sync_to_async(lambda: None)()  # as each query of the ORM does
         await asyncio.to_thread(sending.wait, 5)

@@ -116,6 +116,22 @@ def test_what_a_queryset_puts_on_its_rows_is_read_again(
     assert data(recording) == [{"tags": tags, "tag_list": tags, "tag_count": 2}]
 
 
+def test_a_view_whose_queryset_is_not_for_every_action_answers_all_the_same(
+    recording: RecordingTransport, register: Any
+) -> None:
+    def get_queryset(self: Any) -> Any:
+        raise LookupError
+
+    def get_object(self: Any) -> Any:
+        return Todo.objects.select_related("list").get()
+
+    register(make_backend(TITLES))
+    Todo.objects.create(title="a", list=TodoList.objects.create(name="l"))
+    view = make_view(None, TITLES, get_queryset=get_queryset, get_object=get_object)
+    assert call(view, "patch", {"title": "b"}).status_code == 200
+    assert [each["title"] for each in data(recording)] == ["b"]
+
+
 def test_a_row_that_leaves_the_views_queryset_is_published_all_the_same(
     recording: RecordingTransport, register: Any
 ) -> None:
@@ -403,6 +419,38 @@ def test_a_bulk_update_loads_the_rows_that_it_names_and_no_others(
 
 
 # Names and ids
+
+
+@pytest.mark.parametrize(
+    "get_queryset",
+    [
+        lambda: Todo.objects.only("id", "title"),
+        lambda: Todo.objects.filter(title="0").union(Todo.objects.exclude(title="0")),
+    ],
+    ids=["only()", "union()"],
+)
+def test_a_bulk_update_knows_what_rows_were_with_one_query(
+    recording: RecordingTransport, register: Any, get_queryset: Any
+) -> None:
+    register(make_backend(TITLES, get_data=lambda self, change: change.previous.owner))
+    todos = Todo.objects.bulk_create(Todo(title=str(n), owner=f"u{n}") for n in range(5))
+    body = {
+        "get_queryset": lambda self: get_queryset(),
+        "filter_queryset": lambda self, queryset: queryset,
+        "partial_bulk_update": bulk_update,
+        "perform_update": by_bulk_queryset,
+    }
+    changes = [{"id": todo.pk, "title": "new"} for todo in todos]
+    with CaptureQueriesContext(connection) as queries:
+        call(
+            make_view(None, BulkTodoSerializer, **body),
+            "patch",
+            changes,
+            action="partial_bulk_update",
+        )
+    assert data(recording) == [f"u{n}" for n in range(5)]
+    reads = [query["sql"] for query in queries if query["sql"].startswith("SELECT")]
+    assert len(reads) <= 3, reads  # before, after, and the answer
 
 
 def test_an_instance_without_a_key_is_refused(recording: RecordingTransport, register: Any) -> None:

@@ -205,6 +205,7 @@ def test_this_project_has_forgotten_nothing() -> None:
         ("event_name", "get_event_name"),
         ("get_serialiser_class", "get_serializer_class"),
         ("get_event_names", "get_event_name"),
+        ("get_models", "get_model"),
     ],
 )
 def test_a_misspelt_hook_of_a_backend_is_warned_of(register: Any, name: str, meant: str) -> None:
@@ -219,8 +220,45 @@ def test_a_misspelt_hook_of_a_backend_is_warned_of(register: Any, name: str, mea
 
 def test_names_of_ones_own_beside_a_hook_are_left_alone(register: Any) -> None:
     body = {"channels": ["a"], "get_channel": 1, "get_channel_prefix": 2, "helper": 3, "_action": 4}
+    body |= {"get_serializer_class_of": 5, "handle": 6, "get_event": 7}
     register(make_backend(make_serializer(Todo, "id"), **body))
     assert found("W018") == []
+
+
+def test_a_helper_of_a_policy_that_fetches_its_object_is_left_alone(policies: None) -> None:
+    class Shop(PrivateChannel):
+        pattern = "shop.<int:pk>"
+
+        def get_object(self, pk: int) -> Any:
+            return pk
+
+        def authorize(self, request: Any, pk: int) -> bool:
+            return bool(self.get_object(pk))
+
+    assert found("W018") == []
+
+
+def test_a_misspelt_class_method_of_a_policy_is_warned_of(policies: None) -> None:
+    class Shop(PrivateChannel):
+        pattern = "shop.<int:pk>"
+
+        @classmethod
+        def authorise_many(cls, request: Any, channels: Any) -> Any:
+            return channels
+
+    [text] = found("W018")
+    assert "Did you mean 'authorize_many'?" in text
+
+
+def test_a_misspelt_hook_is_warned_of_once_however_many_classes_inherit_it() -> None:
+    base: Any = make_view(
+        Todo.objects.all(), make_serializer(Todo, "id"), get_realtime_channel=lambda self: ["x"]
+    )
+    heirs = [type("One", (base,), {}), type("Other", (base,), {})]
+    heirs.append(type("Both", tuple(heirs), {}))
+    assert len(found("W018")) == 1
+    del base, heirs
+    gc.collect()
 
 
 def test_a_misspelt_hook_of_a_policy_or_a_view_is_warned_of() -> None:

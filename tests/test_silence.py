@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -176,6 +178,47 @@ def test_what_is_no_write_or_no_success_or_of_no_backend_is_not_told(said: Any) 
     silent = make_serializer(Silent, "name")
     call(make_view(Silent.objects.all(), silent, create=save_by_itself), "post", {"name": "a"})
     assert said() == []
+
+
+def test_a_write_of_no_instances_is_not_told(said: Any, register: Any) -> None:
+    class Many(serializers.ListSerializer[Any]):
+        def update(self, instance: Any, validated_data: Any) -> Any:
+            return []
+
+    def get_serializer(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return Many(*args, child=TITLES(), **kwargs)
+
+    def publish_none(self: Any, request: Request) -> Response:
+        self.publish_change(*Todo.objects.none(), action="create")
+        return Response()
+
+    def publish_none_by_function(self: Any, request: Request) -> Response:
+        publish_change(*Todo.objects.none(), action="create")
+        return Response()
+
+    register(make_backend(TITLES))
+    todos = Todo.objects.all()
+    many = make_view(todos, TITLES, get_serializer=get_serializer, get_object=lambda self: [])
+    call(many, "post", [])
+    call(many, "put", [])
+    for create in (publish_none, publish_none_by_function):
+        call(make_view(todos, TITLES, create=create), "post", {"title": "a"})
+    assert said() == []
+
+
+def test_requests_that_fail_leave_nothing_in_their_thread() -> None:
+    watches: weakref.WeakSet[silence.Watch] = weakref.WeakSet()
+
+    def fail(self: Any, request: Request) -> Response:
+        watches.add(self._watch)
+        raise LookupError
+
+    view = make_view(Todo.objects.all(), TITLES, create=fail)
+    for _ in range(5):
+        with pytest.raises(LookupError):
+            call(view, "post", {})
+    gc.collect()
+    assert len(watches) <= 1
 
 
 def test_a_view_whose_flags_turn_pushing_off_is_not_told(said: Any, register: Any) -> None:
