@@ -156,6 +156,8 @@ class RealtimeViewMixin(_Base):
         # A queryset that is still there was not saved through, and may be the whole table.
         is_same = isinstance(subject, QuerySet) and serializer.instance is subject
         saved = before if is_same else get_models(serializer.instance)
+        # An update may end in a deletion, which only the view can publish: the key is gone.
+        saved = [instance for instance in saved if instance.pk is not None]
         _note_if_none(serializer.instance)
         self._publish_saved(
             saved, "update", previous=_pair(saved, before, previous), queryset=queryset

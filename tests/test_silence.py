@@ -206,6 +206,21 @@ def test_a_write_of_no_instances_is_not_told(said: Any, register: Any) -> None:
     assert said() == []
 
 
+def test_an_update_that_deletes_the_row_is_answered_and_told(
+    said: Any, register: Any, recording: RecordingTransport
+) -> None:
+    def perform_update(self: Any, serializer: Any) -> None:
+        serializer.instance.delete()
+
+    register(make_backend(TITLES))
+    todo = Todo.objects.create(title="a")
+    view = make_view(Todo.objects.all(), TITLES, perform_update=perform_update)
+    assert call(view, "patch", {"title": "b"}, pk=todo.pk).status_code == 200
+    assert recording.hand_overs == []
+    [warning] = said()
+    assert "self.publish_change(instance, action='update')" in warning
+
+
 def test_requests_that_fail_leave_nothing_in_their_thread() -> None:
     watches: weakref.WeakSet[silence.Watch] = weakref.WeakSet()
 
