@@ -36,15 +36,19 @@ SERVER = [
     ).split()
 ] + ["tests/test_server_shortcut.py"]
 FIELDS: dict[str, str] = {
-    "authorization": "tests/test_authorization.py tests/test_authentication.py",
+    "authorization": "tests/test_authorization.py tests/test_authentication.py "
+    "tests/test_object_permissions.py tests/test_permissions.py tests/test_memberships.py",
     "backends": "tests/test_backends.py tests/test_publishing.py tests/test_mixins.py",
     "delivery": "tests/test_publishing.py tests/test_configuration.py tests/test_occupancy.py",
     "events": "tests/test_events.py tests/test_publishing.py",
-    "mixins": "tests/test_mixins.py tests/test_backends.py",
+    "mixins": "tests/test_mixins.py tests/test_rows.py tests/test_silence.py tests/test_shapes.py "
+    "tests/test_async_views.py tests/test_backends.py",
     "names": "tests/test_names.py tests/test_events.py tests/test_patterns.py",
-    "occupancy": "tests/test_occupancy.py tests/test_occupancy_machine.py",
+    "occupancy": "tests/test_occupancy.py tests/test_occupancy_caches.py "
+    "tests/test_occupancy_machine.py",
     "patterns": "tests/test_patterns.py tests/test_authorization.py tests/test_channel_checks.py",
-    "publishing": "tests/test_publishing.py tests/test_commit_machine.py tests/test_backends.py",
+    "publishing": "tests/test_publishing.py tests/test_backends.py tests/test_async_views.py "
+    "tests/test_commit_machine.py",
     "rendering": "tests/test_events.py tests/test_backends.py",
     "webhooks": "tests/test_webhooks.py tests/test_occupancy.py",
     "transports/base": f"{TRANSPORTS}base.py {TRANSPORTS}pusher.py "
