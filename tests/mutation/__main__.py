@@ -29,12 +29,25 @@ T = TypeVar("T")
 
 TRANSPORTS = "tests/transports/test_"
 SERVER = [
-    f"tests/server/test_{name}.py"
-    for name in (
-        "connecting subscribing client_events presence bad_frames outbox slow_clients turns ending "
-        "http_api http_rules http_fuzz key_rotation store_failures layer_faults faults machine"
-    ).split()
-] + ["tests/test_server_shortcut.py"]
+    "tests/server/test_connecting.py",
+    "tests/server/test_subscribing.py",
+    "tests/server/test_client_events.py",
+    "tests/server/test_presence.py",
+    "tests/server/test_bad_frames.py",
+    "tests/server/test_outbox.py",
+    "tests/server/test_slow_clients.py",
+    "tests/server/test_turns.py",
+    "tests/server/test_ending.py",
+    "tests/server/test_http_api.py",
+    "tests/server/test_http_rules.py",
+    "tests/server/test_http_fuzz.py",
+    "tests/server/test_key_rotation.py",
+    "tests/server/test_store_failures.py",
+    "tests/server/test_layer_faults.py",
+    "tests/server/test_faults.py",
+    "tests/server/test_machine.py",
+    "tests/test_server_shortcut.py",
+]
 FIELDS: dict[str, str] = {
     "authorization": "tests/test_authorization.py tests/test_authentication.py "
     "tests/test_object_permissions.py tests/test_permissions.py tests/test_memberships.py",

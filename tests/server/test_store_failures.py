@@ -272,3 +272,16 @@ def test_a_cache_channel_says_nothing_of_what_nobody_knows(store: FailingStore) 
         assert [name for name, *_ in client.events()] == ["pusher_internal:subscription_succeeded"]
         site.publish("told", "cache-news")
         assert [name for name, *_ in client.events()] == ["told"]
+
+
+def test_a_cache_that_cannot_be_read_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    class Forgetful(FailingStore):
+        async def recall(self, channel: str) -> str | None:
+            raise ConnectionError("redis://:a-password@store/0")
+
+    with Site(store=Forgetful()) as site:
+        client = site.connect()
+        client.subscribe("cache-news")
+        assert [name for name, *_ in client.events()] == ["pusher_internal:subscription_succeeded"]
+    assert "The store of the server failed" in caplog.text
+    assert "password" not in caplog.text
