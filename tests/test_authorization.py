@@ -223,21 +223,22 @@ def test_a_policy_may_raise_to_say_no(
     assert not [record for record in caplog.records if record.name == "realtime_drf"]
 
 
+@pytest.mark.parametrize("method", ["has_permission", "has_object_permission"])
 def test_a_permission_that_fails_lets_nobody_in_and_is_logged(
-    client: APIClient, caplog: pytest.LogCaptureFixture
+    client: APIClient, mine: TodoList, caplog: pytest.LogCaptureFixture, method: str
 ) -> None:
-    class Failing(BasePermission):
-        def has_permission(self, request: Any, view: Any) -> bool:
-            raise RuntimeError("a permission that fails")
+    def fail(*args: Any) -> bool:
+        raise RuntimeError("a permission that fails")
 
     class GuardedChannel(PrivateChannel):
-        pattern = "guarded"
-        permission_classes = (Failing,)
+        pattern = "guarded.<int:pk>"
+        queryset = TodoList.objects.all()
+        permission_classes = (type("Failing", (BasePermission,), {method: fail}),)
 
-        def authorize(self, request: Any) -> bool:
+        def authorize(self, request: Any, pk: int) -> bool:
             return True
 
-    assert ask(client, "private-guarded").status_code == 403
+    assert ask(client, f"private-guarded.{mine.pk}").status_code == 403
     assert "a permission that fails" in caplog.text
 
 
