@@ -41,6 +41,7 @@ SERVER = [
     "tests/server/test_http_api.py",
     "tests/server/test_http_rules.py",
     "tests/server/test_http_fuzz.py",
+    "tests/server/test_health.py",
     "tests/server/test_key_rotation.py",
     "tests/server/test_store_failures.py",
     "tests/server/test_layer_faults.py",
