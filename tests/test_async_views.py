@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
+from django.db.utils import ConnectionDoesNotExist
 from rest_framework import viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -224,6 +225,8 @@ def test_a_coroutine_publishes_a_change(
     [event] = recording.outbox
     assert (event.name, event.channels, event.socket_id) == ("todo.finish", ("x",), "1.1")
     assert loops == [False]
+    with pytest.raises(ConnectionDoesNotExist):
+        async_to_sync(apublish_change)(todo, action="finish", channels=["x"], using="nowhere")
 
 
 # Refused

@@ -13,17 +13,19 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.core import checks
+from django.core.exceptions import PermissionDenied
 from django.db import connection, transaction
 from django.http import Http404
 from django.test import AsyncClient, Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
+from rest_framework.exceptions import NotAuthenticated
 from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.test import APIClient
 
 from realtime_drf import Event, publish
 from realtime_drf.authorization import decide, disconnect_user
-from realtime_drf.channels import PrivateChannel, UserChannel
+from realtime_drf.channels import PresenceChannel, PrivateChannel, UserChannel
 from realtime_drf.exceptions import InvalidRequest, UnsupportedFeature
 from realtime_drf.protocols import Answer, AuthorizationRequest, Denial, Grant
 from realtime_drf.transports import transports
@@ -207,6 +209,39 @@ def test_a_policy_that_fails_is_logged_and_one_that_says_no_is_not(
     assert "is claimed by TwiceChannel, TwiceAgainChannel" in caplog.text
 
 
+@pytest.mark.parametrize("refusal", [PermissionDenied, Http404, NotAuthenticated])
+def test_a_policy_may_raise_to_say_no(
+    client: APIClient, caplog: pytest.LogCaptureFixture, refusal: type[Exception]
+) -> None:
+    class RefusingChannel(PrivateChannel):
+        pattern = "refusing"
+
+        def authorize(self, request: Any) -> bool:
+            raise refusal
+
+    assert ask(client, "private-refusing").status_code == 403
+    assert not [record for record in caplog.records if record.name == "realtime_drf"]
+
+
+@pytest.mark.parametrize("method", ["has_permission", "has_object_permission"])
+def test_a_permission_that_fails_lets_nobody_in_and_is_logged(
+    client: APIClient, mine: TodoList, caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    def fail(*args: Any) -> bool:
+        raise RuntimeError("a permission that fails")
+
+    class GuardedChannel(PrivateChannel):
+        pattern = "guarded.<int:pk>"
+        queryset = TodoList.objects.all()
+        permission_classes = (type("Failing", (BasePermission,), {method: fail}),)
+
+        def authorize(self, request: Any, pk: int) -> bool:
+            return True
+
+    assert ask(client, f"private-guarded.{mine.pk}").status_code == 403
+    assert "a permission that fails" in caplog.text
+
+
 def test_nobody_is_let_in_without_a_user_unless_the_channel_says_so(mine: TodoList) -> None:
     anonymous = APIClient()
     assert ask(anonymous, f"private-lists.{mine.pk}").status_code == 403
@@ -273,6 +308,26 @@ def test_what_one_of_many_raises_is_not_held_against_the_others(client: APIClien
 
     answer = ask(client, *names).json()
     assert [answer[name]["status"] for name in names] == [200, 403, 200, 403]
+
+
+def test_user_info_that_raises_is_not_held_against_other_channels(
+    client: APIClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    class RoomChannel(PresenceChannel):
+        pattern = "rooms.<slug:name>"
+
+        def authorize(self, request: Any, name: str) -> bool:
+            return True
+
+        def get_user_info(self, request: Any, name: str) -> dict[str, Any]:
+            if name == "broken":
+                raise RuntimeError("user info that fails")
+            return {"name": name}
+
+    names = ["presence-rooms.broken", "presence-rooms.whole", "private-open"]
+    answer = ask(client, *names).json()
+    assert [answer[name]["status"] for name in names] == [403, 200, 200]
+    assert "user info that fails" in caplog.text
 
 
 def test_many_channels_of_one_policy_cost_the_queries_of_one(
@@ -464,6 +519,8 @@ def test_a_user_channel_of_ones_own_says_more(client: APIClient, ann: User) -> N
         "watchlist": ["7", "8"],
     }
     Person.get_user_info = lambda self, request: {"name": {1, 2}}  # type: ignore[method-assign]
+    assert client.post("/realtime/user-auth/", {"socket_id": "1.1"}).status_code == 403
+    Person.get_user_info = lambda self, request: {"name": "x" * 1025}  # type: ignore[method-assign]
     assert client.post("/realtime/user-auth/", {"socket_id": "1.1"}).status_code == 403
     Person.get_user_info = lambda self, request: 1 / 0  # type: ignore[method-assign]
     assert client.post("/realtime/user-auth/", {"socket_id": "1.1"}).status_code == 403

@@ -152,16 +152,26 @@ def test_the_origin_is_left_out_unless_the_backend_wants_it_in(
     assert recording.outbox[0].socket_id is None
 
 
+@pytest.mark.parametrize("chosen", ["create", "update", "delete"])
 def test_actions_choose_among_the_automatic_ones(
-    recording: RecordingTransport, register: Any
+    recording: RecordingTransport, register: Any, chosen: str
 ) -> None:
-    class Births(OnTodos):
-        actions = ("create",)
+    class One(OnTodos):
+        actions = (chosen,)
 
-    register(Births)
+    register(One)
     for action in ("create", "update", "delete", "complete"):
         publish_change(Todo(pk=1, title="x"), action=action)
-    assert names(recording) == ["todo.create", "todo.complete"]
+    assert names(recording) == [f"todo.{chosen}", "todo.complete"]
+
+
+def test_a_change_waits_for_the_database_that_is_named(recording: RecordingTransport) -> None:
+    with transaction.atomic("other"):
+        publish_change(
+            Todo(pk=1, title="x"), action="update", channels="todos", using="other", origin="1.1"
+        )
+        assert recording.outbox == []
+    assert names(recording) == ["todo.update"]
 
 
 def test_too_large_an_event_falls_back(recording: RecordingTransport, register: Any) -> None:

@@ -72,7 +72,12 @@ UTC = datetime.UTC
         (datetime.date(2026, 1, 2), '"2026-01-02"'),
         (datetime.time(3, 4), '"03:04:00"'),
         (datetime.timedelta(seconds=90), '"90.0"'),
+        (ipaddress.ip_address("127.0.0.1"), '"127.0.0.1"'),
         (ipaddress.ip_address("::1"), '"::1"'),
+        (ipaddress.ip_network("10.0.0.0/8"), '"10.0.0.0/8"'),
+        (ipaddress.ip_network("2001:db8::/32"), '"2001:db8::/32"'),
+        (ipaddress.ip_interface("10.0.0.1/8"), '"10.0.0.1/8"'),
+        (ipaddress.ip_interface("2001:db8::1/32"), '"2001:db8::1/32"'),
         (gettext_lazy("Yes"), '"Yes"'),
         (ngettext_lazy("%d day", "%d days") % 2, '"2 days"'),
         (mark_safe("<b>"), '"<b>"'),
@@ -189,6 +194,18 @@ def test_data_is_rendered_once_and_later_changes_do_not_reach_it() -> None:
     data["tags"].append("b")
     event.data["tags"].append("c")
     assert event.data == {"tags": ["a"]}
+
+
+@pytest.mark.parametrize("name", ["", "x" * 201, "pusher:reserved", None, 7, b"a"])
+def test_a_name_is_checked_where_the_event_is_made(name: Any) -> None:
+    with pytest.raises(InvalidEvent):
+        Event(name, "x")
+
+
+def test_an_id_is_32_hexadecimal_digits() -> None:
+    for event in (made := Event("a", "x"), made.as_published()):
+        assert len(event.id) == 32
+        assert set(event.id) <= set("0123456789abcdef")
 
 
 def test_channels_may_be_one_or_several_names_or_objects() -> None:

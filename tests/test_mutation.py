@@ -17,6 +17,8 @@ while a and b < 3:
     run()
     logger.info("five %s", 6)
     raise Boom
+    def __repr__(self):
+        return "seven"
 '''
 
 pytestmark = pytest.mark.any_version

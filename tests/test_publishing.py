@@ -256,10 +256,10 @@ def test_an_outage_of_one_transport_does_not_touch_another(recording: RecordingT
 
 
 def test_each_event_that_went_is_told(recording: RecordingTransport) -> None:
-    told: list[Event] = []
+    told: list[tuple[Event, str]] = []
 
-    def receiver(event: Event, **kwargs: Any) -> None:
-        told.append(event)
+    def receiver(event: Event, transport: str, **kwargs: Any) -> None:
+        told.append((event, transport))
 
     went, too_large = Event("a", "x"), Event("b", "x", "x" * 20_000)
     event_published.connect(receiver)
@@ -269,7 +269,7 @@ def test_each_event_that_went_is_told(recording: RecordingTransport) -> None:
     finally:
         event_published.disconnect(receiver)
         event_published.disconnect(raise_boom)
-    assert told == [went]
+    assert told == [(went, "default")]
 
 
 # Transactions

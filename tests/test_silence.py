@@ -146,6 +146,8 @@ def test_a_view_of_which_no_model_is_known_is_told_where_there_are_backends(
     register(make_backend(TITLES))
     View.as_view()(APIRequestFactory().post("/"))
     assert "although there are realtime backends" in said()[0]
+    assert "'post' answered" in said()[0], "a view without actions has methods"
+    assert "action='create'" in said()[0]
 
 
 def test_who_publishes_in_any_way_is_not_told(said: Any, register: Any) -> None:

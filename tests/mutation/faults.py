@@ -62,8 +62,10 @@ def find_mutants(module: str, source: str) -> Iterator[Mutant]:
 def _find_skipped(node: ast.AST) -> Iterator[ast.AST]:
     """Yield what is for type checkers or for readers, and whatever is within an f-string."""
     parts = [getattr(node, "annotation", None), getattr(node, "returns", None)]
-    if isinstance(node, ast.JoinedStr) or (
-        isinstance(node, ast.Expr) and ast.unparse(node).startswith(SILENT)
+    if (
+        isinstance(node, ast.JoinedStr)
+        or (isinstance(node, ast.Expr) and ast.unparse(node).startswith(SILENT))
+        or (isinstance(node, ast.FunctionDef) and node.name == "__repr__")
     ):
         parts.append(node)
     if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":

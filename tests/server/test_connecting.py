@@ -127,6 +127,24 @@ def test_each_transport_has_its_app() -> None:
         assert off.close_code == 4001
 
 
+def test_frames_that_come_after_the_close_are_not_answered() -> None:
+    with Site(client_events=True) as site:
+        bystander, client = site.connect(), site.connect()
+        for each in (bystander, client):
+            each.join("private-room")
+            each.take()
+        bystander.sign_in("bob", watchlist=["ann"])
+        bystander.take()
+        client.say({"event": "pusher:signin", "data": {"auth": "forged", "user_data": "{}"}})
+        assert client.events()[-1][2]["code"] == 4009
+        client.trigger("client-late", "private-room", {})
+        client.subscribe("news")
+        client.sign_in("ann")
+        assert client.close_code == 4009
+        assert client.events() == bystander.events() == []
+        assert "news" not in site.node.roster.channels
+
+
 # Silence
 
 

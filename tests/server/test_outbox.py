@@ -103,6 +103,95 @@ def test_a_client_that_has_caught_up_too_late_is_still_told_why_it_is_closed(
     asyncio.run(overflow())
 
 
+def test_a_slow_client_may_be_sent_more_in_all_than_may_wait_at_once() -> None:
+    class Slow(Server):
+        async def send(self, message: MutableMapping[str, Any]) -> None:
+            await super().send(message)
+            self.reads.clear()
+
+    async def dawdle() -> None:
+        server = Slow()
+        outbox = Outbox(server.send)
+        outbox.write(TextMessage("first"))
+        for number in range(8):  # two wait at a time, of more than twice the bound in all
+            assert outbox.write(TextMessage("x" * (MAX_BACKLOG_BYTES // 3)))
+            while len(server.sent) <= number:
+                server.reads.set()
+                await asyncio.sleep(0)
+        server.reads.set()
+        await outbox.flushed()
+        assert len(server.sent) == 9
+
+    asyncio.run(dawdle())
+
+
+@both
+def test_a_close_goes_ahead_of_the_backlog_and_behind_what_is_being_sent(
+    kind: type[Server],
+) -> None:
+    async def close() -> None:
+        server = kind()
+        outbox = Outbox(server.send)
+        for text in ("being sent", "waits", "waits too"):
+            assert outbox.write(TextMessage(text))
+        await asyncio.sleep(0)
+        outbox.finish({"type": "websocket.close", "code": 4009})
+        assert not outbox.write(TextMessage("after the close"))
+        server.reads.set()
+        await outbox.flushed()
+        assert [each.get("text", each["type"]) for each in server.sent] == [
+            "being sent",
+            "websocket.close",
+        ]
+
+    asyncio.run(close())
+
+
+@both
+def test_to_have_caught_up_is_to_have_sent_all_that_waited_and_nothing_since(
+    kind: type[Server],
+) -> None:
+    class Slow(kind):  # type: ignore[misc, valid-type]
+        __module__ = kind.__module__
+
+        async def send(self, message: MutableMapping[str, Any]) -> None:
+            await super().send(message)
+            self.reads.clear()
+
+    async def catch_up() -> None:
+        server = Slow()
+        outbox = Outbox(server.send)
+        for number in range(3):
+            outbox.write(TextMessage(str(number)))
+        waiting = asyncio.create_task(outbox.caught_up())
+        for number in range(3):
+            await asyncio.sleep(0)
+            assert not waiting.done()
+            outbox.write(TextMessage("since"))
+            server.reads.set()
+            while len(server.sent) <= number:
+                await asyncio.sleep(0)
+        await asyncio.wait_for(waiting, 5)
+        assert len(server.sent) == 3
+        outbox.abandon()
+
+    asyncio.run(catch_up())
+
+
+def test_a_server_may_return_a_future() -> None:
+    async def write() -> None:
+        server = Server()
+        outbox = Outbox(lambda message: asyncio.ensure_future(server.send(message)))
+        assert outbox.write(TextMessage("first"))
+        assert outbox.write(TextMessage("second"))
+        server.reads.set()
+        await outbox.flushed()
+        assert [each["text"] for each in server.sent] == ["first", "second"]
+        assert not outbox.is_gone
+
+    asyncio.run(write())
+
+
 @pytest.mark.parametrize("middleware", [Tracing, OwnTracing])
 def test_a_send_that_sets_and_resets_a_variable_loses_nothing_of_a_client_that_paused(
     middleware: type[Tracing],

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from realtime_drf.server.wire import OnlineItem
 from tests.server.harness import Client, Site
 
 pytestmark = pytest.mark.usefixtures("silence")
@@ -118,6 +119,53 @@ def test_who_has_signed_in_needs_no_channel_data() -> None:
         signature = site.transport.signer.sign(f"{client.socket_id}:{ROOM}")
         client.subscribe(ROOM, auth=f"app-key:{signature}")
         assert members(client) == {"ann": None}
+
+
+def test_channel_data_counts_for_who_has_signed_in_too() -> None:
+    with Site() as site:
+        client = site.connect()
+        client.sign_in("ann")
+        client.take()
+        client.join(ROOM, "in-this-room", {"name": "Ann"})
+        assert members(client) == {"in-this-room": {"name": "Ann"}}
+
+
+@pytest.mark.parametrize("length", [99, 100, 101])
+def test_a_watchlist_has_a_hundred_users_at_most(length: int) -> None:
+    with Site() as site:
+        bob, ann = site.connect(), site.connect()
+        bob.sign_in("user-0")
+        ann.take()
+        ann.sign_in("ann", watchlist=[f"user-{number}" for number in range(length)])
+        (signed_in, _, _), (name, _, data) = ann.events()
+        assert signed_in == "pusher:signin_success"
+        if length <= 100:
+            assert data == {"events": [{"name": "online", "user_ids": ["user-0"]}]}
+        else:
+            assert (name, data["code"]) == ("pusher:error", 4302)
+            bob.disconnect()
+            site.advance(1)
+            assert ann.events() == [], "none of them is watched"
+
+
+def test_news_of_a_user_that_come_late_are_not_believed() -> None:
+    with Site() as site:
+        ann, bob = site.connect(), site.connect()
+        ann.sign_in("ann", watchlist=["bob"])
+        for _ in range(2):
+            bob.sign_in("bob")
+            bob.disconnect()
+            bob = site.connect()
+        bob.sign_in("bob")
+        ann.take()
+        channel = site.node.roster.channels["#server-to-user-bob"]
+        version = channel.version
+        assert version is not None
+        for late in (version - 1, version):
+            site.node.roster.take_online(OnlineItem(channel.name, version - 2, late, 0))
+        site.settle()
+        assert ann.events() == []
+        assert channel.version == version
 
 
 @pytest.mark.parametrize("nodes", [1, 2])

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from realtime_drf.exceptions import TransportUnavailable
+from realtime_drf.server.lane import end
 from realtime_drf.server.memory_store import MemoryStore
 from realtime_drf.server.store import Outcome, Slice, View
-from tests.server.harness import Clock, Site
+from tests.server.harness import Client, Clock, Site
 
 ROOM = "presence-room"
 
@@ -78,6 +79,16 @@ def set_failing(store: FailingStore, mode: str, is_failing: bool) -> None:
     setattr(store, mode, is_failing)
 
 
+def events_of_watchlist(client: Client) -> list[tuple[str, list[str]]]:
+    """Return who has come online or gone offline since one last asked."""
+    return [
+        (each["name"], each["user_ids"])
+        for name, _, data in client.events()
+        if name == "pusher_internal:watchlist_events"
+        for each in data["events"]
+    ]
+
+
 def recover(site: Site) -> None:
     """Let the node look after what the store has missed."""
     for _ in range(2):
@@ -139,6 +150,48 @@ def test_who_has_left_meanwhile_is_gone_afterwards(
         assert site.transport.channel_info(ROOM).user_count == 1
         assert not site.transport.channel_info("news").occupied
         assert site.nodes[nodes - 1].roster.channels.keys() == ({ROOM} if nodes == 1 else set())
+
+
+@pytest.mark.parametrize("mode", ["fails", "fails_late"])
+def test_watchers_hear_of_those_on_their_node_and_nobody_else_goes_offline(
+    store: FailingStore, mode: str
+) -> None:
+    with Site(store=store, nodes=2) as site:
+        ann, bob, eve = site.connect(), site.connect(), site.connect(1)
+        eve.sign_in("eve")
+        ann.sign_in("ann", watchlist=["bob", "eve"])
+        assert events_of_watchlist(ann) == [("online", ["eve"])]
+        set_failing(store, mode, True)
+        bob.sign_in("bob")
+        assert events_of_watchlist(ann) == [("online", ["bob"])]
+        other = site.connect()
+        other.sign_in("eve")  # on this node too, so that its part of the channel is told
+        other.disconnect()
+        assert events_of_watchlist(ann) == []
+        set_failing(store, mode, False)
+        recover(site)
+        assert events_of_watchlist(ann) == [], "nobody is told again"
+
+
+def test_a_node_looks_after_what_is_due_by_itself_though_the_store_has_failed(
+    store: FailingStore,
+) -> None:
+    with Site(store=store) as site:
+        store.fails = True
+        site.connect().subscribe("news")
+
+        async def look_after() -> None:
+            ticking = asyncio.create_task(site.node._tick_forever())
+            for _ in range(5):
+                await asyncio.sleep(0)
+            store.fails = False
+            async with asyncio.timeout(5):
+                while not (await store.read(["news"]))[0].subscriptions:
+                    await asyncio.sleep(0)
+            await end([ticking])
+
+        site.node._tick = 0.0
+        site.run(look_after())
 
 
 def test_a_store_that_takes_long_delays_its_own_channels_alone(store: FailingStore) -> None:
@@ -219,3 +272,16 @@ def test_a_cache_channel_says_nothing_of_what_nobody_knows(store: FailingStore) 
         assert [name for name, *_ in client.events()] == ["pusher_internal:subscription_succeeded"]
         site.publish("told", "cache-news")
         assert [name for name, *_ in client.events()] == ["told"]
+
+
+def test_a_cache_that_cannot_be_read_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    class Forgetful(FailingStore):
+        async def recall(self, channel: str) -> str | None:
+            raise ConnectionError("redis://:a-password@store/0")
+
+    with Site(store=Forgetful()) as site:
+        client = site.connect()
+        client.subscribe("cache-news")
+        assert [name for name, *_ in client.events()] == ["pusher_internal:subscription_succeeded"]
+    assert "The store of the server failed" in caplog.text
+    assert "password" not in caplog.text

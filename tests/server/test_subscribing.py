@@ -357,6 +357,21 @@ def test_who_stays_hears_that_the_last_on_another_node_has_left() -> None:
         assert ann.events() == [("pusher_internal:subscription_count", "news", counted)]
 
 
+def test_above_a_hundred_the_last_number_is_told_in_the_end() -> None:
+    with Site(subscription_counting=True) as site:
+        first = site.connect()
+        for client in (first, *(site.connect() for _ in range(103))):
+            client.subscribe("news")
+        told = [data["subscription_count"] for name, _, data in first.events()[1:]]
+        assert told == list(range(1, 101)), "each change, until there are many"
+        site.advance(4)
+        assert first.events() == []
+        site.advance(1)
+        assert [data["subscription_count"] for _, _, data in first.events()] == [104]
+        site.advance(5)
+        assert first.events() == [], "once"
+
+
 def test_an_event_of_a_cache_channel_that_is_lost_on_its_way_silences_nobody() -> None:
     with Site() as site:
         early, late = site.connect(), site.connect()
@@ -369,6 +384,18 @@ def test_an_event_of_a_cache_channel_that_is_lost_on_its_way_silences_nobody() -
         site.advance(1)
         site.publish("told", "cache-news", 2)
         assert late.events() == [("told", "cache-news", 2)]
+
+
+def test_an_event_that_was_kept_before_this_process_began_silences_nobody() -> None:
+    with Site() as site:
+        kept = Event("told", "cache-news", 1)
+        site.run(site.transport.backplane.store.remember({"cache-news": dump(kept)}))
+        client = site.connect()
+        client.subscribe("cache-news")
+        for number in (2, 3, 4):
+            site.publish("told", "cache-news", number)
+        told = [data for name, _, data in client.events() if name == "told"]
+        assert told == [1, 2, 3, 4]
 
 
 def dump(event: Event) -> str:

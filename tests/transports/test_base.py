@@ -204,6 +204,15 @@ def test_when_the_service_goes_away_among_the_single_ones_the_rest_stays() -> No
     assert names(error.unsent) == ["e1", "e2", "e3", "e4", "e5"]
 
 
+def test_what_a_call_that_broke_off_had_sent_is_not_unsent() -> None:
+    def react(call: Sequence[Event]) -> TransportError:
+        return TransportUnavailable("down", unsent=call[2:])
+
+    error = send(ScriptedTransport(react), [Event(f"e{n}", "x") for n in range(6)])
+    assert type(error) is TransportUnavailable
+    assert names(error.unsent) == ["e2", "e3", "e4", "e5"]
+
+
 def test_when_we_are_refused_nothing_more_is_tried() -> None:
     transport = failing("e0", lambda: AccessRefused("wrong key"))
     error = send(transport, [Event(f"e{n}", "x") for n in range(12)])
