@@ -169,6 +169,7 @@ class RedisStore:
             socket_timeout=TIMEOUT,
             socket_connect_timeout=TIMEOUT,
             retry=retry(no_pause, 1, (self._redis.ConnectionError,)),
+            retry_on_error=[self._redis.ConnectionError],  # which older versions ask for as well
         )
 
 
