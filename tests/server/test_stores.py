@@ -17,7 +17,7 @@ from realtime_drf.server.memory_store import MemoryStore
 from realtime_drf.server.redis_store import MAX_CONNECTIONS, TIMEOUT, RedisStore
 from realtime_drf.server.store import CHANGES_KEPT_FOR, LEASE, Outcome, Slice, View
 from tests.examples import scaled
-from tests.services.forward import Forward
+from tests.services.forwarder import Forwarder
 from tests.services.policy import require
 from tests.services.process import closed_port, wait_until
 from tests.services.redis import Redis, unavailable
@@ -230,8 +230,8 @@ def test_what_has_waited_replaces_nothing_that_was_kept_meanwhile(url: str, clie
 
 def test_a_failover_behind_the_address_costs_no_call(url: str) -> None:
     failovers: list[None] = []
-    with Redis() as new, Redis() as old, Forward(old.port) as address:
-        store = RedisStore(address.url)
+    with Redis() as new, Redis() as old, Forwarder(old.port) as address:
+        store = RedisStore(address.redis_url)
         store.on_failover = lambda: failovers.append(None)
 
         async def make() -> list[View]:

@@ -10,14 +10,22 @@ from tests.services.process import LOCALHOST, Service
 
 
 class Forwarder(Service):
-    """Listen on a port of 127.0.0.1 and forward to another, for as long as the block lasts."""
+    """Listen on a port of 127.0.0.1 and forward to the port `target`, while the block lasts.
+
+    Where `target` is set, connections that are open stay with the one that they were opened to.
+    """
 
     def __init__(self, target: int) -> None:
         self.port = 0
-        self._target = target
+        self.target = target
         self._listener: socket.socket | None = None
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
+
+    @property
+    def redis_url(self) -> str:
+        """Return the address of the Redis behind it."""
+        return f"redis://{LOCALHOST}:{self.port}/0"
 
     def start(self) -> None:
         """Listen."""
@@ -36,7 +44,7 @@ class Forwarder(Service):
 
     def switch(self, target: int) -> None:
         """Close all connections, and forward new ones to another port."""
-        self._target = target
+        self.target = target
         self._close_all()
 
     def _accept(self, listener: socket.socket) -> None:
@@ -44,7 +52,7 @@ class Forwarder(Service):
             while True:
                 client, _ = listener.accept()
                 try:
-                    server = socket.create_connection((LOCALHOST, self._target))
+                    server = socket.create_connection((LOCALHOST, self.target))
                 except OSError:
                     client.close()
                     continue

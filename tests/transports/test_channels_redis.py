@@ -30,7 +30,7 @@ from realtime_drf.server.memory_store import MemoryStore
 from realtime_drf.transports import transports
 from tests.processes import environment
 from tests.server.harness import OPTIONS, Client, Clock, Site
-from tests.services.forward import Forward
+from tests.services.forwarder import Forwarder
 from tests.services.policy import require
 from tests.services.process import closed_port, wait_until
 from tests.services.redis import Redis, unavailable
@@ -426,11 +426,11 @@ def test_an_event_after_redis_has_closed_idle_connections_arrives_once(
 
 def test_old_processes_follow_a_failover_behind_one_address(own_redis: Redis, backend: str) -> None:
     """What is published before and after is told in one place, by old processes and new ones."""
-    with Redis() as replica, Forward(own_redis.port) as address:
+    with Redis() as replica, Forwarder(own_redis.port) as address:
         replica.follow(own_redis.port)
         wait_until(replica.is_in_step, 10)
-        settings = {"CHANNEL_LAYERS": layers(backend, address.url)}
-        with Site(settings=settings, store=address.url) as old:
+        settings = {"CHANNEL_LAYERS": layers(backend, address.redis_url)}
+        with Site(settings=settings, store=address.redis_url) as old:
             client = listener(old)
             old.publish("told", "news", "before")
             assert receive(old, client, 1) == ["before"]
