@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unittest
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -126,6 +127,19 @@ def test_a_connection_that_a_child_shares_is_caught_although_all_arrives(
         pytest.raises(AssertionError, match="through a connection of its parent"),
     ):
         getattr(LineContract(mutant, service), FORK)()
+
+
+def test_a_shared_connection_is_caught_among_thousands_of_open_files(tmp_path: Path) -> None:
+    files = [os.dup(0) for _ in range(1100)]
+    try:
+        with (
+            LineService("tcp", tmp_path) as service,
+            pytest.raises(AssertionError, match="through a connection of its parent"),
+        ):
+            getattr(LineContract(Connected, service), FORK)()
+    finally:
+        for each in files:
+            os.close(each)
 
 
 def test_a_service_in_the_memory_of_the_test_is_told_to_say_so() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
+import selectors
 import socket
 import stat
 import threading
@@ -33,12 +33,14 @@ class InheritedSockets:
         return any(_peek(end) for end in self._ends)
 
     def _watch(self) -> None:
-        waiting = list(self._ends)
-        while waiting:
-            for end in select.select(waiting, [], [])[0]:
-                if _peek(end):
-                    self._on_use()
-                waiting.remove(end)  # the child has closed it, as it may
+        with selectors.DefaultSelector() as waiting:  # select() knows no descriptor above 1023
+            for end in self._ends:
+                waiting.register(end, selectors.EVENT_READ, end)
+            while waiting.get_map():
+                for key, _ in waiting.select():
+                    if _peek(key.data):
+                        self._on_use()
+                    waiting.unregister(key.fileobj)  # the child has closed it, as it may
 
 
 def _find_connections() -> Iterator[int]:
