@@ -95,7 +95,8 @@ def open_window(chromium: Browser) -> Iterator[Callable[..., Window]]:
             **options: Any,
         ) -> Window:
             if context is None:
-                context = chromium.new_context(**options)
+                # A card that slides may be under the mouse in place of the one that is meant.
+                context = chromium.new_context(**{"reduced_motion": "reduce", **options})
                 contexts.callback(context.close)
             prepare(context)
             window = Window(context, site.url, user)
