@@ -62,7 +62,7 @@ FIELDS: dict[str, str] = {
     "tests/test_occupancy_machine.py",
     "patterns": "tests/test_patterns.py tests/test_authorization.py tests/test_channel_checks.py",
     "publishing": "tests/test_publishing.py tests/test_backends.py tests/test_async_views.py "
-    "tests/test_commit_machine.py",
+    "tests/test_commit_machine.py tests/test_occupancy.py",
     "rendering": "tests/test_events.py tests/test_backends.py tests/server/test_bad_frames.py",
     "webhooks": "tests/test_webhooks.py tests/test_occupancy.py",
     "transports/base": f"{TRANSPORTS}base.py {TRANSPORTS}pusher.py "
