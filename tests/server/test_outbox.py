@@ -126,6 +126,17 @@ def test_a_slow_client_may_be_sent_more_in_all_than_may_wait_at_once(count: int,
     asyncio.run(dawdle())
 
 
+def test_messages_with_hardly_any_text_fill_a_backlog_too() -> None:
+    async def fill() -> None:
+        outbox = Outbox(Server().send)
+        outbox.write(TextMessage("first"))
+        most = MAX_BACKLOG_BYTES // 64
+        assert not all(outbox.write(TextMessage("")) for _ in range(most + 1))
+        outbox.abandon()
+
+    asyncio.run(fill())
+
+
 @both
 def test_a_close_goes_ahead_of_the_backlog_and_behind_what_is_being_sent(
     kind: type[Server],
