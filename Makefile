@@ -20,7 +20,7 @@ help:
 	@echo "make demo    serve the example at http://127.0.0.1:$(PORT)/: a board that is live in every window"
 	@echo "make test    run the tests"
 	@echo "make soak    try many more examples, which takes long"
-	@echo "make mutants plant faults in the core, and print those that no test finds"
+	@echo "make mutants plant faults in the core, and print whether a test finds them"
 	@echo "make lint    check style and import contracts"
 	@echo "make types   check types with mypy and pyright"
 	@echo "make docs    build the documentation into docs/_build/html"

@@ -1,4 +1,4 @@
-"""Plant faults in the core, one at a time, and print those that no test of their field finds.
+"""Plant faults in the core, one at a time, and print whether a test of their field finds them.
 
 `make mutants SEED=2026 N=100` draws N lines, and for each one of its faults. A fault is planted in
 a copy of the working tree, and the tests of its module's field run there until one fails.
@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -92,6 +92,11 @@ FIELDS: dict[str, str] = {
 def get_path(root: Path, module: str) -> Path:
     """Return where a module is."""
     return root / "realtime_drf" / f"{module}.py"
+
+
+def get_field(module: str) -> frozenset[str]:
+    """Return the tests of a module's field."""
+    return frozenset(FIELDS[module].split())
 
 
 def draw(seed: int, count: int, modules: Sequence[str]) -> list[Mutant]:
@@ -168,7 +173,7 @@ def main() -> None:
     parser.add_argument("modules", nargs="*", metavar="module", help=f"of {', '.join(FIELDS)}")
     given = parser.parse_args()
     mutants = draw(given.seed, given.count, given.modules or list(FIELDS))
-    print(f"SEED={given.seed}, {len(mutants)} faults")
+    print(f"SEED={given.seed}, {len(mutants)} faults", flush=True)
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(given.workers) as pool:
         benches: queue.SimpleQueue[Bench] = queue.SimpleQueue()
         for number in range(given.workers):
@@ -189,17 +194,25 @@ def main() -> None:
             return time.monotonic() - started
 
         def is_found(mutant: Mutant) -> bool:
-            limit = 30 + 4 * seconds[frozenset(FIELDS[mutant.module].split())]
+            limit = 30 + 4 * seconds[get_field(mutant.module)].result()
             return on_a_bench(lambda bench: bench.is_found(mutant, limit))
 
-        # Several modules may have one field.
-        fields = {frozenset(FIELDS[mutant.module].split()): mutant.module for mutant in mutants}
-        seconds = dict(zip(fields, pool.map(measure, fields.values()), strict=True))
+        # Several modules may have one field. It is measured right before its first mutant.
+        seconds: dict[frozenset[str], Future[float]] = {}
+        tried: list[Future[bool]] = []
+        for mutant in mutants:
+            field = get_field(mutant.module)
+            if field not in seconds:
+                seconds[field] = pool.submit(measure, mutant.module)
+            tried.append(pool.submit(is_found, mutant))
         survivors = 0
-        for mutant, found in zip(mutants, pool.map(is_found, mutants), strict=True):
-            if not found:
-                survivors += 1
-                print(describe(mutant), flush=True)
+        try:
+            for mutant, attempt in zip(mutants, tried, strict=True):
+                found = attempt.result()
+                survivors += not found
+                print("found" if found else "SURVIVED", describe(mutant), flush=True)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
     print(f"{len(mutants) - survivors} of {len(mutants)} faults were found.")
 
 
