@@ -121,6 +121,13 @@ def test_data_is_limited_in_bytes() -> None:
         assert bob.events() == []
 
 
+def test_without_a_limit_data_may_have_any_size_that_a_frame_has() -> None:
+    with Site(client_events=True, payload_limit=None) as site:
+        ann, bob = pair(site, LIST)
+        ann.trigger("client-typing", LIST, "x" * 20_000)
+        assert bob.frames[-1]["data"] == "x" * 20_000
+
+
 def test_ten_a_second_for_each_connection() -> None:
     with Site(client_events=True) as site:
         ann, bob = pair(site, LIST)
