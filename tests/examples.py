@@ -32,3 +32,11 @@ def load_profiles() -> None:
 def scaled(count: int) -> int:
     """Return a count of examples for an ordinary run, scaled to the profile of this one."""
     return max(1, count * settings.default.max_examples // _COUNTS[DEFAULT])
+
+
+def are_enough() -> bool:
+    """Tell whether the examples are enough to ask what states they have reached.
+
+    Those of the matrix are not: now and then all of its twenty are variations of a few.
+    """
+    return settings.default.max_examples >= _COUNTS[DEFAULT]

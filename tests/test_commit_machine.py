@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 from realtime_drf import Event, publish
 from realtime_drf.exceptions import TransportUnavailable
 from tests.databases import ALL, get_pair, on_each_database
-from tests.examples import scaled
+from tests.examples import are_enough, scaled
 from tests.recording import RecordingTransport
 from tests.todos.models import TodoList
 
@@ -245,4 +245,5 @@ def test_what_is_committed_is_delivered_in_order_once(
             suppress_health_check=list(HealthCheck),
         ),
     )
-    assert Machine.examples_that_dropped >= Machine.examples * LEAST_DROPPED
+    if are_enough():
+        assert Machine.examples_that_dropped >= Machine.examples * LEAST_DROPPED

@@ -35,7 +35,7 @@ from realtime_drf.vacancy import (
     read_listing,
     read_time,
 )
-from tests.examples import scaled
+from tests.examples import are_enough, scaled
 
 CHANNELS = ("private-lists.1", "news.1")
 WAITS = (
@@ -492,6 +492,6 @@ def test_an_event_to_an_occupied_channel_is_never_skipped(caplog: Any) -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
-    assert {what for what, least in REACHED.items() if counts[what] < scaled(least)} == set(), (
-        counts
-    )
+    if are_enough():
+        missed = {what for what, least in REACHED.items() if counts[what] < scaled(least)}
+        assert not missed, counts

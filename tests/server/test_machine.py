@@ -15,7 +15,7 @@ from realtime_drf import Event
 from realtime_drf.server import frames
 from realtime_drf.server.memory_store import MemoryStore
 from realtime_drf.server.store import Outcome, Slice
-from tests.examples import scaled
+from tests.examples import are_enough, scaled
 from tests.server.harness import Clock, Site
 from tests.server.model import (
     CACHE,
@@ -439,4 +439,5 @@ def test_everybody_receives_everything_in_order_and_once(
             suppress_health_check=list(HealthCheck),
         ),
     )
-    assert Machine.examples_that_queued >= Machine.examples * LEAST_QUEUED
+    if are_enough():
+        assert Machine.examples_that_queued >= Machine.examples * LEAST_QUEUED
