@@ -6,7 +6,7 @@ Fail closed: no policy, no access; a policy that raises lets nobody in.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -124,14 +124,7 @@ def _find(name: str) -> PrivateChannel | None:
 
 
 def _has_permission(request: Any, channel: Channel) -> bool:
-    try:
-        return all(
-            StrictPermission(permission()).has_permission(request, channel)
-            for permission in channel.permission_classes
-        )
-    except Exception as exc:  # noqa: BLE001  whatever goes wrong, nobody is let in
-        _report(exc, repr(channel))
-        return False
+    return _all_permit(channel, lambda each: each.has_permission(request, channel))
 
 
 def _with_objects(
@@ -153,11 +146,14 @@ def _with_objects(
 
 
 def _has_object_permission(request: Any, channel: PrivateChannel) -> bool:
+    return _all_permit(
+        channel, lambda each: each.has_object_permission(request, channel, channel.object)
+    )
+
+
+def _all_permit(channel: Channel, ask: Callable[[StrictPermission], bool]) -> bool:
     try:
-        return all(
-            StrictPermission(permission()).has_object_permission(request, channel, channel.object)
-            for permission in channel.permission_classes
-        )
+        return all(ask(StrictPermission(permission())) for permission in channel.permission_classes)
     except Exception as exc:  # noqa: BLE001  whatever goes wrong, nobody is let in
         _report(exc, repr(channel))
         return False
