@@ -16,7 +16,8 @@ from benchmarks.articles.serializers import ArticleSerializer
 from benchmarks.figures import Figure, side_by_side
 from benchmarks.service import Service, pusher_service
 from realtime_drf import Event, publish, publish_change
-from realtime_drf.backends import Change, RealtimeBackend, registry
+from realtime_drf.backends import RealtimeBackend, registry
+from realtime_drf.changes import Change
 from realtime_drf.transports import transports
 
 DESCRIPTION = __doc__

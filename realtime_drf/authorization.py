@@ -23,9 +23,9 @@ from realtime_drf.channels import (
 )
 from realtime_drf.conf import configs
 from realtime_drf.exceptions import InvalidEvent
+from realtime_drf.grants import Denial, Grant, Identity
 from realtime_drf.names import MAX_CHANNEL_LENGTH, USER_PREFIX
 from realtime_drf.permissions import StrictPermission
-from realtime_drf.protocols import Denial, Grant, Identity
 from realtime_drf.transports import transports
 
 logger = logging.getLogger("realtime_drf")

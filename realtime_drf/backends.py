@@ -1,4 +1,4 @@
-"""Changes, the backends that turn them into events, and the registry of backends.
+"""The backends that turn changes into events, and their registry.
 
 A backend is registered by being defined. A change is heard by the backends of the nearest class in
 the instance's ancestry that has any. So a proxy's changes reach the backends of its concrete model,
@@ -9,48 +9,26 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from asgiref.sync import iscoroutinefunction
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model
 from django.utils import timezone, translation
 from rest_framework.serializers import BaseSerializer
 
 from realtime_drf import silence
+from realtime_drf.changes import ACTIONS, Change
 from realtime_drf.conf import DEFAULT_ALIAS, get_language
 from realtime_drf.events import Event, list_channels
 from realtime_drf.instances import reading_what_was_written
-from realtime_drf.protocols import NamedChannel
+from realtime_drf.names import NamedChannel
 from realtime_drf.serializing import serialize
 
+__all__ = ["BackendRegistry", "Change", "RealtimeBackend", "refuse_coroutines", "registry"]
+
 M = TypeVar("M", bound=Model)
-
-ACTIONS = ("create", "update", "delete")
-"""What a view does by itself; every other action is somebody's own."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change(Generic[M]):
-    """Say what happened to a model instance.
-
-    `previous` is a copy of the instance as it was before an update, where known. `channels` is what
-    a view proposes, and `get_serializer_class` asks it for its serializer. `origin` is the token of
-    the connection that caused the change; it stays out of the repr.
-    """
-
-    instance: M
-    action: str
-    previous: M | None = None
-    channels: tuple[str | NamedChannel, ...] = ()
-    get_serializer_class: Callable[[], type[BaseSerializer[Any]]] | None = field(
-        default=None, repr=False
-    )
-    using: str = DEFAULT_DB_ALIAS
-    origin: str | None = field(default=None, repr=False)
 
 
 class RealtimeBackend(Generic[M]):

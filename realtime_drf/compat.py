@@ -18,11 +18,12 @@ from django.db.models import Model
 from django.dispatch import Signal
 from rest_framework.serializers import BaseSerializer
 
-from realtime_drf.backends import Change, RealtimeBackend, refuse_coroutines, registry
+from realtime_drf.backends import RealtimeBackend, refuse_coroutines, registry
+from realtime_drf.changes import Change, get_database
 from realtime_drf.events import Event, list_channels
-from realtime_drf.instances import get_database, publishable
+from realtime_drf.instances import publishable
 from realtime_drf.mixins import SURROUNDED, RealtimeViewMixin, get_models, get_origin
-from realtime_drf.protocols import NamedChannel
+from realtime_drf.names import NamedChannel
 from realtime_drf.publishing import publish, publish_changes
 from realtime_drf.silence import note_publication
 from realtime_drf.views import WebhookView

@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from realtime_drf.exceptions import InvalidEvent
-from realtime_drf.names import check_event_name, parse_channel_name
-from realtime_drf.protocols import NamedChannel
+from realtime_drf.invalid import InvalidEvent
+from realtime_drf.names import NamedChannel, check_event_name, parse_channel_name
 from realtime_drf.rendering import render
 
 _SAME: Any = object()

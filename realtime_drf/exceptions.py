@@ -25,20 +25,28 @@ Of configuration, outside that tree so that no ``except RealtimeError`` hides th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from django.core.exceptions import ImproperlyConfigured
 
-if TYPE_CHECKING:
-    from realtime_drf.events import Event
+from realtime_drf.events import Event
+from realtime_drf.invalid import InvalidEvent, RealtimeError
 
-
-class RealtimeError(Exception):
-    """Stand for anything that goes wrong at runtime."""
-
-
-class InvalidEvent(RealtimeError, ValueError):
-    """Refuse a name, a channel or data; the message says which and where."""
+__all__ = [
+    "AccessRefused",
+    "ChannelUnavailable",
+    "EventRejected",
+    "InvalidEvent",
+    "InvalidRequest",
+    "InvalidSignature",
+    "InvalidTransport",
+    "MissingDependency",
+    "PayloadTooLarge",
+    "RealtimeError",
+    "TransportDoesNotExist",
+    "TransportError",
+    "TransportUnavailable",
+    "UnsupportedFeature",
+]
 
 
 class UnsupportedFeature(RealtimeError):

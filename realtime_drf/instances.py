@@ -15,20 +15,13 @@ from django.db.models import Model, QuerySet, prefetch_related_objects
 from django.db.models.fields.files import FieldFile
 from django.utils.functional import cached_property
 
+from realtime_drf.changes import get_database
 from realtime_drf.exceptions import InvalidEvent
 
 M = TypeVar("M", bound=Model)
 
 _CACHES = frozenset({"_state", "_prefetched_objects_cache"})
 """What Django itself keeps on an instance, besides the values of fields."""
-
-
-def get_database(instance: Model) -> str:
-    """Return the database to which a change of an instance is written, and so which commit counts.
-
-    Not the one that it was read from, which may be a replica.
-    """
-    return router.db_for_write(type(instance), instance=instance)
 
 
 def take_snapshot(instance: M) -> M:

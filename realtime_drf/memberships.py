@@ -16,7 +16,7 @@ from typing import Any, Final
 from django.core.cache import caches
 
 from realtime_drf.conf import get_cache_alias
-from realtime_drf.protocols import WebhookEvent
+from realtime_drf.webhook_events import WebhookEvent
 
 logger = logging.getLogger("realtime_drf")
 

@@ -17,17 +17,17 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from realtime_drf import silence
-from realtime_drf.backends import Change, refuse_coroutines, registry
+from realtime_drf.backends import refuse_coroutines, registry
+from realtime_drf.changes import Change, get_database
 from realtime_drf.events import list_channels
 from realtime_drf.instances import (
-    get_database,
     has_extras,
     read_again,
     reading_what_was_written,
     take_snapshot,
     takes_filters,
 )
-from realtime_drf.protocols import NamedChannel
+from realtime_drf.names import NamedChannel
 from realtime_drf.publishing import apublish_changes, prepare, publish_changes, publish_prepared
 
 if TYPE_CHECKING:

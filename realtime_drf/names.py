@@ -9,9 +9,9 @@ from __future__ import annotations
 import enum
 import functools
 import re
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
-from realtime_drf.exceptions import InvalidEvent
+from realtime_drf.invalid import InvalidEvent
 
 MAX_CHANNEL_LENGTH = 164
 """Characters in a channel name, its prefix included."""
@@ -134,3 +134,14 @@ def _parse(name: str) -> ParsedName:
 def is_unicode(text: str) -> bool:
     """Tell whether text can be encoded: a lone surrogate cannot, and no service would take it."""
     return not _SURROGATE.search(text)
+
+
+@runtime_checkable
+class NamedChannel(Protocol):
+    """Stand for an object in place of a channel's name."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kind(self) -> ChannelKind: ...

@@ -57,10 +57,9 @@ from django.core.cache import BaseCache, caches
 from realtime_drf.conf import PerAlias, TransportConfig, configs, get_cache_alias
 from realtime_drf.deadlines import call_within
 from realtime_drf.events import Event
-from realtime_drf.incidents import Incident
+from realtime_drf.logs import Incident
 from realtime_drf.names import ChannelKind, parse_channel_name
 from realtime_drf.own_words import OwnWords
-from realtime_drf.protocols import WebhookEvent
 from realtime_drf.transports import transports
 from realtime_drf.vacancy import (
     BELIEVED_FOR,
@@ -74,6 +73,7 @@ from realtime_drf.vacancy import (
     read_listing,
     read_time,
 )
+from realtime_drf.webhook_events import WebhookEvent
 
 LISTING_TIMEOUT: Final = 1.0
 """Seconds that a request waits for a listing."""

@@ -16,7 +16,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.urls.converters import get_converters
 
-from realtime_drf.exceptions import InvalidEvent
+from realtime_drf.invalid import InvalidEvent
 
 _SEGMENT = re.compile(r"([^<>]*)(?:<(?:([^>:]+):)?([^>]+)>)?([^<>]*)")
 

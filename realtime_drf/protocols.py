@@ -5,27 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
 
-    from realtime_drf.backends import Change
+    from realtime_drf.changes import Change
     from realtime_drf.events import Event
-    from realtime_drf.names import ChannelKind
-
-
-@runtime_checkable
-class NamedChannel(Protocol):
-    """Stand for an object in place of a channel's name."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def kind(self) -> ChannelKind: ...
 
 
 class Backend(Protocol):
@@ -66,79 +53,6 @@ class Transport(Protocol):
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         """Return what `manage.py check` shall say, without using the network."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class AuthorizationRequest:
-    """Say which channels a client asks for, and for which of its connections.
-
-    `is_many` is set where the client expects a result for each of them. `user_id` is whose request
-    it is, and nothing that the client says: the view fills it in.
-    """
-
-    socket_id: str = field(repr=False)
-    channels: tuple[str, ...]
-    is_many: bool = False
-    user_id: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grant:
-    """Say that a channel may be subscribed to; on presence channels, as whom.
-
-    `may_publish` is for transports that decide by channel who publishes from a client.
-    """
-
-    channel: str
-    user_id: str | None = None
-    user_info: Mapping[str, Any] | None = None
-    may_publish: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Denial:
-    """Say that a channel may not be subscribed to."""
-
-    channel: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Identity:
-    """Say who signs in: the id, what others may see, and whom the client watches."""
-
-    user_id: str
-    user_info: Mapping[str, Any] | None = None
-    watchlist: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """Hold what a client is answered: an HTTP status and a body, which may be a token.
-
-    The body is an object for JSON, or text of the `content_type`.
-    """
-
-    status: int
-    body: Mapping[str, Any] | str = field(repr=False)
-    content_type: str = "application/json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class WebhookEvent:
-    """Hold one thing that a service reports.
-
-    `kind` is the name of a signal: "channel_occupied", "channel_vacated", "member_added",
-    "member_removed", "client_event", "cache_miss", "subscription_count"; others are not known.
-    `time_ms` is when it happened, in milliseconds since 1970, by the service's clock. `details` is
-    what the service says besides. `id` tells it from all others, where the service may deliver it
-    again in other company; without one, the whole body is taken to come again as it was.
-    """
-
-    kind: str
-    channel: str
-    time_ms: int
-    details: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    id: str = ""
 
 
 class Delivery(Protocol):

@@ -22,14 +22,16 @@ from django.db.models import Model
 from django.db.transaction import TransactionManagementError
 from django.utils.asyncio import async_unsafe
 
-from realtime_drf.backends import Change, registry
+from realtime_drf.backends import registry
+from realtime_drf.changes import Change, get_database
 from realtime_drf.conf import configs, get_backends_modules
 from realtime_drf.delivery import deliveries, report_failure
 from realtime_drf.events import Event, list_channels
 from realtime_drf.exceptions import EventRejected, InvalidEvent, PayloadTooLarge
-from realtime_drf.instances import get_database, publishable
+from realtime_drf.instances import publishable
+from realtime_drf.names import NamedChannel
 from realtime_drf.occupancy import occupancies
-from realtime_drf.protocols import Backend, NamedChannel
+from realtime_drf.protocols import Backend
 from realtime_drf.silence import note_publication
 from realtime_drf.transports import transports
 

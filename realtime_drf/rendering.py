@@ -22,7 +22,7 @@ from django.utils.encoding import force_str
 from django.utils.functional import Promise
 from rest_framework.utils.encoders import JSONEncoder
 
-from realtime_drf.exceptions import InvalidEvent
+from realtime_drf.invalid import InvalidEvent
 from realtime_drf.names import is_unicode
 
 MAX_DEPTH = 100

@@ -17,8 +17,8 @@ What a service reports by webhook has signals of the names that it has there::
     subscription_count    the number of a channel's subscribers has changed
 
 Each is sent as ``(sender, transport, channel, event)``: ``channel`` is the canonical name,
-``event`` the `realtime_drf.protocols.WebhookEvent` with ``time_ms`` and ``details``. They fire in
-the request that brings the webhook, in no promised order of time, and once for each webhook,
+``event`` the `realtime_drf.webhook_events.WebhookEvent` with ``time_ms`` and ``details``. They fire
+in the request that brings the webhook, in no promised order of time, and once for each webhook,
 however often it is delivered.
 """
 

@@ -27,8 +27,8 @@ from rest_framework.views import APIView
 from realtime_drf.authorization import decide, get_user_id, identify
 from realtime_drf.conf import DEFAULT_ALIAS, configs
 from realtime_drf.exceptions import InvalidRequest, InvalidSignature, InvalidTransport
+from realtime_drf.grants import Answer, Grant
 from realtime_drf.occupancy import mark_occupied
-from realtime_drf.protocols import Answer, Grant
 from realtime_drf.serializers import ChannelAuthorizationSerializer, UserAuthenticationSerializer
 from realtime_drf.transports import transports
 from realtime_drf.webhooks import receive

@@ -20,8 +20,8 @@ from realtime_drf.exceptions import InvalidEvent
 from realtime_drf.memberships import merge_connections
 from realtime_drf.names import parse_channel_name
 from realtime_drf.occupancy import occupancies
-from realtime_drf.protocols import WebhookEvent
 from realtime_drf.tracebacks import opaque
+from realtime_drf.webhook_events import WebhookEvent
 
 logger = logging.getLogger("realtime_drf")
 

@@ -20,7 +20,7 @@ load_profiles()
 TESTS = Path(__file__).parent
 
 
-ANY_VERSION = {"contract", "server", "services", "transports"}
+ANY_VERSION = {"cluster", "contract", "server", "services", "transports"}
 """Folders whose tests are about sockets, SDKs and the protocol: all are marked `any_version`."""
 
 SECRETS = ("test-secret", "7ad3773142a6692b25b8", "other-secret", "a2tra2tra2tra2tra2tra2tra2tr")

@@ -11,7 +11,7 @@ from django.core.cache.backends.locmem import LocMemCache
 
 from realtime_drf import Event
 from realtime_drf.occupancy import Occupancy
-from realtime_drf.protocols import WebhookEvent
+from realtime_drf.webhook_events import WebhookEvent
 
 PUBLIC, PRIVATE = "news.1", "private-lists.1"
 

@@ -16,7 +16,8 @@ from rest_framework.response import Response
 from rest_framework.test import APIRequestFactory
 
 from realtime_drf import silence
-from realtime_drf.backends import Change, RealtimeBackend
+from realtime_drf.backends import RealtimeBackend
+from realtime_drf.changes import Change
 from realtime_drf.compat import ModelPusherViewMixin
 from realtime_drf.mixins import RealtimeViewMixin
 from realtime_drf.publishing import apublish_change, publish_change

@@ -27,7 +27,7 @@ from realtime_drf import Event, publish
 from realtime_drf.authorization import decide, disconnect_user
 from realtime_drf.channels import PresenceChannel, PrivateChannel, UserChannel
 from realtime_drf.exceptions import InvalidRequest, UnsupportedFeature
-from realtime_drf.protocols import Answer, AuthorizationRequest, Denial, Grant
+from realtime_drf.grants import Answer, AuthorizationRequest, Denial, Grant
 from realtime_drf.transports import transports
 from realtime_drf.transports.base import BaseTransport
 from realtime_drf.transports.memory import MemoryTransport

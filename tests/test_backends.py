@@ -12,7 +12,8 @@ from pytest_django import Settings
 from rest_framework import serializers
 
 from realtime_drf import Event, publish, publish_change
-from realtime_drf.backends import Change, RealtimeBackend, registry
+from realtime_drf.backends import RealtimeBackend, registry
+from realtime_drf.changes import Change
 from realtime_drf.channels import UserChannel
 from realtime_drf.exceptions import InvalidEvent, TransportDoesNotExist
 from realtime_drf.transports import transports

@@ -15,7 +15,8 @@ from rest_framework import viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from realtime_drf.backends import Change, RealtimeBackend
+from realtime_drf.backends import RealtimeBackend
+from realtime_drf.changes import Change
 from realtime_drf.compat import (
     ModelPusherException,
     ModelPusherViewMixin,

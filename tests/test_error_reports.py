@@ -22,7 +22,7 @@ from realtime_drf import Event, apublish, publish
 from realtime_drf.channels import PrivateChannel
 from realtime_drf.conf import configs, get_aliases
 from realtime_drf.exceptions import TransportError
-from realtime_drf.protocols import Grant
+from realtime_drf.grants import Grant
 from realtime_drf.tracebacks import hide_frames, opaque
 from realtime_drf.transports import transports
 from realtime_drf.transports.handler import _find_options
@@ -394,10 +394,10 @@ def test_a_webhook_that_cannot_be_sent_shows_nothing_of_it(
     import tenacity
     import urllib3
 
-    from realtime_drf.server.courier import Courier, Undelivered
-    from realtime_drf.server.endpoints import Endpoint
-    from realtime_drf.server.webhooks import Poster
-    from realtime_drf.transports.signatures import Signer
+    from realtime_drf.cluster.webhooks.endpoints import Endpoint
+    from realtime_drf.cluster.webhooks.queue import Courier, Undelivered
+    from realtime_drf.cluster.webhooks.sender import Poster
+    from realtime_drf.pusher_protocol.signatures import Signer
 
     caplog.set_level(logging.DEBUG)
     with closed_port() as port:

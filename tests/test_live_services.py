@@ -64,7 +64,7 @@ def test_ably_takes_an_event_without_a_stale_connection() -> None:
 @pytest.mark.parametrize("form", ["request", "jwt"])
 def test_ably_takes_our_tokens(form: str) -> None:
     require("ABLY_API_KEY")
-    from realtime_drf.protocols import Grant
+    from realtime_drf.grants import Grant
 
     transport = make_ably()
     channel = f"private-live-{secrets.token_hex(8)}"

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_drf.memberships import merge_connections
-from realtime_drf.protocols import WebhookEvent
+from realtime_drf.webhook_events import WebhookEvent
 
 
 @pytest.fixture(autouse=True)

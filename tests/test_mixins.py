@@ -20,7 +20,8 @@ from rest_framework.routers import SimpleRouter
 from rest_framework.test import APIRequestFactory
 
 from realtime_drf import Event, publish
-from realtime_drf.backends import Change, RealtimeBackend
+from realtime_drf.backends import RealtimeBackend
+from realtime_drf.changes import Change
 from realtime_drf.exceptions import TransportUnavailable
 from realtime_drf.mixins import RealtimeViewMixin
 from tests.recording import RecordingTransport

@@ -61,6 +61,31 @@ def test_the_tests_of_a_field_are_there(module: str) -> None:
     assert all((ROOT / path).exists() for path in FIELDS[module].split())
 
 
+def test_every_module_with_something_to_break_has_a_field() -> None:
+    package = ROOT / "realtime_drf"
+    modules = {
+        path.relative_to(package).with_suffix("").as_posix()
+        for path in package.rglob("*.py")
+        if path.stem != "__init__" and "testing" not in path.relative_to(package).parts
+    }
+    assert modules - set(FIELDS) == {
+        "apps",
+        "cluster/threads",
+        "delivery/inline",
+        "exceptions",
+        "grants",
+        "invalid",
+        "protocols",
+        "serializers",
+        "server/asgi",
+        "signals",
+        "transports/console",
+        "transports/memory",
+        "urls",
+        "webhook_events",
+    }
+
+
 def test_a_seed_draws_the_same_faults_one_a_line() -> None:
     drawn = draw(2026, 50, list(FIELDS))
     assert drawn == draw(2026, 50, list(FIELDS)) != draw(2027, 50, list(FIELDS))

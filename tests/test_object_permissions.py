@@ -20,7 +20,7 @@ from rest_framework.test import APIClient, APIRequestFactory
 from realtime_drf.authorization import decide
 from realtime_drf.channel_objects import fetch_objects
 from realtime_drf.channels import PresenceChannel, PrivateChannel, registry
-from realtime_drf.protocols import Grant
+from realtime_drf.grants import Grant
 from realtime_drf.testing import RealtimeClient, SubscriptionRefused
 from tests.databases import ALL, get_pair, on_each_database
 from tests.todos.models import Tag, Todo, TodoList

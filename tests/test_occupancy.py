@@ -18,6 +18,7 @@ from pytest_django import Settings
 from realtime_drf import Event, publish
 from realtime_drf.deadlines import call_within
 from realtime_drf.exceptions import TransportUnavailable
+from realtime_drf.grants import Denial, Grant
 from realtime_drf.occupancy import (
     LISTING_TIMEOUT,
     MAX_LISTED,
@@ -26,9 +27,9 @@ from realtime_drf.occupancy import (
     occupancies,
 )
 from realtime_drf.own_words import OwnWords
-from realtime_drf.protocols import Denial, Grant, WebhookEvent
 from realtime_drf.transports import transports
 from realtime_drf.vacancy import BELIEVED_FOR, GRACE, LISTED_FOR, SKEW, VACATED_FOR
+from realtime_drf.webhook_events import WebhookEvent
 from tests.occupancy_site import PRIVATE, PUBLIC, CountingCache, Service, Site
 from tests.recording import PATH
 from tests.webhooks import OPTIONS, PUSHER, make_body, sign

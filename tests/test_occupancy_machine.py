@@ -23,7 +23,6 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from realtime_drf import Event
 from realtime_drf.occupancy import KEPT_FOR, REST, SLOW, Occupancy
-from realtime_drf.protocols import WebhookEvent
 from realtime_drf.vacancy import (
     GRACE,
     LISTED_FOR,
@@ -35,6 +34,7 @@ from realtime_drf.vacancy import (
     read_listing,
     read_time,
 )
+from realtime_drf.webhook_events import WebhookEvent
 from tests.examples import are_enough, scaled
 
 CHANNELS = ("private-lists.1", "news.1")

@@ -28,7 +28,8 @@ from rest_framework_json_api import serializers as json_api
 from rest_framework_json_api.renderers import JSONRenderer as JSONAPIRenderer
 
 from realtime_drf import publish_change
-from realtime_drf.backends import Change, RealtimeBackend
+from realtime_drf.backends import RealtimeBackend
+from realtime_drf.changes import Change
 from realtime_drf.compat import ModelPusherViewMixin, PusherBackend
 from tests.recording import RecordingTransport
 from tests.todos.models import Parcel, Tag, Todo, TodoList

@@ -22,7 +22,7 @@ from rest_framework.test import APIRequestFactory
 from rest_framework.views import APIView
 
 from realtime_drf import publish_change
-from realtime_drf.backends import Change
+from realtime_drf.changes import Change
 from realtime_drf.exceptions import InvalidEvent
 from realtime_drf.instances import read_again
 from realtime_drf.mixins import RealtimeViewMixin

@@ -21,9 +21,9 @@ from pytest_django import Settings
 from realtime_drf import signals
 from realtime_drf.compat import ChannelExistenceWebhook
 from realtime_drf.exceptions import InvalidRequest, InvalidSignature
+from realtime_drf.pusher_protocol.webhooks import MARGIN, MAX_BODY_BYTES, WINDOW, WebhookReader
 from realtime_drf.transports import transports
 from realtime_drf.transports.pusher import PusherTransport
-from realtime_drf.transports.webhooks import MARGIN, MAX_BODY_BYTES, WINDOW, WebhookReader
 from realtime_drf.views import WebhookView
 from realtime_drf.webhooks import REMEMBERED, SIGNALS
 from tests.webhooks import KEY, OPTIONS, PUSHER, SECRET, make_body, sign

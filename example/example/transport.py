@@ -17,7 +17,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 
-from realtime_drf.transports.pusher_address import Address, read_url
+from realtime_drf.transports.pusher.address import Address, read_url
 
 PATHS = {
     "ably": "realtime_drf.transports.ably.AblyTransport",

@@ -14,7 +14,7 @@ from realtime_drf import (
     PublicChannel,
     RealtimeBackend,
 )
-from realtime_drf.backends import Change
+from realtime_drf.changes import Change
 from todos.models import List, Todo
 from todos.people import get_name
 from todos.serializers import ListSerializer, TodoSerializer

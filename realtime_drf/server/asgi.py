@@ -13,13 +13,13 @@ from weakref import WeakKeyDictionary
 from django.core.handlers.asgi import ASGIHandler
 
 from realtime_drf.conf import configs
-from realtime_drf.server import frames
+from realtime_drf.pusher_protocol import frames
 from realtime_drf.server.connection import Connection
 from realtime_drf.server.http_api import HttpApi
 from realtime_drf.server.lifespan import Lifespan
 from realtime_drf.server.node import Node
 from realtime_drf.server.paths import API_PATH, SOCKET_PATH, read_path
-from realtime_drf.server.stopping import stop_gracefully
+from realtime_drf.server.shutdown import stop_gracefully
 from realtime_drf.transports import transports
 from realtime_drf.transports.channels import ChannelsTransport
 

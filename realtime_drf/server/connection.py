@@ -15,11 +15,11 @@ from realtime_drf.names import (
     is_unicode,
     parse_channel_name,
 )
+from realtime_drf.pusher_protocol import frames
+from realtime_drf.pusher_protocol.frames import Frame, ProtocolError, SubscriptionRefused
 from realtime_drf.rendering import read
-from realtime_drf.server import frames
-from realtime_drf.server.frames import Frame, ProtocolError, SubscriptionRefused
-from realtime_drf.server.outbox import Message, Outbox, Send
-from realtime_drf.server.shortcut import TextMessage
+from realtime_drf.server.fast_path import TextMessage
+from realtime_drf.server.writer import Message, Outbox, Send
 from realtime_drf.tracebacks import opaque
 
 if TYPE_CHECKING:

@@ -14,6 +14,9 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from realtime_drf.cluster import messages as wire
+from realtime_drf.cluster.backplane import load_event
+from realtime_drf.cluster.state import View
 from realtime_drf.exceptions import InvalidEvent
 from realtime_drf.names import (
     ChannelKind,
@@ -22,10 +25,10 @@ from realtime_drf.names import (
     is_unicode,
     parse_channel_name,
 )
+from realtime_drf.pusher_protocol.http_signature import Unsigned, check_body, check_signature
+from realtime_drf.pusher_protocol.signatures import is_socket_id
 from realtime_drf.rendering import read
-from realtime_drf.server import wire
-from realtime_drf.server.backplane import load_event
-from realtime_drf.server.http_exchange import (
+from realtime_drf.server.http_messages import (
     Gone,
     Receive,
     Refusal,
@@ -36,10 +39,7 @@ from realtime_drf.server.http_exchange import (
     read_body,
     read_parameters,
 )
-from realtime_drf.server.http_signature import Unsigned, check_body, check_signature
 from realtime_drf.server.paths import read_signed_paths
-from realtime_drf.server.store import View
-from realtime_drf.transports.signatures import is_socket_id
 
 if TYPE_CHECKING:
     from realtime_drf.transports.channels import ChannelsTransport

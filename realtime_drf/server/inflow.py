@@ -18,7 +18,7 @@ import os
 import socket
 from typing import Any, Final
 
-from realtime_drf.server.shortcut import UVICORN_WEBSOCKETS
+from realtime_drf.server.fast_path import UVICORN_WEBSOCKETS
 
 READ_BUFFER: Final = 32_768
 """Bytes that the system keeps of one client for uvicorn to read. With much less, TCP gets slow."""

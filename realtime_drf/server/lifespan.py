@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from realtime_drf.server.lane import end
+from realtime_drf.cluster.serial_worker import end
 
 logger = logging.getLogger("realtime_drf")
 

@@ -10,19 +10,20 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
+from realtime_drf.cluster import messages as wire
+from realtime_drf.cluster.backplane import Backplane, load_event
+from realtime_drf.cluster.origins import Origins
+from realtime_drf.cluster.serial_worker import end, raise_if_cancelled
 from realtime_drf.names import CLIENT_PREFIX, ChannelKind, build_channel_name, parse_channel_name
-from realtime_drf.server import frames, wire
-from realtime_drf.server.backplane import Backplane, load_event
-from realtime_drf.server.channels import LocalChannel
+from realtime_drf.pusher_protocol import frames
+from realtime_drf.pusher_protocol.frames import SubscriptionRefused
+from realtime_drf.server.channel import LocalChannel
 from realtime_drf.server.connection import Connection
-from realtime_drf.server.frames import SubscriptionRefused
-from realtime_drf.server.lane import end, raise_if_cancelled
-from realtime_drf.server.origins import Origins
-from realtime_drf.server.outbox import Send
+from realtime_drf.server.fast_path import Turn
+from realtime_drf.server.hub import Roster, make_event
 from realtime_drf.server.pace import Pace
-from realtime_drf.server.reports import Reporter
-from realtime_drf.server.roster import Roster, make_event
-from realtime_drf.server.shortcut import Turn
+from realtime_drf.server.reporter import Reporter
+from realtime_drf.server.writer import Send
 
 if TYPE_CHECKING:
     from realtime_drf.transports.channels import ChannelsTransport

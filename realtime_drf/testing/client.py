@@ -11,8 +11,7 @@ from rest_framework.test import APIRequestFactory, force_authenticate
 
 from realtime_drf.conf import DEFAULT_ALIAS
 from realtime_drf.events import Event
-from realtime_drf.names import USER_PREFIX, ChannelKind, parse_channel_name
-from realtime_drf.protocols import NamedChannel
+from realtime_drf.names import USER_PREFIX, ChannelKind, NamedChannel, parse_channel_name
 from realtime_drf.transports import transports
 from realtime_drf.transports.memory import Member, MemoryTransport
 from realtime_drf.views import ChannelAuthorizationView, TransportView, UserAuthenticationView

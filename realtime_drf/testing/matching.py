@@ -9,7 +9,7 @@ from typing import Any
 
 from realtime_drf.events import Event
 from realtime_drf.exceptions import InvalidEvent
-from realtime_drf.protocols import NamedChannel
+from realtime_drf.names import NamedChannel
 from realtime_drf.rendering import render
 
 ANYTHING: Any = object()

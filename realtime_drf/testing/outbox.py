@@ -14,7 +14,7 @@ from django.utils.module_loading import import_string
 from realtime_drf.conf import get_aliases, get_entries
 from realtime_drf.events import Event
 from realtime_drf.exceptions import AccessRefused, EventRejected, TransportError
-from realtime_drf.protocols import NamedChannel
+from realtime_drf.names import NamedChannel
 from realtime_drf.testing.commits import committing
 from realtime_drf.testing.matching import ANYTHING, Sent, Wanted, describe
 from realtime_drf.testing.swap import in_memory

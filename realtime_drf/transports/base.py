@@ -23,16 +23,10 @@ from realtime_drf.exceptions import (
     TransportUnavailable,
     UnsupportedFeature,
 )
+from realtime_drf.grants import Answer, AuthorizationRequest, Denial, Grant, Identity
 from realtime_drf.names import ChannelKind, parse_channel_name
-from realtime_drf.protocols import (
-    Answer,
-    AuthorizationRequest,
-    Denial,
-    Grant,
-    Identity,
-    WebhookEvent,
-)
 from realtime_drf.tracebacks import opaque
+from realtime_drf.webhook_events import WebhookEvent
 
 T = TypeVar("T")
 

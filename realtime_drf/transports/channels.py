@@ -20,6 +20,25 @@ from weakref import WeakSet
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
+from realtime_drf.cluster import messages as wire
+from realtime_drf.cluster.backplane import Backplane, LayerBackplane, LocalBackplane
+from realtime_drf.cluster.memory_state import MemoryStore
+from realtime_drf.cluster.options import (
+    ServerOptions,
+    check_credentials,
+    check_namespace,
+    check_number,
+    check_switch,
+)
+from realtime_drf.cluster.redis_state import RedisStore
+from realtime_drf.cluster.state import Store, View
+from realtime_drf.cluster.threads import check_threads
+from realtime_drf.cluster.webhooks.endpoints import (
+    check_endpoints,
+    check_endpoints_for_production,
+    read_endpoints,
+)
+from realtime_drf.cluster.webhooks.sender import WebhookSender
 from realtime_drf.conf import (
     DEFAULT_ALIAS,
     configs,
@@ -32,29 +51,11 @@ from realtime_drf.conf import (
 from realtime_drf.events import Event
 from realtime_drf.exceptions import InvalidTransport, TransportUnavailable
 from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_name
-from realtime_drf.server import wire
-from realtime_drf.server.backplane import Backplane, LayerBackplane, LocalBackplane
-from realtime_drf.server.endpoints import (
-    check_endpoints,
-    check_endpoints_for_production,
-    read_endpoints,
-)
-from realtime_drf.server.memory_store import MemoryStore
-from realtime_drf.server.options import (
-    ServerOptions,
-    check_credentials,
-    check_namespace,
-    check_number,
-    check_switch,
-)
-from realtime_drf.server.redis_store import RedisStore
-from realtime_drf.server.store import Store, View
-from realtime_drf.server.threads import check_threads
-from realtime_drf.server.webhooks import WebhookSender
+from realtime_drf.pusher_protocol.signatures import Signer
 from realtime_drf.tracebacks import opaque
 from realtime_drf.transports.base import ChannelInfo, Limits
 from realtime_drf.transports.handler import transports
-from realtime_drf.transports.signatures import Signer, SigningTransport
+from realtime_drf.transports.signing import SigningTransport
 
 if TYPE_CHECKING:
     from realtime_drf.server.node import Node
@@ -104,7 +105,7 @@ class ChannelsTransport(SigningTransport):
         vacated_delay: seconds after which an empty channel, and a member's leaving, is reported.
         webhooks: to whom what happens on channels is reported, a dict for each: ``url``, and if not
             all is wanted ``events``, ``channel_name_starts_with`` and ``channel_name_ends_with``;
-            ``headers`` are sent along. See `realtime_drf.server.endpoints`.
+            ``headers`` are sent along. See `realtime_drf.cluster.webhooks.endpoints`.
     """
 
     supports_user_events = True

@@ -9,8 +9,8 @@ from typing import Any, TextIO
 from django.core.management.color import color_style, no_style, supports_color
 
 from realtime_drf.events import Event
+from realtime_drf.pusher_protocol.signatures import is_socket_id
 from realtime_drf.transports.base import BaseTransport, Limits
-from realtime_drf.transports.signatures import is_socket_id
 
 
 class ConsoleTransport(BaseTransport):

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from realtime_drf.events import Event
 from realtime_drf.exceptions import InvalidRequest
 from realtime_drf.names import ChannelKind, parse_channel_name
+from realtime_drf.pusher_protocol.signatures import Signer
 from realtime_drf.transports.base import ChannelInfo, Limits
-from realtime_drf.transports.signatures import Signer, SigningTransport
+from realtime_drf.transports.signing import SigningTransport
 
 
 class Member(NamedTuple):

@@ -18,9 +18,10 @@ from realtime_drf.exceptions import (
     PayloadTooLarge,
     TransportUnavailable,
 )
-from realtime_drf.protocols import Answer, AuthorizationRequest, Denial, Grant, WebhookEvent
+from realtime_drf.grants import Answer, AuthorizationRequest, Denial, Grant
 from realtime_drf.testing import Received
 from realtime_drf.transports.base import BaseTransport, ChannelInfo, Limits
+from realtime_drf.webhook_events import WebhookEvent
 
 PASSWORD = "open sesame"
 
@@ -104,7 +105,7 @@ class Good(BaseTransport):
         return self.service
 
     def read_authorization(self, data: Mapping[str, Any]) -> AuthorizationRequest:
-        from realtime_drf.transports.signatures import read_authorization
+        from realtime_drf.pusher_protocol.signatures import read_authorization
 
         return read_authorization(data)
 

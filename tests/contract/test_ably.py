@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from realtime_drf.protocols import Answer
+from realtime_drf.grants import Answer
 from realtime_drf.testing import Received, TransportContract
-from realtime_drf.transports.ably_names import Names
+from realtime_drf.transports.ably.names import Names
 from realtime_drf.transports.base import BaseTransport
 from tests.services import ably_app, faults
 from tests.services.ably_app import Refusal, Session

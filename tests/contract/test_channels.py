@@ -18,13 +18,13 @@ pytest.importorskip("nacl")
 
 from nacl.secret import SecretBox
 
+from realtime_drf.cluster.messages import DisconnectItem, EventItem, Item
+from realtime_drf.cluster.state import Slice
+from realtime_drf.grants import Answer
 from realtime_drf.names import ChannelKind, parse_channel_name
-from realtime_drf.protocols import Answer
-from realtime_drf.server.store import Slice
-from realtime_drf.server.wire import DisconnectItem, EventItem, Item
+from realtime_drf.pusher_protocol.signatures import Signer
 from realtime_drf.testing import Received, TransportContract
 from realtime_drf.transports.channels import ChannelsTransport
-from realtime_drf.transports.signatures import Signer
 from tests.services.process import closed_port
 from tests.services.redis import Redis
 

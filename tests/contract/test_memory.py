@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from realtime_drf.exceptions import InvalidRequest
-from realtime_drf.protocols import Answer
+from realtime_drf.grants import Answer
 from realtime_drf.testing import Received, TransportContract
 from realtime_drf.transports.memory import MemoryTransport
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from realtime_drf.protocols import Answer
+from realtime_drf.grants import Answer
 from realtime_drf.testing import Received, TransportContract
 from realtime_drf.transports.base import BaseTransport
 from tests.contract.connections import Connected, ConnectsAnew, LineService, TriesAgain

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
+from realtime_drf.grants import Answer
 from realtime_drf.names import ChannelKind
-from realtime_drf.protocols import Answer
 from realtime_drf.testing import Received, TransportContract
 from realtime_drf.testing.strategies import texts
 from realtime_drf.transports.base import BaseTransport

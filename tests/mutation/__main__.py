@@ -27,64 +27,138 @@ from tests.pages import ROOT
 
 T = TypeVar("T")
 
-TRANSPORTS = "tests/transports/test_"
 SERVER = [
-    "tests/server/test_connecting.py",
-    "tests/server/test_subscribing.py",
-    "tests/server/test_client_events.py",
-    "tests/server/test_presence.py",
-    "tests/server/test_bad_frames.py",
-    "tests/server/test_outbox.py",
-    "tests/server/test_slow_clients.py",
-    "tests/server/test_turns.py",
-    "tests/server/test_ending.py",
-    "tests/server/test_http_api.py",
-    "tests/server/test_http_rules.py",
-    "tests/server/test_http_fuzz.py",
-    "tests/server/test_health.py",
-    "tests/server/test_key_rotation.py",
-    "tests/server/test_store_failures.py",
-    "tests/server/test_layer_faults.py",
-    "tests/server/test_faults.py",
-    "tests/server/test_machine.py",
-    "tests/test_server_shortcut.py",
+    *["connecting", "subscribing", "client_events", "presence", "bad_frames", "writer", "flushing"],
+    *["slow_clients", "ending", "http_api", "http_rules", "http_fuzz", "health", "key_rotation"],
+    *["store_failures", "faults", "machine", "fast_path", "pace", "inflow", "lifespan", "reporter"],
 ]
+CLUSTER = ["states", "serial_worker", "layer_faults", "companions", "origins", "prefixes"]
+PUSHER = "pusher pusher_options pusher_outages pusher_connections pusher_servers pusher_packing"
+ABLY = "ably ably_auth ably_options ably_outages ably_webhooks ably_connections"
+
+
+def _paths(folder: str, names: Sequence[str], nearest: str = "") -> str:
+    ordered = sorted(names, key=lambda name: not nearest or nearest not in name)
+    return " ".join(f"tests/{folder}test_{name}.py" for name in ordered)
+
+
 FIELDS: dict[str, str] = {
-    "authorization": "tests/test_authorization.py tests/test_authentication.py "
-    "tests/test_object_permissions.py tests/test_permissions.py tests/test_memberships.py",
-    "backends": "tests/test_backends.py tests/test_publishing.py tests/test_mixins.py",
-    "delivery": "tests/test_publishing.py tests/test_configuration.py tests/test_occupancy.py",
-    "events": "tests/test_events.py tests/test_publishing.py",
-    "mixins": "tests/test_mixins.py tests/test_rows.py tests/test_silence.py tests/test_shapes.py "
-    "tests/test_async_views.py tests/test_backends.py",
-    "names": "tests/test_names.py tests/test_events.py tests/test_patterns.py",
-    "occupancy": "tests/test_occupancy.py tests/test_occupancy_caches.py "
-    "tests/test_occupancy_machine.py",
-    "patterns": "tests/test_patterns.py tests/test_authorization.py tests/test_channel_checks.py",
-    "publishing": "tests/test_publishing.py tests/test_backends.py tests/test_async_views.py "
-    "tests/test_commit_machine.py tests/test_occupancy.py",
-    "rendering": "tests/test_events.py tests/test_backends.py tests/server/test_bad_frames.py",
-    "webhooks": "tests/test_webhooks.py tests/test_occupancy.py",
-    "transports/base": f"{TRANSPORTS}base.py {TRANSPORTS}pusher.py "
-    "tests/test_memory_and_console.py",
-    "transports/packing": f"{TRANSPORTS}packing.py {TRANSPORTS}pusher.py",
-    "transports/pusher": f"{TRANSPORTS}pusher.py {TRANSPORTS}pusher_options.py "
-    f"{TRANSPORTS}pusher_outages.py {TRANSPORTS}pusher_connections.py",
-    "transports/signatures": f"tests/test_authorization.py {TRANSPORTS}pusher.py "
-    "tests/server/test_http_api.py tests/server/test_key_rotation.py",
     **{
-        f"server/{name}": " ".join(sorted(SERVER, key=lambda path: nearest not in path))
-        for name, nearest in {
-            "channels": "presence",
-            "connection": "connecting",
-            "frames": "bad_frames",
-            "http_api": "http_",
-            "node": "subscribing",
-            "outbox": "outbox",
-            "roster": "presence",
+        module: _paths("", names.split())
+        for module, names in {
+            "authorization": "authorization authentication object_permissions permissions",
+            "backends": "backends publishing mixins payloads",
+            "changes": "backends publishing rows",
+            "channel_objects": "object_permissions channel_checks",
+            "channels": "authorization channel_checks object_permissions",
+            "checks/configuration": "configuration occupancy backends",
+            "checks/deployment": "deployment_checks",
+            "checks/policies": "channel_checks permissions",
+            "checks/setup": "setup_checks",
+            "compat": "compat",
+            "conf": "configuration setup_checks deployment_checks",
+            "deadlines": "occupancy_caches occupancy",
+            "delivery/handler": "configuration publishing",
+            "delivery/sending": "publishing configuration occupancy error_reports",
+            "events": "events publishing",
+            "hyperlinks": "payloads",
+            "instances": "rows mixins payloads backends",
+            "logs": "logs occupancy",
+            "memberships": "memberships webhooks",
+            "mixins": "mixins rows silence shapes async_views backends",
+            "names": "names events patterns",
+            "occupancy": "occupancy occupancy_caches occupancy_machine",
+            "own_words": "occupancy occupancy_machine",
+            "patterns": "patterns authorization channel_checks",
+            "permissions": "permissions authorization",
+            "publishing": "publishing backends async_views commit_machine occupancy",
+            "rendering": "events backends payloads",
+            "serializing": "payloads backends",
+            "silence": "silence",
+            "tracebacks": "error_reports",
+            "vacancy": "occupancy occupancy_machine",
+            "views": "authorization authentication async_views webhooks schema",
+            "webhooks": "webhooks occupancy memberships",
         }.items()
     },
-    "server/webhooks": "tests/server/test_webhooks_out.py tests/server/test_ending.py",
+    **{
+        f"transports/{module}": _paths("transports/", names.split())
+        for module, names in {
+            "base": "base pusher ably channels",
+            "environment": "environment",
+            "handler": "base pusher_options ably_options",
+            "hosts": "pusher_options ably_options",
+            "redaction": "redaction",
+            "signing": "pusher channels base",
+            **{f"pusher/{name}": PUSHER for name in ("address", "packing", "session", "transport")},
+            **{
+                f"ably/{name}": ABLY
+                for name in (
+                    "auth",
+                    "connection_key",
+                    "messages",
+                    "names",
+                    "network",
+                    "options",
+                    "packing",
+                    "publishing",
+                    "rest",
+                    "tokens",
+                    "transport",
+                    "webhooks",
+                )
+            },
+            "channels": "channels channels_store channels_redis",
+        }.items()
+    },
+    "http_connections": _paths("transports/", ["stale_connections", "pusher_connections"]),
+    "forks": _paths("server/", ["forks"]),
+    "pusher_protocol/frames": _paths("server/", SERVER, "bad_frames"),
+    "pusher_protocol/http_signature": _paths("server/", SERVER, "http_"),
+    "pusher_protocol/signatures": "tests/test_authorization.py "
+    + _paths("transports/", ["pusher", "channels"])
+    + " "
+    + _paths("server/", ["http_api", "key_rotation"]),
+    "pusher_protocol/webhooks": "tests/test_webhooks.py",
+    **{
+        f"cluster/{name}": _paths("cluster/", CLUSTER, nearest) + " " + _paths("server/", SERVER)
+        for name, nearest in {
+            "backplane": "layer_faults",
+            "companions": "companions",
+            "last_events": "layer_faults",
+            "memory_state": "states",
+            "messages": "layer_faults",
+            "options": "origins",
+            "origins": "origins",
+            "redis_connections": "layer_faults",
+            "redis_state": "states",
+            "serial_worker": "serial_worker",
+            "state": "states",
+        }.items()
+    },
+    "cluster/webhooks/endpoints": _paths("cluster/", ["endpoints"]),
+    "cluster/webhooks/queue": _paths("cluster/", ["webhook_queue"])
+    + " tests/server/test_webhooks_out.py",
+    "cluster/webhooks/sender": _paths("server/", ["webhooks_out", "ending"]),
+    **{
+        f"server/{name}": _paths("server/", SERVER, nearest)
+        for name, nearest in {
+            "channel": "presence",
+            "connection": "connecting",
+            "fast_path": "fast_path",
+            "http_api": "http_",
+            "http_messages": "http_",
+            "hub": "presence",
+            "inflow": "inflow",
+            "lifespan": "lifespan",
+            "node": "subscribing",
+            "pace": "pace",
+            "paths": "connecting",
+            "reporter": "reporter",
+            "shutdown": "ending",
+            "writer": "writer",
+        }.items()
+    },
 }
 """Modules of the core, and the tests of their fields, in the order in which they run."""
 

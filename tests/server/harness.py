@@ -19,17 +19,18 @@ from typing import Any, Final, Self, TypeVar
 from django.test import override_settings
 
 from realtime_drf import signals
+from realtime_drf.cluster.backplane import LocalBackplane
+from realtime_drf.cluster.memory_state import MemoryStore
+from realtime_drf.cluster.serial_worker import end
+from realtime_drf.cluster.state import Store
 from realtime_drf.events import Event
-from realtime_drf.protocols import Grant, Identity, WebhookEvent
+from realtime_drf.grants import Grant, Identity
 from realtime_drf.server.asgi import RealtimeServer
-from realtime_drf.server.backplane import LocalBackplane
-from realtime_drf.server.lane import end
-from realtime_drf.server.memory_store import MemoryStore
+from realtime_drf.server.fast_path import UVICORN
 from realtime_drf.server.node import Node
-from realtime_drf.server.shortcut import UVICORN
-from realtime_drf.server.store import Store
 from realtime_drf.transports import transports
 from realtime_drf.transports.channels import ChannelsTransport
+from realtime_drf.webhook_events import WebhookEvent
 
 T = TypeVar("T")
 

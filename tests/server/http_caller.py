@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from realtime_drf.cluster.state import Slice
 from realtime_drf.server.http_api import HttpApi
-from realtime_drf.server.store import Slice
 from realtime_drf.transports.channels import ChannelsTransport
 
 NOW = 1_800_000_000

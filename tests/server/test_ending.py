@@ -12,12 +12,13 @@ import pytest
 
 pytest.importorskip("channels")
 
+from realtime_drf.cluster.backplane import LayerBackplane
+from realtime_drf.cluster.memory_state import MemoryStore
+from realtime_drf.cluster.serial_worker import end
+from realtime_drf.pusher_protocol import frames
 from realtime_drf.server import connection as connection_module
-from realtime_drf.server import frames, stopping
-from realtime_drf.server.backplane import LayerBackplane
-from realtime_drf.server.lane import end
-from realtime_drf.server.memory_store import MemoryStore
-from realtime_drf.server.stopping import stop_gracefully
+from realtime_drf.server import shutdown as stopping
+from realtime_drf.server.shutdown import stop_gracefully
 from tests.server.harness import Site
 
 

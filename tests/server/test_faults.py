@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from realtime_drf.server import wire
-from realtime_drf.server.backplane import Attendant, Backplane
-from realtime_drf.server.memory_store import MemoryStore
-from realtime_drf.server.roster import MOST_AT_ONCE, SETTLING
-from realtime_drf.server.store import LEASE, Outcome, Slice, Store, View, finish
+from realtime_drf.cluster import messages as wire
+from realtime_drf.cluster.backplane import Attendant, Backplane
+from realtime_drf.cluster.memory_state import MemoryStore
+from realtime_drf.cluster.state import LEASE, Outcome, Slice, Store, View, finish
+from realtime_drf.server.hub import MOST_AT_ONCE, SETTLING
 from tests.examples import scaled
 from tests.server.harness import Client, Clock, Site
 

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("nacl")
 
-from realtime_drf.transports.signatures import Signer
+from realtime_drf.pusher_protocol.signatures import Signer
 from tests.server.tokens import MASTER_KEY, channel_tokens, user_tokens
 from tests.services.asgi_server import AsgiServer
 from tests.services.pusher_js import PusherJS, Refused

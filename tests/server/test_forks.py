@@ -14,11 +14,11 @@ import pytest
 
 pytest.importorskip("channels")
 
+from realtime_drf.cluster import messages as wire
+from realtime_drf.cluster.backplane import Backplane, LayerBackplane, LocalBackplane
+from realtime_drf.cluster.memory_state import MemoryStore
 from realtime_drf.events import Event
-from realtime_drf.server import wire
-from realtime_drf.server.backplane import Backplane, LayerBackplane, LocalBackplane
-from realtime_drf.server.locks import ForkLock
-from realtime_drf.server.memory_store import MemoryStore
+from realtime_drf.forks import ForkLock
 from tests.server.harness import Site
 
 PATIENCE = 10

@@ -27,8 +27,8 @@ pytest.importorskip("channels")
 
 from channels.layers import InMemoryChannelLayer
 
-from realtime_drf.server import backplane
-from realtime_drf.server.memory_store import MemoryStore
+from realtime_drf.cluster import backplane
+from realtime_drf.cluster.memory_state import MemoryStore
 from realtime_drf.server.node import Node
 from tests.server.harness import Site
 

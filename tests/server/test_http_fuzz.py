@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("channels")
 
+from realtime_drf.cluster.messages import DisconnectItem, EventItem
 from realtime_drf.names import is_unicode
-from realtime_drf.server.wire import DisconnectItem, EventItem
 from tests.server.http_caller import KEY, NOW, Api
 
 UNICODE = st.characters(codec="utf-8")

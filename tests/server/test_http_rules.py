@@ -11,9 +11,9 @@ import pytest
 
 pytest.importorskip("channels")
 
+from realtime_drf.cluster.messages import DisconnectItem, EventItem
 from realtime_drf.server.asgi import RealtimeServer
-from realtime_drf.server.http_exchange import MAX_BODY_BYTES
-from realtime_drf.server.wire import DisconnectItem, EventItem
+from realtime_drf.server.http_messages import MAX_BODY_BYTES
 from tests.server.http_caller import NOW, SECRET, Api
 
 EVENT = {"name": "told", "channel": "news", "data": "{}"}

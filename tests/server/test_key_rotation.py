@@ -10,8 +10,8 @@ from django.test import override_settings
 pytest.importorskip("channels")
 
 from realtime_drf.conf import derive_secrets
-from realtime_drf.protocols import Grant, Identity
-from realtime_drf.transports.signatures import Signer
+from realtime_drf.grants import Grant, Identity
+from realtime_drf.pusher_protocol.signatures import Signer
 from tests.server.harness import Client, Site
 from tests.server.http_caller import Api
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from realtime_drf import Event
-from realtime_drf.server import frames
-from realtime_drf.server.memory_store import MemoryStore
-from realtime_drf.server.store import Outcome, Slice
+from realtime_drf.cluster.memory_state import MemoryStore
+from realtime_drf.cluster.state import Outcome, Slice
+from realtime_drf.pusher_protocol import frames
 from tests.examples import are_enough, scaled
 from tests.server.harness import Clock, Site
 from tests.server.model import (

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("channels")
 
-from realtime_drf.server.http_exchange import read_body
+from realtime_drf.server.http_messages import read_body
 from realtime_drf.server.pace import MOST_SECONDS, MOST_STEPS, Pace
 from tests.server.harness import Client, Site
 

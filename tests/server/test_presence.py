@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from realtime_drf.server.wire import OnlineItem
+from realtime_drf.cluster.messages import OnlineItem
 from tests.server.harness import Client, Site
 
 pytestmark = pytest.mark.usefixtures("silence")

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from realtime_drf.protocols import Grant
-from realtime_drf.server.store import LEASE
-from realtime_drf.transports.signatures import Signer
+from realtime_drf.cluster.state import LEASE
+from realtime_drf.grants import Grant
+from realtime_drf.pusher_protocol.signatures import Signer
 from tests.pages import ROOT
 from tests.processes import environment
 from tests.server.tokens import channel_tokens, user_tokens

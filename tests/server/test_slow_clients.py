@@ -9,7 +9,7 @@ import tracemalloc
 import pytest
 
 from realtime_drf.server import connection as connection_module
-from realtime_drf.server.outbox import MAX_BACKLOG_BYTES
+from realtime_drf.server.writer import MAX_BACKLOG_BYTES
 from tests.server.harness import Client, Site
 
 BIG = "x" * 10_000

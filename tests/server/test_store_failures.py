@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from realtime_drf.cluster.memory_state import MemoryStore
+from realtime_drf.cluster.serial_worker import end
+from realtime_drf.cluster.state import Outcome, Slice, View
 from realtime_drf.exceptions import TransportUnavailable
-from realtime_drf.server.lane import end
-from realtime_drf.server.memory_store import MemoryStore
-from realtime_drf.server.store import Outcome, Slice, View
 from tests.server.harness import Client, Clock, Site
 
 ROOM = "presence-room"

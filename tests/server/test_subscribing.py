@@ -13,10 +13,10 @@ pytest.importorskip("nacl")
 
 import nacl.secret
 
+from realtime_drf.cluster.backplane import dump_event
+from realtime_drf.cluster.messages import EventItem
 from realtime_drf.events import Event
 from realtime_drf.exceptions import UnsupportedFeature
-from realtime_drf.server.backplane import dump_event
-from realtime_drf.server.wire import EventItem
 from tests.server.harness import Client, Site
 
 pytestmark = pytest.mark.usefixtures("silence")

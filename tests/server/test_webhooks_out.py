@@ -16,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django import Settings
 
-from realtime_drf.protocols import WebhookEvent
-from realtime_drf.server.endpoints import KINDS, read_endpoints
-from realtime_drf.server.webhooks import WebhookSender, make_body, make_headers, make_text
-from realtime_drf.transports import connections, transports
-from realtime_drf.transports.signatures import Signer
-from realtime_drf.transports.webhooks import WebhookReader
+from realtime_drf import http_connections as connections
+from realtime_drf.cluster.webhooks.endpoints import KINDS, read_endpoints
+from realtime_drf.cluster.webhooks.sender import WebhookSender, make_body, make_headers, make_text
+from realtime_drf.pusher_protocol.signatures import Signer
+from realtime_drf.pusher_protocol.webhooks import WebhookReader
+from realtime_drf.transports import transports
+from realtime_drf.webhook_events import WebhookEvent
 from tests.services import node_sdk
 from tests.services.faults import Close, Fault, Garbage, HalfThenClose, Hang, Reset, Slow, Status
 from tests.services.nat import Nat
@@ -66,7 +67,7 @@ def make_sender() -> Iterator[MakeSender]:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have tries follow each other without a pause that is worth waiting for."""
-    monkeypatch.setattr("realtime_drf.server.courier.LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr("realtime_drf.cluster.webhooks.queue.LONGEST_PAUSE", 0.01)
 
 
 ALL = [
@@ -223,7 +224,7 @@ def test_a_success_counts_whatever_becomes_of_its_body(
 def test_an_endpoint_that_does_not_answer_is_tried_again(
     receiver: WebhookReceiver, make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("realtime_drf.server.courier.TIMEOUT", 0.1)
+    monkeypatch.setattr("realtime_drf.cluster.webhooks.queue.TIMEOUT", 0.1)
     receiver.fail_next(Hang())
     make_sender({"url": receiver.webhook_url}).put([report()])
     receiver.wait_for_events(1)

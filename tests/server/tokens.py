@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from realtime_drf.protocols import Grant, Identity
-from realtime_drf.transports.signatures import Signer
+from realtime_drf.grants import Grant, Identity
+from realtime_drf.pusher_protocol.signatures import Signer
 from tests.services.pusher_sdk import PusherApp
 
 MASTER_KEY = b"k" * 32

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from realtime_drf import Event, publish
 from realtime_drf.channels import UserChannel
 from realtime_drf.exceptions import InvalidEvent, UnsupportedFeature
-from realtime_drf.protocols import Grant
+from realtime_drf.grants import Grant
 from realtime_drf.testing import RealtimeClient, SubscriptionRefused
 from realtime_drf.transports import transports
 from realtime_drf.transports.memory import Member, MemoryTransport

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from realtime_drf import Event
+from realtime_drf import http_connections as connections
 from realtime_drf.exceptions import TransportUnavailable
-from realtime_drf.transports import connections
 from tests.services.ably_http import AblyService
 from tests.services.certificate import make_certificate
 from tests.transports.ably_setup import MakeAbly, options_for
@@ -159,7 +159,7 @@ import gc, json, os, sys
 import django
 django.setup()
 from realtime_drf import Event
-from realtime_drf.transports import connections
+from realtime_drf import http_connections as connections
 from realtime_drf.transports.ably import AblyTransport
 
 connections.MAX_IDLE = 60

@@ -19,7 +19,7 @@ from realtime_drf.exceptions import InvalidEvent, InvalidTransport, MissingDepen
 from realtime_drf.names import ChannelKind, parse_channel_name
 from realtime_drf.testing.strategies import channel_names
 from realtime_drf.transports import transports
-from realtime_drf.transports.ably_names import Names
+from realtime_drf.transports.ably.names import Names
 from tests.services.ably_http import AblyService
 from tests.transports.ably_setup import MakeAbly
 

@@ -18,8 +18,8 @@ from rest_framework.test import APIClient
 from realtime_drf import Event
 from realtime_drf.exceptions import InvalidRequest, InvalidSignature
 from realtime_drf.occupancy import occupancies
-from realtime_drf.protocols import WebhookEvent
-from realtime_drf.transports.webhooks import MARGIN, WINDOW
+from realtime_drf.pusher_protocol.webhooks import MARGIN, WINDOW
+from realtime_drf.webhook_events import WebhookEvent
 from realtime_drf.webhooks import SIGNALS
 
 pytest.importorskip("ably")

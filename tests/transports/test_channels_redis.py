@@ -22,11 +22,13 @@ pytest.importorskip("channels_redis")
 from channels.layers import get_channel_layer
 
 from realtime_drf import Event, apublish, publish
+from realtime_drf.cluster import messages as wire
+from realtime_drf.cluster.backplane import MOST_IDLE, LayerBackplane
+from realtime_drf.cluster.memory_state import MemoryStore
+from realtime_drf.cluster.serial_worker import LoopThread
 from realtime_drf.exceptions import TransportUnavailable
-from realtime_drf.server import consumer_group, frames, wire
-from realtime_drf.server.backplane import MOST_IDLE, LayerBackplane
-from realtime_drf.server.lane import LoopThread
-from realtime_drf.server.memory_store import MemoryStore
+from realtime_drf.pusher_protocol import frames
+from realtime_drf.server import consumer_group
 from realtime_drf.transports import transports
 from tests.processes import environment
 from tests.server.harness import OPTIONS, Client, Clock, Site

@@ -11,11 +11,11 @@ pytest.importorskip("channels_redis")
 from django.core.checks import ERROR, run_checks
 from pytest_django import Settings
 
+from realtime_drf.cluster.backplane import LayerBackplane
+from realtime_drf.cluster.memory_state import MemoryStore
+from realtime_drf.cluster.redis_state import RedisStore
+from realtime_drf.cluster.state import Slice
 from realtime_drf.exceptions import InvalidTransport, TransportUnavailable
-from realtime_drf.server.backplane import LayerBackplane
-from realtime_drf.server.memory_store import MemoryStore
-from realtime_drf.server.redis_store import RedisStore
-from realtime_drf.server.store import Slice
 from realtime_drf.transports import transports
 from realtime_drf.transports.channels import ChannelsTransport
 from tests.server.harness import PATH

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from realtime_drf import Event
+from realtime_drf import http_connections as connections
 from realtime_drf.exceptions import PayloadTooLarge, TransportUnavailable
-from realtime_drf.transports import connections
 from tests.services import faults
 from tests.services.pusher_http import PusherService
 from tests.transports.conftest import MakePusher, options_for
@@ -150,7 +150,7 @@ import json, os, sys
 import django
 django.setup()
 from realtime_drf import Event
-from realtime_drf.transports import connections
+from realtime_drf import http_connections as connections
 from realtime_drf.transports.pusher import PusherTransport
 
 connections.MAX_IDLE = 60

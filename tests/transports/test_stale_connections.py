@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from realtime_drf import Event
+from realtime_drf import http_connections as connections
 from realtime_drf.exceptions import TransportUnavailable
-from realtime_drf.transports import connections
 from realtime_drf.transports.base import BaseTransport
 from tests.services import faults
 from tests.services.ably_http import AblyService

@@ -27,9 +27,9 @@ from realtime_drf import (
     publish,
     publish_change,
 )
-from realtime_drf.backends import Change
+from realtime_drf.changes import Change
 from realtime_drf.exceptions import TransportError
-from realtime_drf.protocols import NamedChannel
+from realtime_drf.names import NamedChannel
 from realtime_drf.transports.base import BaseTransport
 from tests.todos.models import Tag, Todo, TodoList
 from tests.todos.serializers import TodoSerializer

@@ -11,11 +11,12 @@ from realtime_drf.exceptions import (
     InvalidSignature,
     UnsupportedFeature,
 )
+from realtime_drf.grants import AuthorizationRequest, Denial, Grant, Identity
 from realtime_drf.names import parse_channel_name
-from realtime_drf.protocols import AuthorizationRequest, Denial, Grant, Identity, WebhookEvent
 from realtime_drf.testing.contract.evidence import expecting, fail
 from realtime_drf.testing.contract.harness import Harness
 from realtime_drf.transports.base import BaseTransport, ChannelInfo
+from realtime_drf.webhook_events import WebhookEvent
 
 ASKED = AuthorizationRequest(socket_id="1.2", channels=("private-x",))
 

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from realtime_drf.events import Event
+from realtime_drf.grants import Answer
 from realtime_drf.names import ChannelKind
-from realtime_drf.protocols import Answer
 from realtime_drf.testing import strategies
 from realtime_drf.testing.contract.evidence import Arrivals, Received
 from realtime_drf.transports.base import BaseTransport

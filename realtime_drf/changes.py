@@ -1,0 +1,46 @@
+"""What happened to a model instance: the value that views and publishing give to backends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from django.db import DEFAULT_DB_ALIAS, router
+from django.db.models import Model
+from rest_framework.serializers import BaseSerializer
+
+from realtime_drf.names import NamedChannel
+
+M = TypeVar("M", bound=Model)
+
+ACTIONS = ("create", "update", "delete")
+"""What a view does by itself; every other action is somebody's own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change(Generic[M]):
+    """Say what happened to a model instance.
+
+    `previous` is a copy of the instance as it was before an update, where known. `channels` is what
+    a view proposes, and `get_serializer_class` asks it for its serializer. `origin` is the token of
+    the connection that caused the change; it stays out of the repr.
+    """
+
+    instance: M
+    action: str
+    previous: M | None = None
+    channels: tuple[str | NamedChannel, ...] = ()
+    get_serializer_class: Callable[[], type[BaseSerializer[Any]]] | None = field(
+        default=None, repr=False
+    )
+    using: str = DEFAULT_DB_ALIAS
+    origin: str | None = field(default=None, repr=False)
+
+
+def get_database(instance: Model) -> str:
+    """Return the database to which a change of an instance is written, and so which commit counts.
+
+    Not the one that it was read from, which may be a replica.
+    """
+    return router.db_for_write(type(instance), instance=instance)

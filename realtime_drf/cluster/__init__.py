@@ -1,0 +1,1 @@
+"""What the processes of an app share: keys, options, messages to all of them, and state."""

@@ -1,0 +1,188 @@
+"""A lane: what is put in from any thread is worked off on one event loop, in that order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import Future
+from typing import Any, Final, Generic, TypeVar
+
+from realtime_drf.forks import ForkLock
+
+logger = logging.getLogger("realtime_drf")
+
+AGAIN: Final = 0.2
+"""Seconds after which a task that goes on is cancelled again."""
+
+T = TypeVar("T")
+
+MOST_AT_ONCE: Final = 64
+"""What has gathered while the loop was busy is worked off together, so many at a time."""
+
+MOST_WAITING: Final = 10_000
+"""What gathers while the loop is busy with something that hangs, such as a layer; no more does."""
+
+STOP_TIMEOUT: Final = 5.0
+"""Seconds that a loop has to let go of what it has open."""
+
+
+class Lane(Generic[T]):
+    """Work off what comes from all threads, one lot after the other.
+
+    Args:
+        loop: the event loop that works.
+        work: is awaited with what has gathered, at least one and at most `MOST_AT_ONCE`.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, work: Callable[[Sequence[T]], Awaitable[None]]
+    ) -> None:
+        self._loop = loop
+        self._work = work
+        self._waiting: deque[tuple[T, Future[None]]] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    def put(self, item: T) -> Future[None]:
+        """Queue something; the future tells when it is done, and how it failed.
+
+        It fails with BufferError if too much is waiting.
+
+        Raises:
+            RuntimeError: the event loop is closed.
+        """
+        future: Future[None] = Future()
+        if len(self._waiting) >= MOST_WAITING:
+            future.set_exception(BufferError(f"{MOST_WAITING} are waiting already."))
+            return future
+        self._waiting.append((item, future))
+        self._loop.call_soon_threadsafe(self._begin)
+        return future
+
+    def _begin(self) -> None:
+        if self._task is None:
+            self._task = self._loop.create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                await self._work_off(self._take())
+        finally:
+            self._task = None
+
+    def _take(self) -> list[tuple[T, Future[None]]]:
+        lot: list[tuple[T, Future[None]]] = []
+        while self._waiting and len(lot) < MOST_AT_ONCE:
+            item, future = self._waiting.popleft()
+            if future.set_running_or_notify_cancel():  # whoever gave up waiting is not served
+                lot.append((item, future))
+        return lot
+
+    async def _work_off(self, lot: Sequence[tuple[T, Future[None]]]) -> None:
+        if not lot:
+            return
+        try:
+            await self._work([item for item, _ in lot])
+        except Exception as exc:  # noqa: BLE001  whoever waits is told
+            for _, future in lot:
+                future.set_exception(exc)
+        except BaseException:  # the loop ends
+            for _, future in lot:
+                future.set_exception(ConnectionError("The event loop has ended."))
+            raise
+        else:
+            for _, future in lot:
+                future.set_result(None)
+
+
+def raise_if_cancelled() -> None:
+    """Raise CancelledError in a task that is to end, after an exception of somebody else's.
+
+    Redis clients turn the cancellation of a call into an error of the connection: without this, a
+    task that tries again after errors would go on for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until they have ended, since a Redis client may swallow a cancellation."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=AGAIN)
+
+
+class LoopThread:
+    """Keep an event loop in a thread of its own, for a process that has none or another's.
+
+    It is started when first used, and anew in the child of a fork, where threads do not live on.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = ForkLock()
+        self._pid = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Return the running loop of this process."""
+        with self._lock:
+            if self._loop is None or self._pid != os.getpid():
+                self._loop = asyncio.new_event_loop()
+                self._pid = os.getpid()
+                self._thread = threading.Thread(
+                    target=_run, args=[self._loop], name=self._name, daemon=True
+                )
+                self._thread.start()
+            return self._loop
+
+    def run(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
+        """Run a coroutine there and wait for it; raise TimeoutError after so many seconds."""
+        return asyncio.run_coroutine_threadsafe(
+            asyncio.wait_for(coroutine, timeout), self.loop
+        ).result()
+
+    def stop(self, last: Callable[[], Awaitable[None]]) -> None:
+        """End the loop and its thread, after something last, and what it has open.
+
+        The next use starts others.
+        """
+
+        async def end() -> None:
+            try:
+                await last()
+            finally:
+                asyncio.get_running_loop().stop()
+
+        with self._lock:
+            loop, self._loop = self._loop, None
+            thread, self._thread = self._thread, None
+        if loop is None or thread is None or self._pid != os.getpid():
+            return
+        asyncio.run_coroutine_threadsafe(end(), loop)
+        if thread is not threading.current_thread():
+            thread.join(STOP_TIMEOUT)
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """Run a loop until it is stopped; closing it is what lets layers close their connections."""
+    try:
+        loop.run_forever()
+    finally:
+        loop.run_until_complete(_cancel_tasks())
+        loop.close()
+
+
+async def _cancel_tasks() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""The webhooks that the server sends, as Pusher does."""

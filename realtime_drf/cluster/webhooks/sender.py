@@ -1,0 +1,183 @@
+"""Webhooks that the server sends, as Pusher's protocol has them.
+
+https://pusher.com/docs/channels/server_api/webhooks/
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from typing import Any, Final
+
+from realtime_drf import __version__
+from realtime_drf.cluster.webhooks.endpoints import Endpoint
+from realtime_drf.cluster.webhooks.queue import FAREWELL, Courier, Undelivered
+from realtime_drf.http_connections import find_stale, pool_classes, time_left
+from realtime_drf.pusher_protocol.signatures import Signer
+from realtime_drf.tracebacks import opaque
+from realtime_drf.webhook_events import WebhookEvent
+
+MOST_OF_AN_ANSWER: Final = 65_536
+"""Bytes that are read so that a connection can be used again; nobody looks at them."""
+
+_posting = threading.local()
+
+
+class _UrlFilter(logging.Filter):
+    """Keep out of the log, at level DEBUG, the URL that a thread posts to: a token may be in it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not getattr(_posting, "is_on", False)
+
+
+_url_filter: Final = _UrlFilter()
+
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+class WebhookSender:
+    """Send what is reported to the endpoints that want it, each by a courier of its own.
+
+    Args:
+        endpoints: where webhooks go.
+        signer: signs with the key and secret of the app.
+        tenacity, urllib3: the modules.
+    """
+
+    def __init__(
+        self, endpoints: Sequence[Endpoint], signer: Signer, *, tenacity: Any, urllib3: Any
+    ) -> None:
+        self._couriers = [
+            (
+                endpoint,
+                Courier(endpoint.name, Poster(endpoint, signer, urllib3), tenacity=tenacity),
+            )
+            for endpoint in endpoints
+        ]
+        atexit.register(_close_at_exit, weakref.ref(self))
+
+    def __repr__(self) -> str:
+        return f"<WebhookSender to {len(self._couriers)} endpoints>"
+
+    @property
+    def dropped(self) -> int:
+        """How many reports did not arrive, of all endpoints together."""
+        return sum(courier.dropped for _, courier in self._couriers)
+
+    def put(self, events: Sequence[WebhookEvent]) -> None:
+        """Have reports sent, in this order; return at once."""
+        for event in events:
+            couriers = [courier for endpoint, courier in self._couriers if endpoint.wants(event)]
+            if couriers:
+                text = make_text(event)
+                for courier in couriers:
+                    courier.put(text)
+
+    def close(self, seconds: float = FAREWELL) -> None:
+        """Try what waits once more, all endpoints at the same time; wait so long for it."""
+        close_at = time.monotonic() + seconds
+        for _, courier in self._couriers:
+            courier.hurry(seconds)
+        for _, courier in self._couriers:
+            courier.join(max(0.0, close_at - time.monotonic()))
+
+
+def _close_at_exit(sender: weakref.ref[WebhookSender]) -> None:
+    if (found := sender()) is not None:
+        found.close()
+
+
+class Poster:
+    """Post signed reports to an endpoint."""
+
+    def __init__(self, endpoint: Endpoint, signer: Signer, urllib3: Any) -> None:
+        self._url = endpoint.url
+        self._headers = endpoint.headers
+        self._signer = signer
+        self._urllib3 = urllib3
+        self._pid = 0
+        self._pool: Any = None
+        logging.getLogger("urllib3.connectionpool").addFilter(_url_filter)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    @opaque
+    def __call__(self, time_ms: int, texts: Sequence[bytes], timeout: float) -> None:
+        """Make one request, and follow no redirect.
+
+        Raises:
+            Undelivered: there was no answer in time, or not one of success.
+        """
+        body = make_body(time_ms, texts)
+        _posting.is_on = True
+        try:
+            status = self._post(body, timeout)
+        except (self._urllib3.exceptions.HTTPError, OSError, ValueError) as exc:
+            # Not its text, in which the URL may stand.
+            raise Undelivered(type(exc).__name__) from None
+        finally:
+            _posting.is_on = False
+        if not 200 <= status < 300:
+            raise Undelivered(f"status {status}")
+
+    def _post(self, body: bytes, timeout: float) -> int:
+        if self._pid != os.getpid():  # a fork must not use the connection of its parent
+            self._pid = os.getpid()
+            self._pool = self._urllib3.PoolManager(num_pools=1, maxsize=1)
+            self._pool.pool_classes_by_scheme = pool_classes(self._urllib3)
+        deadline = time.monotonic() + timeout
+        try:
+            return self._request(body, deadline)
+        except self._urllib3.exceptions.HTTPError as exc:
+            if find_stale(exc) is None:
+                raise
+        # A receiver can know the body again, which is sent until it has arrived in any case.
+        return self._request(body, deadline)
+
+    def _request(self, body: bytes, deadline: float) -> int:
+        response = self._pool.request(
+            "POST",
+            self._url,
+            body=body,
+            headers={**self._headers, **make_headers(self._signer, body)},
+            timeout=self._urllib3.Timeout(total=time_left(deadline)),
+            retries=False,
+            redirect=False,
+            preload_content=False,
+        )
+        # Whatever comes of the rest, the status has been given. An answer that is read to its end
+        # gives the connection back to the pool; any other ends it.
+        with contextlib.suppress(self._urllib3.exceptions.HTTPError, OSError):
+            response.read(MOST_OF_AN_ANSWER, decode_content=False)
+        response.close()
+        return int(response.status)
+
+
+def make_text(event: WebhookEvent) -> bytes:
+    """Return a report as JSON."""
+    content = {"name": event.kind, "channel": event.channel, **event.details}
+    # What no UTF-8 can hold, no receiver could read: it would refuse all that goes with it.
+    return _encode(content).encode(errors="replace")
+
+
+def make_body(time_ms: int, texts: Sequence[bytes]) -> bytes:
+    """Return the body of a webhook."""
+    return b'{"time_ms":%d,"events":[%b]}' % (time_ms, b",".join(texts))
+
+
+def make_headers(signer: Signer, body: bytes) -> dict[str, str]:
+    """Return the headers of a webhook."""
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": f"realtime-drf/{__version__}",
+        "X-Pusher-Key": signer.key,
+        "X-Pusher-Signature": signer.sign(body),
+    }

@@ -1,0 +1,360 @@
+"""The Pusher transport: the service at pusher.com, and servers that speak its HTTP API.
+
+https://pusher.com/docs/channels/library_auth_reference/rest-api/
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import re
+from base64 import b64decode
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from django.core.checks import CheckMessage
+
+from realtime_drf.events import Event
+from realtime_drf.exceptions import (
+    AccessRefused,
+    EventRejected,
+    InvalidTransport,
+    PayloadTooLarge,
+    TransportError,
+    TransportUnavailable,
+)
+from realtime_drf.http_connections import read_retry_after
+from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_name
+from realtime_drf.pusher_protocol.signatures import Signer
+from realtime_drf.pusher_protocol.webhooks import WebhookReader
+from realtime_drf.tracebacks import opaque
+from realtime_drf.transports.base import ChannelInfo, Limits
+from realtime_drf.transports.environment import check_environment
+from realtime_drf.transports.hosts import check_encryption
+from realtime_drf.transports.pusher.address import Address, check_cluster, read_url
+from realtime_drf.transports.pusher.packing import pack_calls
+from realtime_drf.transports.pusher.session import VARIABLES, prepare, read_environment
+from realtime_drf.transports.redaction import RedactingFilter, Redactor
+from realtime_drf.transports.signing import SigningTransport
+from realtime_drf.webhook_events import WebhookEvent
+
+PAYLOAD_LIMIT: Final = 10_240
+"""Bytes of data an event: https://pusher.com/docs/channels/server_api/http-api/#publishing-events."""
+
+_NAME_CHARACTERS = re.compile(r"[A-Za-z0-9_\-=@,.;]*")
+_KINDS_ALONE = (ChannelKind.ENCRYPTED, ChannelKind.USER)
+
+# An HTTP client resolves these when they stand between slashes, and the signature is lost.
+_NOT_IN_PATHS = (".", "..")
+
+# The SDK's HTTP client logs every URL it calls, at level DEBUG, and the URL is signed.
+_url_filter = RedactingFilter()
+
+
+class PusherTransport(SigningTransport):
+    """Send events through Pusher's HTTP API with its Python SDK.
+
+    One HTTP client a process is shared by its threads; a forked child makes its own. Connections
+    are kept for a few seconds. Nothing is retried that the service can have taken: a request that
+    got no answer may have been carried out.
+
+    Options:
+        app_id, key, secret: the app's credentials.
+        url: ``https://key:secret@host:port/apps/app_id`` in their place. With neither, the
+            environment variable ``PUSHER_URL`` is read.
+        cluster: such as "eu"; or
+        host, port, ssl: a server that speaks Pusher's protocol, which goes before a cluster; port
+            is 443, or 80 without ssl.
+        timeout: seconds for a call, over all addresses of the host, until an answer begins; and
+            for each further piece of it.
+        encryption_master_key_base64: 32 bytes, in base64, for channels of the kind encrypted.
+        payload_limit: bytes of an event's data, for plans with more than the usual 10,240.
+        subscription_counting: the app has it enabled, so that `channel_info` may ask for it.
+        webhook_keys: further keys, and their secrets, that may sign webhooks while the app's keys
+            are being replaced.
+    """
+
+    supports_user_events = True
+    supports_channel_info = True
+    supports_presence = True
+    supports_cache = True
+    supports_disconnecting_users = True
+    supports_webhooks = True
+
+    @opaque
+    def __init__(
+        self,
+        *,
+        app_id: str | int | None = None,
+        key: str | None = None,
+        secret: str | None = None,
+        url: str | None = None,
+        cluster: str | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        ssl: bool | None = None,
+        timeout: float = 5,
+        encryption_master_key_base64: str | None = None,
+        payload_limit: int = PAYLOAD_LIMIT,
+        subscription_counting: bool = False,
+        webhook_keys: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        address = Address(None if app_id is None else str(app_id), key, secret, host, port, ssl)
+        check_cluster(cluster, alias=self.alias)
+        if url or not (app_id or key or secret):
+            found = read_url(url, alias=self.alias)
+            if cluster:  # an option goes before what the URL says of the same
+                found = found._replace(host=None, port=None, ssl=None)
+            address = address.completed_from(found)
+        address = address.checked(alias=self.alias)
+        self._check_number("timeout", timeout, int | float)
+        self._check_number("payload_limit", payload_limit, int)
+        self.app_id = address.app_id
+        self.limits = Limits(
+            payload_bytes=payload_limit, channels_per_event=100, events_per_call=10
+        )
+        self.supports_encryption = encryption_master_key_base64 is not None
+        self._subscription_counting = subscription_counting
+        self._redactor = Redactor(
+            filter(None, [address.secret, address.key, encryption_master_key_base64])
+        )
+        self._webhooks = WebhookReader(
+            {**self._checked_keys(webhook_keys), address.key or "": address.secret or ""}
+        )
+        self._client_options = {
+            **address._asdict(),
+            "ssl": True if address.ssl is None else address.ssl,
+            "cluster": cluster,
+            "timeout": timeout,
+            "encryption_master_key_base64": encryption_master_key_base64,
+        }
+        self._sdk = self.require("pusher", extra="pusher")
+        self._pid_and_client = (os.getpid(), self._make_client())
+        # After the client, which refuses a malformed master key.
+        self.signer = Signer(
+            address.key or "",
+            address.secret or "",
+            b64decode(encryption_master_key_base64) if encryption_master_key_base64 else None,
+        )
+        logging.getLogger("urllib3.connectionpool").addFilter(_url_filter)
+
+    def pack(self, events: Sequence[Event]) -> Iterable[Sequence[Event]]:
+        return pack_calls(
+            events,
+            batch_size=self.limits.events_per_call or 1,
+            trigger_size=self.limits.channels_per_event or 1,
+            goes_alone=lambda channel: parse_channel_name(channel).kind in _KINDS_ALONE,
+        )
+
+    def send_batch(self, events: Sequence[Event]) -> None:
+        if len(events) == 1:
+            event = events[0]
+            body = self._body(event, event.channels[0])
+            self._post("/events", {**body, "channels": list(event.channels)})
+        else:
+            batch = [
+                {**self._body(event, channel), "channel": channel}
+                for event in events
+                for channel in event.channels
+            ]
+            self._post("/batch_events", {"batch": batch})
+
+    def channel_info(self, channel: str) -> ChannelInfo:
+        """Ask who is on a channel; presence channels tell ``user_count``.
+
+        ``subscription_count`` is told where the option ``subscription_counting`` is on.
+        """
+        kind = parse_channel_name(channel).kind
+        if kind is ChannelKind.USER or channel in _NOT_IN_PATHS:
+            raise self._unsupported(f"tell who is on {channel!r}")
+        attributes = []
+        if kind is ChannelKind.PRESENCE:
+            attributes.append("user_count")
+        if self._subscription_counting:
+            attributes.append("subscription_count")
+        params = {"info": ",".join(attributes)} if attributes else {}
+        return _channel_info(channel, self._get(f"/channels/{channel}", params))
+
+    def occupied_channels(self, prefix: str = "") -> dict[str, ChannelInfo]:
+        """Ask for the occupied channels; with a prefix of presence channels, user counts too."""
+        if prefix.startswith("#"):
+            raise self._unsupported("list the channels of users")
+        if not _NAME_CHARACTERS.fullmatch(prefix):
+            return {}  # no name starts so, and the SDK would not escape it
+        params = {"filter_by_prefix": prefix} if prefix else {}
+        if prefix.startswith("presence-"):
+            params["info"] = "user_count"
+        channels = self._get("/channels", params).get("channels", {})
+        return {
+            name: _channel_info(name, {"occupied": True, **attributes})
+            for name, attributes in channels.items()
+        }
+
+    def members(self, channel: str) -> list[str]:
+        """Ask for the ids of the users on a presence channel."""
+        if parse_channel_name(channel).kind is not ChannelKind.PRESENCE:
+            raise self._unsupported(f"tell who is on {channel!r}")
+        users = self._get(f"/channels/{channel}/users", {}).get("users", [])
+        return sorted({str(user["id"]) for user in users})
+
+    def disconnect_user(self, user_id: str) -> None:
+        """End the connections on which the user has signed in."""
+        build_channel_name(ChannelKind.USER, user_id)  # refuses what is no user id
+        if user_id in _NOT_IN_PATHS:
+            raise self._unsupported(f"disconnect the user {user_id!r}")
+        # The SDK's own method leaves the app out of the path, and is answered 404.
+        self._post(f"/users/{user_id}/terminate_connections", {})
+
+    @opaque
+    def read_webhook(self, headers: Mapping[str, str], body: bytes) -> list[WebhookEvent]:
+        return self._webhooks.read(headers, body)
+
+    def check(self, **kwargs: Any) -> list[CheckMessage]:
+        return check_environment(
+            lambda: read_environment(self._client), VARIABLES, alias=self.alias
+        )
+
+    def check_deployment(self, **kwargs: Any) -> list[CheckMessage]:
+        return check_encryption(
+            self._client.host, is_encrypted=self._client.ssl, option="ssl", alias=self.alias
+        )
+
+    def close(self) -> None:
+        self._client.http.session.close()
+
+    # Settings
+
+    def _check_number(self, option: str, value: Any, kind: Any) -> None:
+        if type(value) is bool or not isinstance(value, kind) or not 0 < value < math.inf:
+            raise InvalidTransport(f"{option!r} must be a number above 0.", alias=self.alias)
+
+    def _checked_keys(self, webhook_keys: Any) -> Mapping[str, str]:
+        keys = {} if webhook_keys is None else webhook_keys
+        if not isinstance(keys, Mapping) or not all(
+            isinstance(text, str) and text for item in keys.items() for text in item
+        ):
+            raise InvalidTransport(
+                "'webhook_keys' must be a dict of keys and their secrets.", alias=self.alias
+            )
+        return keys
+
+    # The SDK
+
+    @property
+    def _client(self) -> Any:
+        """Return the client of this process: sockets shared with a parent would mix up answers."""
+        pid, client = self._pid_and_client
+        if pid != os.getpid():
+            client = self._make_client()
+            self._pid_and_client = (os.getpid(), client)
+        return client
+
+    def _make_client(self) -> Any:
+        client = self._sdk.pusher_client.PusherClient(**self._client_options)
+        prepare(client, self.require("urllib3", extra="pusher"))
+        return client
+
+    def _body(self, event: Event, channel: str) -> dict[str, Any]:
+        data = event.body
+        if parse_channel_name(channel).kind is ChannelKind.ENCRYPTED:
+            data = self._encrypt(channel, data)
+        body = {"name": event.name, "data": data}
+        return body if event.socket_id is None else {**body, "socket_id": event.socket_id}
+
+    def _encrypt(self, channel: str, data: str) -> str:
+        box = self._sdk.crypto.encrypt(channel, data, self._client._encryption_master_key)
+        return json.dumps(box)
+
+    def _get(self, path: str, params: Mapping[str, str]) -> dict[str, Any]:
+        return self._request("GET", path, params)
+
+    def _post(self, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        return self._request("POST", path, params)
+
+    @opaque
+    def _request(self, method: str, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Make a signed request with the SDK; raise what `_translate` makes of its errors.
+
+        Not with `Pusher.trigger`, which measures data by the memory it takes in Python and so
+        refuses some that the service accepts.
+        """
+        client = self._client
+        response = None
+        try:
+            request = self._sdk.http.Request(
+                client, method, f"/apps/{self.app_id}{path}", dict(params)
+            )
+            # As the SDK's own send_request() does, which keeps the headers of an answer to itself.
+            response = client.http.session.request(
+                request.method,
+                request.url,
+                headers=request.headers,
+                data=request.body,
+                timeout=client.timeout,
+                **client.http.options,
+            )
+            answer = self._sdk.http.process_response(response.status_code, response.text)
+        except Exception as exc:  # noqa: BLE001  of the SDK, its HTTP client or a parser
+            error = self._translate(exc)
+            error.__cause__ = self._redactor.exception(exc)
+            if response is not None and isinstance(error, TransportUnavailable):
+                error.retry_after = read_retry_after(response.headers.get("Retry-After", ""))
+        else:
+            if isinstance(answer, dict) and "error" not in answer:
+                return answer
+            error = self._unwelcome(answer)
+        # Raised here and not in the handler, where the original would come along as the context.
+        raise error
+
+    def _translate(self, exc: Exception) -> TransportError:
+        errors = self._sdk.errors
+        text = self._redactor.text(str(exc))
+        for kind, status in (
+            (errors.PusherBadRequest, 400),
+            (errors.PusherBadAuth, 401),
+            (errors.PusherForbidden, 403),
+        ):
+            if isinstance(exc, kind):
+                return _error_of_status(status, text)
+        if isinstance(exc, errors.PusherBadStatus):
+            status = int(str(exc).partition(": ")[0])
+            return _error_of_status(status, text.partition(": ")[2])
+        if isinstance(exc, json.JSONDecodeError):
+            return TransportUnavailable(f"Pusher's answer could not be read: {type(exc).__name__}.")
+        return TransportUnavailable(f"Pusher could not be reached: {type(exc).__name__}.")
+
+    def _unwelcome(self, answer: Any) -> TransportError:
+        """Make an error of a 200 that says otherwise, as some servers of the protocol send."""
+        if isinstance(answer, dict) and isinstance(answer.get("code"), int):
+            return _error_of_status(answer["code"], self._redactor.text(str(answer["error"])))
+        return TransportUnavailable("Pusher answered 200, but not in its own words.")
+
+
+def _error_of_status(status: int, text: str) -> TransportError:
+    """Make the error of an HTTP status. The service is quoted only on what concerns an event."""
+    if status in (408, 429) or status >= 500:
+        return TransportUnavailable(f"Pusher answered {status}.")
+    if status == 413:
+        return PayloadTooLarge(f"Pusher answered 413: {text[:200]}")
+    if status == 401:
+        return AccessRefused(
+            "Pusher answered 401: check app_id, key, secret and the clock of this machine."
+        )
+    if status == 403:
+        return AccessRefused("Pusher answered 403: the app is disabled or over its quota.")
+    if status in (400, 422):  # 422 is what Laravel Reverb says
+        return EventRejected(f"Pusher answered {status}: {text[:200]}")
+    return AccessRefused(f"Pusher answered {status}: check app_id, cluster, host, port and ssl.")
+
+
+def _channel_info(name: str, attributes: Mapping[str, Any]) -> ChannelInfo:
+    return ChannelInfo(
+        name=name,
+        occupied=bool(attributes.get("occupied")),
+        subscription_count=attributes.get("subscription_count"),
+        user_count=attributes.get("user_count"),
+    )
