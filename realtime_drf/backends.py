@@ -46,7 +46,7 @@ class RealtimeBackend(Generic[M]):
     actions: ClassVar[tuple[str, ...]] = ACTIONS
     """Which of create, update and delete to make events of; actions of one's own always are."""
 
-    exclude_origin: ClassVar[bool] = True
+    exclude_sender: ClassVar[bool] = True
     """Leave out the connection that caused the change."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -186,7 +186,7 @@ class RealtimeBackend(Generic[M]):
     def _make_event(
         self, change: Change[M], channels: list[str | NamedChannel], data: Any
     ) -> Event | None:
-        socket_id = change.origin if self.exclude_origin else None
+        socket_id = change.socket_id if self.exclude_sender else None
         name = self.get_event_name(change)
         event = self.adapt(Event(name, channels, data, socket_id=socket_id))
         is_default = type(self).get_event_name is RealtimeBackend.get_event_name

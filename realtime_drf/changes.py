@@ -23,8 +23,8 @@ class Change(Generic[M]):
     """Say what happened to a model instance.
 
     `previous` is a copy of the instance as it was before an update, where known. `channels` is what
-    a view proposes, and `get_serializer_class` asks it for its serializer. `origin` is the token of
-    the connection that caused the change; it stays out of the repr.
+    a view proposes, and `get_serializer_class` asks it for its serializer. `socket_id` is the
+    connection that caused the change; it stays out of the repr.
     """
 
     instance: M
@@ -35,7 +35,7 @@ class Change(Generic[M]):
         default=None, repr=False
     )
     using: str = DEFAULT_DB_ALIAS
-    origin: str | None = field(default=None, repr=False)
+    socket_id: str | None = field(default=None, repr=False)
 
 
 def get_database(instance: Model) -> str:

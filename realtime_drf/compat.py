@@ -22,7 +22,7 @@ from realtime_drf.backends import RealtimeBackend, refuse_coroutines, registry
 from realtime_drf.changes import Change, get_database
 from realtime_drf.events import Event, list_channels
 from realtime_drf.instances import publishable
-from realtime_drf.mixins import SURROUNDED, RealtimeViewMixin, get_models, get_origin
+from realtime_drf.mixins import SURROUNDED, RealtimeViewMixin, get_models, get_socket_id
 from realtime_drf.names import NamedChannel
 from realtime_drf.publishing import publish, publish_changes
 from realtime_drf.silence import note_publication
@@ -113,7 +113,7 @@ class PusherBackend(RealtimeBackend[Any]):
 
     def get_pusher_socket(self, view: Any) -> str | None:
         """Return the socket id that the view's request names."""
-        return get_origin(getattr(view, "request", None))
+        return get_socket_id(getattr(view, "request", None))
 
     def get_channels(self, instance: Any = None) -> Channels:
         """Return the view's channels."""
@@ -145,7 +145,7 @@ class PusherBackend(RealtimeBackend[Any]):
 
     def _get_event(self, change: Change[Any]) -> Event | None:
         backend = type(self)(_Proposal(change))
-        socket_id = change.origin if self.exclude_origin else None
+        socket_id = change.socket_id if self.exclude_sender else None
         with backend._rendering(change):
             packet = backend.get_packet(change.action, change.instance)
             return backend._make_message(

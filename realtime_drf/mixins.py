@@ -68,7 +68,9 @@ class RealtimeViewMixin(_Base):
                 f"{cls.__module__}.{cls.__qualname__}: RealtimeViewMixin does nothing behind the "
                 f"view; put it before it among the bases."
             )
-        refuse_coroutines(cls, ("get_realtime_channels", "get_realtime_origin", "publish_change"))
+        refuse_coroutines(
+            cls, ("get_realtime_channels", "get_realtime_socket_id", "publish_change")
+        )
         for action in ("create", "update", "destroy"):
             _refuse_unawaited(cls, action, f"perform_{action}")
 
@@ -87,9 +89,9 @@ class RealtimeViewMixin(_Base):
         """Return the channels that the view proposes; the backend has the last word."""
         return ()
 
-    def get_realtime_origin(self) -> str | None:
+    def get_realtime_socket_id(self) -> str | None:
         """Return the token of the connection that made the request, as its header says it."""
-        return get_origin(getattr(self, "request", None))
+        return get_socket_id(getattr(self, "request", None))
 
     # For actions of one's own
 
@@ -220,7 +222,7 @@ class RealtimeViewMixin(_Base):
             previous=previous,
             get_serializer_class=getattr(self, "get_serializer_class", None),
             using=get_database(instance),
-            origin=self.get_realtime_origin(),
+            socket_id=self.get_realtime_socket_id(),
         )
         with reading_what_was_written():
             channels = tuple(list_channels(self.get_realtime_channels(change)))
@@ -259,7 +261,7 @@ class RealtimeViewMixin(_Base):
         return None
 
 
-def get_origin(request: Any) -> str | None:
+def get_socket_id(request: Any) -> str | None:
     """Return the token of the connection that a request names, or None."""
     headers = getattr(request, "headers", {})
     return next((headers[name] for name in ORIGIN_HEADERS if name in headers), None)

@@ -79,7 +79,7 @@ def publish_change(
     *instances: Model,
     action: str,
     channels: Iterable[str | NamedChannel] = (),
-    origin: str | None = None,
+    socket_id: str | None = None,
     using: str | None = None,
 ) -> None:
     """Let the backends of the instances' models publish a change, in one hand-over.
@@ -90,27 +90,27 @@ def publish_change(
     Args:
         action: "create", "update", "delete", or a word of your own.
         channels: what a view would propose; the backends have the last word.
-        origin: token of the connection to leave out.
+        socket_id: token of the connection to leave out.
         using: database alias; by default the one to which the instance is written.
 
     Raises:
         InvalidEvent: an instance has no primary key.
     """
-    publish_changes(_make_changes(instances, action, channels, origin, using))
+    publish_changes(_make_changes(instances, action, channels, socket_id, using))
 
 
 async def apublish_change(
     *instances: Model,
     action: str,
     channels: Iterable[str | NamedChannel] = (),
-    origin: str | None = None,
+    socket_id: str | None = None,
     using: str | None = None,
 ) -> None:
     """Do what `publish_change` does, from a coroutine.
 
     The events are made in the thread in which the ORM runs, and sent as by `apublish`.
     """
-    await apublish_changes(_make_changes(instances, action, channels, origin, using))
+    await apublish_changes(_make_changes(instances, action, channels, socket_id, using))
 
 
 @async_unsafe("publish_change() blocks: await apublish_change() instead.")
@@ -163,7 +163,7 @@ def _make_changes(
     instances: Iterable[Model],
     action: str,
     channels: Iterable[str | NamedChannel],
-    origin: str | None,
+    socket_id: str | None,
     using: str | None,
 ) -> Iterator[Change[Any]]:
     note_publication()  # also of no instance: then there is nothing to publish
@@ -174,7 +174,7 @@ def _make_changes(
             action=action,
             channels=proposed,
             using=using or get_database(instance),
-            origin=origin,
+            socket_id=socket_id,
         )
 
 

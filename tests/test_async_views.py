@@ -222,7 +222,7 @@ def test_a_coroutine_publishes_a_change(
 ) -> None:
     register(make_backend(TITLES, get_channels=lambda self, change: change.channels))
     todo = Todo.objects.create(title="a")
-    async_to_sync(apublish_change)(todo, action="finish", channels=["x"], origin="1.1")
+    async_to_sync(apublish_change)(todo, action="finish", channels=["x"], socket_id="1.1")
     [event] = recording.outbox
     assert (event.name, event.channels, event.socket_id) == ("todo.finish", ("x",), "1.1")
     assert loops == [False]
@@ -242,7 +242,7 @@ def test_an_async_perform_that_nothing_awaits_is_refused(name: str, base: Any) -
         type("View", (RealtimeViewMixin, base), {f"perform_{name}": perform})
 
 
-@pytest.mark.parametrize("name", ["get_realtime_channels", "get_realtime_origin"])
+@pytest.mark.parametrize("name", ["get_realtime_channels", "get_realtime_socket_id"])
 def test_an_async_hook_of_a_view_is_refused(name: str) -> None:
     async def hook(self: Any, *args: Any) -> None: ...
 

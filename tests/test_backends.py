@@ -76,7 +76,7 @@ def test_each_hook_has_its_say(recording: RecordingTransport, register: Any) -> 
             return f"{change.action}!"
 
         def get_data(self, change: Change[Todo]) -> Any:
-            return {"origin": change.origin is not None}
+            return {"has_socket_id": change.socket_id is not None}
 
         def get_transport(self, change: Change[Todo]) -> str:
             return "other"
@@ -85,11 +85,11 @@ def test_each_hook_has_its_say(recording: RecordingTransport, register: Any) -> 
             return event.replace(name=event.name.upper())
 
     register(Hooked)
-    publish_change(Todo(pk=1, title="a"), action="done", channels=["b"], origin="1.1")
+    publish_change(Todo(pk=1, title="a"), action="done", channels=["b"], socket_id="1.1")
     other = transports["other"]
     assert isinstance(other, RecordingTransport)
     assert other.outbox == [
-        Event("DONE!", ["list.a", "b"], {"origin": True}, socket_id="1.1"),
+        Event("DONE!", ["list.a", "b"], {"has_socket_id": True}, socket_id="1.1"),
     ]
     assert recording.outbox == []
 
@@ -146,10 +146,10 @@ def test_the_origin_is_left_out_unless_the_backend_wants_it_in(
     recording: RecordingTransport, register: Any
 ) -> None:
     class Inclusive(OnTodos):
-        exclude_origin = False
+        exclude_sender = False
 
     register(Inclusive)
-    publish_change(Todo(pk=1, title="x"), action="update", origin="1.1")
+    publish_change(Todo(pk=1, title="x"), action="update", socket_id="1.1")
     assert recording.outbox[0].socket_id is None
 
 
@@ -169,7 +169,7 @@ def test_actions_choose_among_the_automatic_ones(
 def test_a_change_waits_for_the_database_that_is_named(recording: RecordingTransport) -> None:
     with transaction.atomic("other"):
         publish_change(
-            Todo(pk=1, title="x"), action="update", channels="todos", using="other", origin="1.1"
+            Todo(pk=1, title="x"), action="update", channels="todos", using="other", socket_id="1.1"
         )
         assert recording.outbox == []
     assert names(recording) == ["todo.update"]
@@ -181,7 +181,7 @@ def test_too_large_an_event_falls_back(recording: RecordingTransport, register: 
             return {"id": change.instance.pk}
 
     register(Falling)
-    publish_change(Todo(pk=5, title="x" * 11_000), action="update", origin="1.1")
+    publish_change(Todo(pk=5, title="x" * 11_000), action="update", socket_id="1.1")
     assert recording.outbox == [Event("todo.update", "todos", {"id": 5}, socket_id="1.1")]
 
 
@@ -193,7 +193,7 @@ def test_too_large_an_event_without_a_fallback_is_refused_and_reported(
 
     register(Plain)
     publish_change(
-        Todo(pk=1, title="x" * 11_000), Todo(pk=1, title="fits"), action="update", origin="1.1"
+        Todo(pk=1, title="x" * 11_000), Todo(pk=1, title="fits"), action="update", socket_id="1.1"
     )
     assert [event.data["title"] for event in recording.outbox] == ["fits"]
     assert "10,240 are allowed" in caplog.text
@@ -479,5 +479,5 @@ def test_the_context_holds_no_request_and_no_user(
 
 
 def test_origin_stays_out_of_the_repr_of_a_change() -> None:
-    change = Change(instance=Todo(title="x"), action="update", origin="123.456")
+    change = Change(instance=Todo(title="x"), action="update", socket_id="123.456")
     assert "123.456" not in repr(change)

@@ -395,7 +395,7 @@ def test_a_webhook_that_cannot_be_sent_shows_nothing_of_it(
     import urllib3
 
     from realtime_drf.cluster.webhooks.endpoints import Endpoint
-    from realtime_drf.cluster.webhooks.queue import Courier, Undelivered
+    from realtime_drf.cluster.webhooks.queue import DeliveryFailed, EndpointQueue
     from realtime_drf.cluster.webhooks.sender import Poster
     from realtime_drf.pusher_protocol.signatures import Signer
 
@@ -406,15 +406,15 @@ def test_a_webhook_that_cannot_be_sent_shows_nothing_of_it(
         )
         poster = Poster(endpoint, Signer("key", SECRET), urllib3)
         exc = catch(poster, 0, [DATA.encode()], 1.0)
-    assert isinstance(exc, Undelivered)
+    assert isinstance(exc, DeliveryFailed)
     assert find_marks(show(exc)) == []
 
     def fail(*args: Any) -> None:
         raise RuntimeError("a bug")
 
-    courier = Courier("hook", fail, tenacity=tenacity, pause=lambda seconds: None)
-    courier.put(DATA.encode())
-    courier.close(10)
+    queue = EndpointQueue("hook", fail, tenacity=tenacity, pause=lambda seconds: None)
+    queue.put(DATA.encode())
+    queue.close(10)
     text = show_log(caplog.records)
     assert "a bug" in text
     assert find_marks(text) == []

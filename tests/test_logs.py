@@ -9,14 +9,14 @@ import pytest
 
 pytest.importorskip("channels")
 
-from realtime_drf.cluster import messages as wire
+from realtime_drf.cluster import messages
 from realtime_drf.cluster.backplane import LayerBackplane
 from realtime_drf.cluster.memory_state import MemoryStore
 from realtime_drf.logs import FailureLog
 from tests.server.harness import Clock, Site
 
 
-def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
     assert all(each.levelno == logging.ERROR for each in caplog.records)
     return [each.getMessage() for each in caplog.records]
 
@@ -31,7 +31,7 @@ def test_the_first_failure_is_logged_at_once_and_then_one_line_a_second(
         clock.now += 0.125
     clock.now += 10
     log.add(TimeoutError())
-    assert messages(caplog) == [
+    assert logged(caplog) == [
         "The layer failed: ConnectionError",
         *["The layer failed: ConnectionError (7 more since this was last said)"] * 3,
         "The layer failed: TimeoutError",
@@ -48,7 +48,7 @@ def test_a_layer_that_is_down_does_not_fill_the_log_with_client_events(
 ) -> None:
     clock = Clock()
     backplane = LayerBackplane(MemoryStore(), Down(), namespace="1", clock=clock)
-    item = wire.EventItem("client-typing", ["private-a"], "{}")
+    item = messages.EventMessage("client-typing", ["private-a"], "{}")
 
     def fail(times: int) -> None:
         for _ in range(times):
@@ -62,7 +62,7 @@ def test_a_layer_that_is_down_does_not_fill_the_log_with_client_events(
         fail(1)
     finally:
         backplane.close()
-    assert messages(caplog) == [
+    assert logged(caplog) == [
         "A hand-over of this process was lost: ConnectionError",
         "A hand-over of this process was lost: ConnectionError (499 more since this was last said)",
     ]
@@ -84,8 +84,8 @@ def test_a_store_that_is_down_does_not_fill_the_log_with_subscribers(
             client.join(f"cache-{number}", settle=False)
             client.join(f"presence-{number}", "ann", settle=False)
         site.settle()
-        assert len(messages(caplog)) == 1
+        assert len(logged(caplog)) == 1
         site.clock.now += 1
         client.join("cache-last")
-        assert len(messages(caplog)) == 2
+        assert len(logged(caplog)) == 2
     assert "password" not in caplog.text

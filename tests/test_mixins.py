@@ -459,7 +459,7 @@ def test_actions_and_events_of_ones_own(recording: RecordingTransport, todo: Tod
             todo.done = True
             todo.save()
             self.publish_change(todo, action="complete")
-            publish(Event("cheer", "todos", socket_id=self.get_realtime_origin()))
+            publish(Event("cheer", "todos", socket_id=self.get_realtime_socket_id()))
             return Response(status=204)
 
     request = REQUESTS.post("/", headers={"X-Socket-Id": "1.1"})
@@ -474,7 +474,7 @@ def test_actions_and_events_of_ones_own(recording: RecordingTransport, todo: Tod
 
 
 def test_a_view_without_a_request_has_no_origin() -> None:
-    assert TodoViewSet().get_realtime_origin() is None
+    assert TodoViewSet().get_realtime_socket_id() is None
 
 
 def test_a_mixin_behind_the_view_is_refused() -> None:

@@ -201,7 +201,7 @@ def test_this_project_has_forgotten_nothing() -> None:
         ("get_channel", "get_channels"),
         ("channels", "get_channels"),
         ("action", "actions"),
-        ("exlude_origin", "exclude_origin"),
+        ("exlude_sender", "exclude_sender"),
         ("event_name", "get_event_name"),
         ("get_serialiser_class", "get_serializer_class"),
         ("get_event_names", "get_event_name"),

@@ -19,12 +19,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, 
 from concurrent.futures import Future
 from typing import Any, Final, Protocol, TypeVar
 
-from realtime_drf.cluster import messages as wire
+from realtime_drf.cluster import messages
 from realtime_drf.cluster.companions import INTERVAL, Companions, name_process, watch_machine
 from realtime_drf.cluster.last_events import PATIENCE, LastEvents
 from realtime_drf.cluster.redis_connections import drop_connections, has_died, is_demoted
-from realtime_drf.cluster.serial_worker import Lane, LoopThread, raise_if_cancelled
-from realtime_drf.cluster.state import Store, finish
+from realtime_drf.cluster.serial_worker import EventLoopThread, SerialWorker, raise_if_cancelled
+from realtime_drf.cluster.state import PresenceStore, finish
 from realtime_drf.forks import ForkLock
 from realtime_drf.logs import FailureLog
 from realtime_drf.names import CLIENT_PREFIX, parse_channel_name
@@ -40,19 +40,19 @@ GROUP_RENEWAL: Final = 10.0
 SILENCE: Final = 1.0
 """Seconds after which a call that was given up has met with silence, and not with a failure."""
 
-MOST_IN_MESSAGE: Final = 1_048_576
+MAX_IN_MESSAGE: Final = 1_048_576
 """Characters of items in one message: Redis parts with whoever has more than 32 MB to read."""
 
-MOST_IDLE: Final = 3.0
-OLDEST: Final = 30.0
+MAX_IDLE: Final = 3.0
+MAX_AGE: Final = 30.0
 """Seconds without a message, and at most, after which the publisher's connections are made anew.
 
 A connection to a server that was the master before a failover may stay open, and takes what is
 published there, where nobody subscribes any more.
 """
 
-FIRST_PAUSE: Final = 0.1
-LONGEST_PAUSE: Final = 10.0
+INITIAL_DELAY: Final = 0.1
+MAX_DELAY: Final = 10.0
 """Seconds between two calls of a layer that fails: at first, and at most."""
 
 JOINING: Final = "joining"
@@ -60,16 +60,16 @@ RECEIVING: Final = "receiving"
 """What a node has to do in order to hear."""
 
 
-class Attendant(Protocol):
+class BackplaneListener(Protocol):
     """Be a node, as a backplane sees it. All is called on the node's own event loop."""
 
-    def deliver(self, items: Sequence[wire.Item]) -> None:
+    def deliver(self, items: Sequence[messages.Message]) -> None:
         """Take the items of a hand-over."""
 
     def on_ready(self) -> None:
         """Know that what is published from now on arrives."""
 
-    def on_deaf(self) -> None:
+    def on_disconnected(self) -> None:
         """Know that the layer fails: until it is ready again, what is published may not arrive."""
 
     def on_gap(self, lost: int) -> None:
@@ -87,7 +87,7 @@ class Backplane(ABC):
 
     def __init__(
         self,
-        store: Store,
+        store: PresenceStore,
         *,
         consumer_groups: bool = False,
         clock: Callable[[], float] = time.monotonic,
@@ -103,18 +103,18 @@ class Backplane(ABC):
         """Tell whether what this process publishes can arrive anywhere."""
 
     @abstractmethod
-    def publish(self, items: Sequence[wire.Item], timeout: float) -> None:
+    def publish(self, items: Sequence[messages.Message], timeout: float) -> None:
         """Carry items, from a thread without an event loop; return once they are on their way.
 
         Raises OSError, TimeoutError or whatever the layer raises where that fails.
         """
 
     @abstractmethod
-    async def apublish(self, items: Sequence[wire.Item], timeout: float) -> None:
+    async def apublish(self, items: Sequence[messages.Message], timeout: float) -> None:
         """Do what `publish` does, from any event loop."""
 
     @abstractmethod
-    def post(self, items: Sequence[wire.Item]) -> None:
+    def post(self, items: Sequence[messages.Message]) -> None:
         """Carry items, from a node's own event loop; a failure is logged."""
 
     @abstractmethod
@@ -122,7 +122,7 @@ class Backplane(ABC):
         """Run a call of the store from a thread without an event loop."""
 
     @abstractmethod
-    async def attend(self, node: Attendant) -> None:
+    async def attend(self, node: BackplaneListener) -> None:
         """Have items delivered to a node on this event loop, for as long as this is awaited."""
 
     @abstractmethod
@@ -138,33 +138,35 @@ class LocalBackplane(Backplane):
         namespace: tells the app from others on this machine.
     """
 
-    def __init__(self, store: Store, layer: Any, *, namespace: str = "", **kwargs: Any) -> None:
+    def __init__(
+        self, store: PresenceStore, layer: Any, *, namespace: str = "", **kwargs: Any
+    ) -> None:
         super().__init__(store, **kwargs)
         self._layer = layer
         self._namespace = namespace
         self._pid = os.getpid()
-        self._nodes: dict[Attendant, asyncio.AbstractEventLoop] = {}
-        self._lanes: dict[asyncio.AbstractEventLoop, Lane[dict[str, Any]]] = {}
+        self._nodes: dict[BackplaneListener, asyncio.AbstractEventLoop] = {}
+        self._workers: dict[asyncio.AbstractEventLoop, SerialWorker[dict[str, Any]]] = {}
         self._lock = ForkLock()
 
     @property
     def reaches_nodes(self) -> bool:
-        self._part_from_parent()
+        self._forget_parent()
         return bool(self._nodes)
 
-    def publish(self, items: Sequence[wire.Item], timeout: float) -> None:
+    def publish(self, items: Sequence[messages.Message], timeout: float) -> None:
         self.post(items)
 
-    async def apublish(self, items: Sequence[wire.Item], timeout: float) -> None:
+    async def apublish(self, items: Sequence[messages.Message], timeout: float) -> None:
         self.post(items)
 
-    def post(self, items: Sequence[wire.Item]) -> None:
+    def post(self, items: Sequence[messages.Message]) -> None:
         if cached := cached_events(items):
             try:
                 finish(self.store.remember(cached))
             except Exception as exc:  # noqa: BLE001  any store, any error: subscribers get the events
                 self._store_failures.add(exc)
-        self._part_from_parent()
+        self._forget_parent()
         with self._lock:  # so that all nodes see the same order
             for node, loop in list(self._nodes.items()):
                 try:
@@ -172,9 +174,9 @@ class LocalBackplane(Backplane):
                 except RuntimeError:  # it is closed
                     self._forget(node)
             # On one loop alone, or consumers would hear it once for each.
-            for lane in list(self._lanes.values())[:1]:
+            for worker in list(self._workers.values())[:1]:
                 for message in consumer_messages(items):
-                    lane.put(message)
+                    worker.put(message)
 
     def ask(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
         answer: T = finish(coroutine)
@@ -183,35 +185,35 @@ class LocalBackplane(Backplane):
     def close(self) -> None:
         pass  # there are none
 
-    async def attend(self, node: Attendant) -> None:
-        self._part_from_parent()
+    async def attend(self, node: BackplaneListener) -> None:
+        self._forget_parent()
         loop = asyncio.get_running_loop()
         self._nodes[node] = loop
         if self._consumer_groups:
-            self._lanes[loop] = Lane(loop, self._send_to_consumers)
+            self._workers[loop] = SerialWorker(loop, self._send_to_consumers)
         node.on_ready()
         try:
             await watch_machine(self._namespace)
         finally:
             self._forget(node)
 
-    def _part_from_parent(self) -> None:
+    def _forget_parent(self) -> None:
         """Forget the nodes of the process of which this one is a fork: their loops run there."""
         if self._pid == os.getpid():
             return
         with self._lock:
             if self._pid != os.getpid():  # no other thread was first
-                self._nodes, self._lanes = {}, {}
+                self._nodes, self._workers = {}, {}
                 self._pid = os.getpid()
 
-    def _forget(self, node: Attendant) -> None:
+    def _forget(self, node: BackplaneListener) -> None:
         loop = self._nodes.pop(node, None)
         if loop is not None and loop not in self._nodes.values():
-            self._lanes.pop(loop, None)
+            self._workers.pop(loop, None)
 
-    async def _send_to_consumers(self, messages: Sequence[dict[str, Any]]) -> None:
-        for message in messages:
-            await self._layer.group_send(wire.consumer_group(message["channel"]), message)
+    async def _send_to_consumers(self, batch: Sequence[dict[str, Any]]) -> None:
+        for message in batch:
+            await self._layer.group_send(messages.consumer_group(message["channel"]), message)
 
 
 class LayerBackplane(Backplane):
@@ -225,7 +227,7 @@ class LayerBackplane(Backplane):
 
     def __init__(
         self,
-        store: Store,
+        store: PresenceStore,
         layer: Any,
         *,
         namespace: str,
@@ -234,12 +236,12 @@ class LayerBackplane(Backplane):
     ) -> None:
         super().__init__(store, **kwargs)
         self._layer = layer
-        self._group = wire.node_group(namespace)
+        self._group = messages.node_group(namespace)
         self._send_timeout = send_timeout
-        self._thread = LoopThread("realtime_drf publisher")
+        self._thread = EventLoopThread("realtime_drf publisher")
         self._lock = ForkLock()
         self._publisher: Publisher | None = None
-        self._attending: dict[Attendant, tuple[int, asyncio.AbstractEventLoop]] = {}
+        self._attending: dict[BackplaneListener, tuple[int, asyncio.AbstractEventLoop]] = {}
         self._companions = Companions()
         self._failures = FailureLog("A hand-over of this process was lost", self._clock)
 
@@ -247,26 +249,26 @@ class LayerBackplane(Backplane):
     def reaches_nodes(self) -> bool:
         return True
 
-    def publish(self, items: Sequence[wire.Item], timeout: float) -> None:
-        future = self._get_lane().put(items)
+    def publish(self, items: Sequence[messages.Message], timeout: float) -> None:
+        future = self._get_worker().put(items)
         try:
             future.result(timeout)
         except TimeoutError:
             future.cancel()
             raise
 
-    async def apublish(self, items: Sequence[wire.Item], timeout: float) -> None:
-        await asyncio.wait_for(asyncio.wrap_future(self._get_lane().put(items)), timeout)
+    async def apublish(self, items: Sequence[messages.Message], timeout: float) -> None:
+        await asyncio.wait_for(asyncio.wrap_future(self._get_worker().put(items)), timeout)
 
-    def post(self, items: Sequence[wire.Item]) -> None:
-        self._get_lane().put(items).add_done_callback(self._log_failure)
+    def post(self, items: Sequence[messages.Message]) -> None:
+        self._get_worker().put(items).add_done_callback(self._log_failure)
 
     def ask(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
         return self._thread.run(coroutine, timeout)
 
-    async def attend(self, node: Attendant) -> None:
-        numbers = Numbers(node.on_gap)
-        hearing = Hearing(node)
+    async def attend(self, node: BackplaneListener) -> None:
+        numbers = GapDetector(node.on_gap)
+        hearing = LinkState(node)
         # With its usual prefix: RedisChannelLayer reads for one prefix at a time in a process. With
         # another, consumers of the project in this process would have to wait for us.
         name = await self._persist(self._layer.new_channel, hearing, JOINING)
@@ -301,12 +303,12 @@ class LayerBackplane(Backplane):
                     drop_connections(self._layer, subscribed=True), loop
                 )
 
-    async def _deliver(self, items: Sequence[wire.Item], node: Attendant) -> None:
+    async def _deliver(self, items: Sequence[messages.Message], node: BackplaneListener) -> None:
         try:
             if not self.store.is_shared and (cached := cached_events(items)):
                 await self._remember(cached)  # for whoever has published it cannot
             for item in items:
-                if isinstance(item, wire.ServingItem):
+                if isinstance(item, messages.ServingMessage):
                     self._companions.add(item.process)
             node.deliver(items)
         except Exception as exc:  # such as of another version's items: the next may be all right
@@ -337,7 +339,7 @@ class LayerBackplane(Backplane):
     async def _persist(
         self,
         call: Callable[[], Awaitable[T]],
-        hearing: Hearing,
+        hearing: LinkState,
         what: str,
         recover: Callable[[], Awaitable[None]] | None = None,
     ) -> T:
@@ -346,7 +348,7 @@ class LayerBackplane(Backplane):
         A connection that was closed, as idle ones are, is no failure yet: the call is made again at
         once.
         """
-        pause, has_failed = FIRST_PAUSE, False
+        pause, has_failed = INITIAL_DELAY, False
         while True:
             try:
                 if has_failed and recover is not None:
@@ -362,9 +364,9 @@ class LayerBackplane(Backplane):
                     "The channel layer failed (%s); again in %.1f s.", type(exc).__name__, pause
                 )
             await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
+            pause = min(pause * 2, MAX_DELAY)
 
-    async def _stay_in_group(self, name: str, hearing: Hearing) -> None:
+    async def _stay_in_group(self, name: str, hearing: LinkState) -> None:
         """Join the group, and again and again: the layer may forget us, and would not say so."""
         while True:
             await self._persist(lambda: self._layer.group_add(self._group, name), hearing, JOINING)
@@ -375,16 +377,16 @@ class LayerBackplane(Backplane):
         """Tell the others, of whom there should be none."""
         while True:
             await asyncio.sleep(INTERVAL)
-            self.post([wire.ServingItem(name_process())])
+            self.post([messages.ServingMessage(name_process())])
 
-    async def _begin_again(self, name: str, node: Attendant, hearing: Hearing) -> None:
+    async def _begin_again(self, name: str, node: BackplaneListener, hearing: LinkState) -> None:
         """Join after a failure: a layer that was restarted has forgotten who is in the group."""
         await self._layer.group_add(self._group, name)
         node.on_gap(0)
         hearing.works(JOINING)
         hearing.works(RECEIVING)
 
-    def _get_lane(self) -> Lane[Sequence[wire.Item]]:
+    def _get_worker(self) -> SerialWorker[Sequence[messages.Message]]:
         loop = self._thread.loop
         with self._lock:
             if self._publisher is None or self._publisher.loop is not loop:
@@ -392,7 +394,7 @@ class LayerBackplane(Backplane):
                 patience = min(PATIENCE, self._send_timeout / 2)
                 last_events = LastEvents(self.store, self._store_failures, patience=patience)
                 self._publisher = Publisher(loop, last_events, self._carry)
-            return self._publisher.lane
+            return self._publisher.worker
 
     async def _has_reconnected(self, exc: Exception) -> bool:
         """Drop the layer's connections if a call failed because of one; return whether it did."""
@@ -405,7 +407,7 @@ class LayerBackplane(Backplane):
         if not future.cancelled() and (exc := future.exception()):
             self._failures.add(exc)
 
-    async def _carry(self, publisher: Publisher, items: Sequence[wire.Item]) -> None:
+    async def _carry(self, publisher: Publisher, items: Sequence[messages.Message]) -> None:
         if self.store.is_shared:
             await publisher.last_events.keep(cached_events(items))
         async with asyncio.timeout(self._send_timeout):
@@ -414,7 +416,7 @@ class LayerBackplane(Backplane):
             await self._send(self._group, publisher.pack(items))
             if self._consumer_groups:
                 for each in consumer_messages(items):
-                    await self._send(wire.consumer_group(each["channel"]), each)
+                    await self._send(messages.consumer_group(each["channel"]), each)
 
     async def _send(self, group: str, message: dict[str, Any]) -> None:
         """Send to a group, once more if the connection was closed or leads to a replica.
@@ -445,10 +447,10 @@ class Publisher:
         self,
         loop: asyncio.AbstractEventLoop,
         last_events: LastEvents,
-        carry: Callable[[Publisher, Sequence[wire.Item]], Awaitable[None]],
+        carry: Callable[[Publisher, Sequence[messages.Message]], Awaitable[None]],
     ) -> None:
         self.loop = loop
-        self.lane = Lane(loop, self._send)
+        self.worker = SerialWorker(loop, self._send)
         self.last_events = last_events
         self.connected_at = -math.inf
         self._used_at = -math.inf
@@ -456,35 +458,35 @@ class Publisher:
         self._name = secrets.token_hex(8)
         self._number = 0
 
-    def pack(self, items: Sequence[wire.Item]) -> dict[str, Any]:
+    def pack(self, items: Sequence[messages.Message]) -> dict[str, Any]:
         """Make the next message."""
         self._number += 1
-        return wire.pack(self._name, self._number, items)
+        return messages.pack(self._name, self._number, items)
 
     def is_stale(self, now: float) -> bool:
         """Tell whether its connections are too old to be trusted; others are opened, if so."""
-        is_stale = now - self._used_at > MOST_IDLE or now - self.connected_at > OLDEST
+        is_stale = now - self._used_at > MAX_IDLE or now - self.connected_at > MAX_AGE
         self._used_at = now
         if is_stale:
             self.connected_at = now
         return is_stale
 
-    async def _send(self, handovers: Sequence[Sequence[wire.Item]]) -> None:
+    async def _send(self, handovers: Sequence[Sequence[messages.Message]]) -> None:
         for items in cut(item for handover in handovers for item in handover):
             await self._carry(self, items)
 
 
-class Hearing:
+class LinkState:
     """Tell a node whether it hears, for which joining its group and receiving have to work."""
 
-    def __init__(self, node: Attendant) -> None:
+    def __init__(self, node: BackplaneListener) -> None:
         self._node = node
         self._failing = {JOINING}
 
     def fails(self, what: str) -> None:
         """Know that one of them has failed."""
         self._failing.add(what)
-        self._node.on_deaf()
+        self._node.on_disconnected()
 
     def works(self, what: str) -> None:
         """Know that one of them works."""
@@ -493,11 +495,11 @@ class Hearing:
             self._node.on_ready()
 
 
-class Numbers:
+class GapDetector:
     """The numbers of other processes' messages: some are missing, and some come twice."""
 
-    MOST_SENDERS: Final = 1000
-    MOST_MISSING: Final = 100
+    MAX_SENDERS: Final = 1000
+    MAX_MISSING: Final = 100
     """Of one sender, those that may still come."""
 
     def __init__(self, on_gap: Callable[[int], None]) -> None:
@@ -522,24 +524,24 @@ class Numbers:
         self._last[sender] = number
         if last is not None and number > last + 1:
             self._on_gap(number - last - 1)
-            missing.update(range(max(last + 1, number - self.MOST_MISSING), number))
-            missing.intersection_update(range(number - self.MOST_MISSING, number))
+            missing.update(range(max(last + 1, number - self.MAX_MISSING), number))
+            missing.intersection_update(range(number - self.MAX_MISSING, number))
         self._forget_oldest()
         return True
 
     def _forget_oldest(self) -> None:
-        if len(self._last) > self.MOST_SENDERS:
+        if len(self._last) > self.MAX_SENDERS:
             oldest = next(iter(self._last))  # the one not heard of for longest
             del self._last[oldest], self._missing[oldest]
 
 
-def cut(items: Iterable[wire.Item]) -> Iterator[list[wire.Item]]:
+def cut(items: Iterable[messages.Message]) -> Iterator[list[messages.Message]]:
     """Cut items into lists for one message each; an item that is too large is alone in one."""
-    part: list[wire.Item] = []
+    part: list[messages.Message] = []
     size = 0
     for item in items:
-        item_size = wire.measure(item)
-        if part and size + item_size > MOST_IN_MESSAGE:
+        item_size = messages.measure(item)
+        if part and size + item_size > MAX_IN_MESSAGE:
             yield part
             part, size = [], 0
         part.append(item)
@@ -548,41 +550,41 @@ def cut(items: Iterable[wire.Item]) -> Iterator[list[wire.Item]]:
         yield part
 
 
-def cached_events(items: Sequence[wire.Item]) -> dict[str, str]:
+def cached_events(items: Sequence[messages.Message]) -> dict[str, str]:
     """Return the last event of each cache channel among the items, as text for the store."""
     return {
         channel: dump_event(item)
         for item in items
-        if isinstance(item, wire.EventItem) and not item.name.startswith(CLIENT_PREFIX)
+        if isinstance(item, messages.EventMessage) and not item.name.startswith(CLIENT_PREFIX)
         for channel in item.channels
         if parse_channel_name(channel).cache
     }
 
 
-def dump_event(item: wire.EventItem) -> str:
+def dump_event(item: messages.EventMessage) -> str:
     """Return what a cache channel keeps of an event."""
     return json.dumps([item.name, item.body, item.id], ensure_ascii=False)
 
 
-def load_event(text: str, channel: str) -> wire.EventItem:
+def load_event(text: str, channel: str) -> messages.EventMessage:
     """Read back what a cache channel has kept."""
     name, body, id_ = json.loads(text)
-    return wire.EventItem(name, [channel], body, id=id_)
+    return messages.EventMessage(name, [channel], body, id=id_)
 
 
-def consumer_messages(items: Sequence[wire.Item]) -> list[dict[str, Any]]:
+def consumer_messages(items: Sequence[messages.Message]) -> list[dict[str, Any]]:
     """Return the messages for consumers of one's own, in order."""
     return [
-        wire.consumer_message(item, channel)
+        messages.consumer_message(item, channel)
         for item in items
-        if isinstance(item, wire.EventItem)
+        if isinstance(item, messages.EventMessage)
         for channel in item.channels
     ]
 
 
-def _read(message: Any, numbers: Numbers) -> Sequence[wire.Item]:
+def _read(message: Any, numbers: GapDetector) -> Sequence[messages.Message]:
     try:
-        items = wire.unpack(message)
+        items = messages.unpack(message)
         is_new = numbers.take(message["from"], message["number"])
     except (KeyError, TypeError, ValueError) as exc:
         logger.error("A message on the group of nodes is none of ours: %r", exc)

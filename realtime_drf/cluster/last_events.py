@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from realtime_drf.cluster.serial_worker import raise_if_cancelled
-from realtime_drf.cluster.state import Store
+from realtime_drf.cluster.state import PresenceStore
 from realtime_drf.logs import FailureLog
 
 PATIENCE: Final = 0.5
@@ -17,7 +17,7 @@ PATIENCE: Final = 0.5
 PAUSE: Final = 1.0
 """Seconds between two tries while the store fails."""
 
-MOST_WAITING: Final = 10_000
+MAX_WAITING: Final = 10_000
 """Channels whose last event waits for the store. Of others the store keeps what it has."""
 
 
@@ -36,7 +36,7 @@ class LastEvents:
 
     def __init__(
         self,
-        store: Store,
+        store: PresenceStore,
         failures: FailureLog,
         *,
         patience: float = PATIENCE,
@@ -60,7 +60,7 @@ class LastEvents:
         if not self._waiting:
             self._since = self._clock()
         self._waiting.update(events)
-        while len(self._waiting) > MOST_WAITING:
+        while len(self._waiting) > MAX_WAITING:
             del self._waiting[next(iter(self._waiting))]
         if self._task is None:
             self._task = asyncio.create_task(self._catch_up())

@@ -12,10 +12,10 @@ from realtime_drf.cluster.state import (
     CHANGES_KEPT_FOR,
     LEASE,
     VACATED_DELAY,
-    Outcome,
-    Report,
-    Slice,
-    View,
+    ChannelState,
+    NodeState,
+    StateChange,
+    SyncResult,
 )
 from realtime_drf.forks import ForkLock
 
@@ -29,7 +29,7 @@ class _Channel:
 
     name: str
     version: int = 0
-    slices: dict[str, Slice] = field(default_factory=dict)
+    slices: dict[str, NodeState] = field(default_factory=dict)
     members: dict[str, str] = field(default_factory=dict)
 
     def count(self) -> int:
@@ -38,8 +38,8 @@ class _Channel:
     def has(self, user_id: str) -> bool:
         return any(user_id in each.members for each in self.slices.values())
 
-    def view(self) -> View:
-        return View(self.name, self.version, self.count(), dict(self.members))
+    def view(self) -> ChannelState:
+        return ChannelState(self.name, self.version, self.count(), dict(self.members))
 
 
 @dataclass(slots=True)
@@ -85,15 +85,15 @@ class MemoryStore:
         self._pending: dict[tuple[str, str], int] = {}
         self._cached: dict[str, tuple[float, str]] = {}
 
-    async def sync(self, node: str, slices: Sequence[Slice]) -> Outcome:
+    async def sync(self, node: str, slices: Sequence[NodeState]) -> SyncResult:
         with self._lock:
             now = self._begin()
             known = self._renew(node, now)
-            reports: list[Report] = []
+            reports: list[StateChange] = []
             views = [self._change(each.channel, {node: each}, now, reports) for each in slices]
-            return Outcome(views, reports, self._number, known.known_since)
+            return SyncResult(views, reports, self._number, known.known_since)
 
-    async def beat(self, node: str, since: int) -> Outcome:
+    async def heartbeat(self, node: str, since: int) -> SyncResult:
         with self._lock:
             now = self._begin()
             known = self._renew(node, now)
@@ -104,13 +104,13 @@ class MemoryStore:
             changed = {name: version for name, version in self._changed.items() if version > since}
             self._forget_old(now)
             reports = list(self._depart(now))
-            return Outcome((), reports, self._number, known.known_since, changed)
+            return SyncResult((), reports, self._number, known.known_since, changed)
 
-    async def read(self, channels: Sequence[str]) -> list[View]:
+    async def read(self, channels: Sequence[str]) -> list[ChannelState]:
         with self._lock:
             return [self._view(channel) for channel in channels]
 
-    async def find(self, prefix: str) -> list[View]:
+    async def find(self, prefix: str) -> list[ChannelState]:
         with self._lock:
             names = sorted(name for name in self._channels if name.startswith(prefix))
             views = [self._view(name) for name in names]
@@ -147,10 +147,10 @@ class MemoryStore:
         node.lease = now + self._lease
         return node
 
-    def _view(self, name: str) -> View:
+    def _view(self, name: str) -> ChannelState:
         channel, now = self._channels.get(name), self._now()
         if channel is None or all(node.lease <= now for node in self._nodes.values()):
-            return View(name, self._number or now - 1)
+            return ChannelState(name, self._number or now - 1)
         return channel.view()
 
     # Changes
@@ -158,22 +158,22 @@ class MemoryStore:
     def _sweep(self, now: int) -> None:
         """Take away what dead nodes have left behind, all of a channel at once."""
         dead = [name for name, node in self._nodes.items() if node.lease <= now]
-        parts: dict[str, dict[str, Slice]] = {}
+        parts: dict[str, dict[str, NodeState]] = {}
         for name in dead:
             for channel in self._nodes.pop(name).channels:
-                parts.setdefault(channel, {})[name] = Slice(channel, 0, {})
+                parts.setdefault(channel, {})[name] = NodeState(channel, 0, {})
         for channel in sorted(parts):
             self._change(channel, parts[channel], now, [], always=True)
 
     def _change(
         self,
         name: str,
-        parts: Mapping[str, Slice],
+        parts: Mapping[str, NodeState],
         now: int,
-        reports: list[Report],
+        reports: list[StateChange],
         *,
         always: bool = False,
-    ) -> View:
+    ) -> ChannelState:
         """Replace slices of a channel; whether it has changed is seen from them, if not always."""
         channel = self._channels.setdefault(name, _Channel(name))
         before = channel.count()
@@ -191,7 +191,7 @@ class MemoryStore:
         reports += self._report(name, came, left, turned, now)
         return channel.view()._replace(previous=previous, came=came, left=left, turned=turned)
 
-    def _put(self, channel: _Channel, node: str, part: Slice) -> None:
+    def _put(self, channel: _Channel, node: str, part: NodeState) -> None:
         if part.subscriptions:
             channel.slices[node] = part
             self._nodes[node].channels.add(channel.name)
@@ -204,24 +204,24 @@ class MemoryStore:
 
     def _report(
         self, channel: str, came: Iterable[str], left: Iterable[str], turned: bool | None, now: int
-    ) -> Iterator[Report]:
+    ) -> Iterator[StateChange]:
         """Yield who has come, unless they were hardly gone; note who has left, for later."""
         arrivals = [*([""] if turned else []), *came]
         for user_id in arrivals:
             if self._pending.pop((channel, user_id), None) is None:
                 kind = "member_added" if user_id else "channel_occupied"
-                yield Report(kind, channel, now // 1000, user_id)
+                yield StateChange(kind, channel, now // 1000, user_id)
         for user_id in [*left, *([""] if turned is False else [])]:
             self._pending[channel, user_id] = now // 1000
 
-    def _depart(self, now: int) -> Iterator[Report]:
+    def _depart(self, now: int) -> Iterator[StateChange]:
         """Yield who has left, and has not come back since."""
         due = now // 1000 - self._delay
         for key, since in list(self._pending.items()):
             if since <= due:
                 channel, user_id = key
                 kind = "member_removed" if user_id else "channel_vacated"
-                yield Report(kind, channel, self._pending.pop(key), user_id)
+                yield StateChange(kind, channel, self._pending.pop(key), user_id)
 
     def _forget_old(self, now: int) -> None:
         horizon = now - int(CHANGES_KEPT_FOR * SECOND)
@@ -234,7 +234,7 @@ class MemoryStore:
 
 
 def _update_members(
-    channel: _Channel, parts: Iterable[Slice]
+    channel: _Channel, parts: Iterable[NodeState]
 ) -> tuple[Sequence[str], Sequence[str]]:
     """Bring the members of a channel up to its slices; return who has come and who has left."""
     left = tuple(user_id for user_id in channel.members if not channel.has(user_id))

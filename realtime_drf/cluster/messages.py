@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
-HANDOVER_TYPE: Final = "realtime.handover"
+BATCH_TYPE: Final = "realtime.batch"
 CONSUMER_TYPE: Final = "realtime.event"
 """The ``type`` of what consumers of one's own receive: Channels calls their `realtime_event`."""
 
@@ -20,7 +20,7 @@ _LEGAL_GROUP = re.compile(r"[a-zA-Z0-9\-_.]+")
 _MAX_GROUP_LENGTH: Final = 99  # of Channels: shorter than 100
 
 
-class EventItem(NamedTuple):
+class EventMessage(NamedTuple):
     """Carry an event to those of its channels that somebody here is on."""
 
     name: str
@@ -34,7 +34,7 @@ class EventItem(NamedTuple):
     """Who sent it, where it is a client's on a presence channel."""
 
 
-class MembersItem(NamedTuple):
+class MembersMessage(NamedTuple):
     """Say who has come to a presence channel and left it, between two versions of its state."""
 
     channel: str
@@ -45,7 +45,7 @@ class MembersItem(NamedTuple):
     left: Sequence[str]
 
 
-class OnlineItem(NamedTuple):
+class OnlineMessage(NamedTuple):
     """Say that a user is online, or is not any more, between two versions of the user's channel."""
 
     channel: str
@@ -54,7 +54,7 @@ class OnlineItem(NamedTuple):
     is_online: int
 
 
-class CountItem(NamedTuple):
+class CountMessage(NamedTuple):
     """Say how many subscriptions a channel has."""
 
     channel: str
@@ -63,49 +63,56 @@ class CountItem(NamedTuple):
     """Of the store's call that found so many: a larger one is later."""
 
 
-class DisconnectItem(NamedTuple):
+class DisconnectMessage(NamedTuple):
     """Say that all connections of a user end."""
 
     user_id: str
 
 
-class ServingItem(NamedTuple):
+class ServingMessage(NamedTuple):
     """Tell that a process serves browsers, where only one of them should."""
 
     process: str
 
 
-Item: TypeAlias = EventItem | MembersItem | OnlineItem | CountItem | DisconnectItem | ServingItem
+Message: TypeAlias = (
+    EventMessage
+    | MembersMessage
+    | OnlineMessage
+    | CountMessage
+    | DisconnectMessage
+    | ServingMessage
+)
 
 _KINDS: Final[dict[str, type[Any]]] = {
-    "event": EventItem,
-    "members": MembersItem,
-    "online": OnlineItem,
-    "count": CountItem,
-    "disconnect": DisconnectItem,
-    "serving": ServingItem,
+    "event": EventMessage,
+    "members": MembersMessage,
+    "online": OnlineMessage,
+    "count": CountMessage,
+    "disconnect": DisconnectMessage,
+    "serving": ServingMessage,
 }
 _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 
 
-def pack(sender: str, number: int, items: Sequence[Item]) -> dict[str, Any]:
+def pack(sender: str, number: int, items: Sequence[Message]) -> dict[str, Any]:
     """Make a layer's message of a hand-over: the sender's number shows what got lost."""
     return {
-        "type": HANDOVER_TYPE,
+        "type": BATCH_TYPE,
         "from": sender,
         "number": number,
         "items": [[_NAMES[type(item)], *item] for item in items],
     }
 
 
-def unpack(message: dict[str, Any]) -> list[Item]:
+def unpack(message: dict[str, Any]) -> list[Message]:
     """Read the items of a message back. A kind that a newer version sends is passed over."""
     return [_KINDS[kind](*fields) for kind, *fields in message["items"] if kind in _KINDS]
 
 
-def measure(item: Item) -> int:
+def measure(item: Message) -> int:
     """Return about how many characters an item has in a message."""
-    if isinstance(item, EventItem):
+    if isinstance(item, EventMessage):
         return sum(map(len, (item.name, item.body, item.id, *item.channels)))
     return len(repr(item))
 
@@ -131,7 +138,7 @@ def consumer_group(channel: str) -> str:
     return f"realtime_hash.{hashlib.sha256(channel.encode()).hexdigest()}"
 
 
-def consumer_message(item: EventItem, channel: str) -> dict[str, Any]:
+def consumer_message(item: EventMessage, channel: str) -> dict[str, Any]:
     """Make what consumers of one's own receive: an event on one of its channels."""
     return {
         "type": CONSUMER_TYPE,

@@ -20,10 +20,10 @@ from realtime_drf.cluster.state import (
     CHANGES_KEPT_FOR,
     LEASE,
     VACATED_DELAY,
-    Outcome,
-    Report,
-    Slice,
-    View,
+    ChannelState,
+    NodeState,
+    StateChange,
+    SyncResult,
 )
 
 TIMEOUT: Final = 2.0
@@ -89,23 +89,23 @@ class RedisStore:
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
-    async def sync(self, node: str, slices: Sequence[Slice]) -> Outcome:
+    async def sync(self, node: str, slices: Sequence[NodeState]) -> SyncResult:
         parts = [part for each in slices for part in _flatten_slice(each)]
         views, reports, time_ms, number, known_since = await self._call(
             "sync", node, self._lease, *parts
         )
-        return Outcome(
+        return SyncResult(
             [_read_view(view) for view in views],
             [_arrival(*pair, time_ms) for pair in _pairs(reports)],
             number,
             known_since,
         )
 
-    async def beat(self, node: str, since: int) -> Outcome:
+    async def heartbeat(self, node: str, since: int) -> SyncResult:
         changed, due, number, known_since = await self._call(
             "beat", node, self._lease, since, int(CHANGES_KEPT_FOR * _MICROSECONDS), self._delay
         )
-        return Outcome(
+        return SyncResult(
             (),
             [_departure(_text(key), time_ms) for key, time_ms in _pairs(due)],
             number,
@@ -113,10 +113,10 @@ class RedisStore:
             {_text(name): version for name, version in _pairs(changed)},
         )
 
-    async def read(self, channels: Sequence[str]) -> list[View]:
+    async def read(self, channels: Sequence[str]) -> list[ChannelState]:
         return [_read_view(view) for view in await self._call("read", *channels)]
 
-    async def find(self, prefix: str) -> list[View]:
+    async def find(self, prefix: str) -> list[ChannelState]:
         return [_read_view(view) for view in await self._call("find", prefix)]
 
     async def remember(self, events: Mapping[str, str], age: float = 0.0) -> None:
@@ -200,7 +200,7 @@ def _pairs(flat: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
     return zip(flat[::2], flat[1::2], strict=True)
 
 
-def _flatten_slice(each: Slice) -> Iterable[str | int]:
+def _flatten_slice(each: NodeState) -> Iterable[str | int]:
     """Return what `sync` of the script reads of a slice."""
     members = each.members if each.subscriptions else {}
     yield from (each.channel, each.subscriptions, int(each.is_counted), len(members))
@@ -208,9 +208,9 @@ def _flatten_slice(each: Slice) -> Iterable[str | int]:
         yield from (user_id, info)
 
 
-def _read_view(reply: Sequence[Any]) -> View:
+def _read_view(reply: Sequence[Any]) -> ChannelState:
     channel, version, subscriptions, members, previous, came, left, turned = reply
-    return View(
+    return ChannelState(
         _text(channel),
         version,
         subscriptions,
@@ -222,12 +222,12 @@ def _read_view(reply: Sequence[Any]) -> View:
     )
 
 
-def _arrival(channel: bytes, user_id: bytes, time_ms: int) -> Report:
+def _arrival(channel: bytes, user_id: bytes, time_ms: int) -> StateChange:
     kind = "member_added" if user_id else "channel_occupied"
-    return Report(kind, _text(channel), time_ms, _text(user_id))
+    return StateChange(kind, _text(channel), time_ms, _text(user_id))
 
 
-def _departure(key: str, time_ms: int) -> Report:
+def _departure(key: str, time_ms: int) -> StateChange:
     channel, _, user_id = key.partition("\n")
     kind = "member_removed" if user_id else "channel_vacated"
-    return Report(kind, channel, time_ms, user_id)
+    return StateChange(kind, channel, time_ms, user_id)

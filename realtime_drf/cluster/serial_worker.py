@@ -1,4 +1,4 @@
-"""A lane: what is put in from any thread is worked off on one event loop, in that order."""
+"""A worker: what is put in from any thread is worked off on one event loop, in that order."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from realtime_drf.forks import ForkLock
 
 logger = logging.getLogger("realtime_drf")
 
-AGAIN: Final = 0.2
+CANCEL_INTERVAL: Final = 0.2
 """Seconds after which a task that goes on is cancelled again."""
 
 T = TypeVar("T")
 
-MOST_AT_ONCE: Final = 64
+MAX_AT_ONCE: Final = 64
 """What has gathered while the loop was busy is worked off together, so many at a time."""
 
-MOST_WAITING: Final = 10_000
+MAX_WAITING: Final = 10_000
 """What gathers while the loop is busy with something that hangs, such as a layer; no more does."""
 
 STOP_TIMEOUT: Final = 5.0
 """Seconds that a loop has to let go of what it has open."""
 
 
-class Lane(Generic[T]):
+class SerialWorker(Generic[T]):
     """Work off what comes from all threads, one lot after the other.
 
     Args:
         loop: the event loop that works.
-        work: is awaited with what has gathered, at least one and at most `MOST_AT_ONCE`.
+        work: is awaited with what has gathered, at least one and at most `MAX_AT_ONCE`.
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class Lane(Generic[T]):
             RuntimeError: the event loop is closed.
         """
         future: Future[None] = Future()
-        if len(self._waiting) >= MOST_WAITING:
-            future.set_exception(BufferError(f"{MOST_WAITING} are waiting already."))
+        if len(self._waiting) >= MAX_WAITING:
+            future.set_exception(BufferError(f"{MAX_WAITING} are waiting already."))
             return future
         self._waiting.append((item, future))
         self._loop.call_soon_threadsafe(self._begin)
@@ -75,7 +75,7 @@ class Lane(Generic[T]):
 
     def _take(self) -> list[tuple[T, Future[None]]]:
         lot: list[tuple[T, Future[None]]] = []
-        while self._waiting and len(lot) < MOST_AT_ONCE:
+        while self._waiting and len(lot) < MAX_AT_ONCE:
             item, future = self._waiting.popleft()
             if future.set_running_or_notify_cancel():  # whoever gave up waiting is not served
                 lot.append((item, future))
@@ -115,10 +115,10 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
     while pending:
         for task in pending:
             task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=AGAIN)
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_INTERVAL)
 
 
-class LoopThread:
+class EventLoopThread:
     """Keep an event loop in a thread of its own, for a process that has none or another's.
 
     It is started when first used, and anew in the child of a fork, where threads do not live on.

@@ -37,7 +37,7 @@ CHANGES_KEPT_FOR: Final = 60.0
 """Seconds for which a store knows what has changed; a node that asks for more begins anew."""
 
 
-class Slice(NamedTuple):
+class NodeState(NamedTuple):
     """Hold one node's part of a channel."""
 
     channel: str
@@ -51,7 +51,7 @@ class Slice(NamedTuple):
     """The number of subscriptions is told too: the channel has changed if that has."""
 
 
-class Report(NamedTuple):
+class StateChange(NamedTuple):
     """Say what has happened to a channel, for signals and webhooks."""
 
     kind: str
@@ -60,7 +60,7 @@ class Report(NamedTuple):
     user_id: str = ""
 
 
-class View(NamedTuple):
+class ChannelState(NamedTuple):
     """Hold the state of a channel for all nodes together, and what a call has changed in it."""
 
     channel: str
@@ -76,12 +76,12 @@ class View(NamedTuple):
     """True if the call has made the channel occupied, False if vacant."""
 
 
-class Outcome(NamedTuple):
+class SyncResult(NamedTuple):
     """Hold what a call returns."""
 
-    views: Sequence[View] = ()
+    views: Sequence[ChannelState] = ()
     """Channels as they are now."""
-    reports: Sequence[Report] = ()
+    reports: Sequence[StateChange] = ()
     """What is due to be reported."""
     number: int = 0
     """The number of the call, larger than those of all calls before."""
@@ -94,16 +94,16 @@ class Outcome(NamedTuple):
     """Channels that have changed since the last beat, with the versions that they have now."""
 
 
-class Store(Protocol):
+class PresenceStore(Protocol):
     """Keep the state of an app's channels. Methods may be called from any event loop."""
 
     is_shared: bool
     """What one process has it keep is there for all."""
 
-    async def sync(self, node: str, slices: Sequence[Slice]) -> Outcome:
+    async def sync(self, node: str, slices: Sequence[NodeState]) -> SyncResult:
         """Replace slices of a node, no two of the same channel; return a view for each."""
 
-    async def beat(self, node: str, since: int) -> Outcome:
+    async def heartbeat(self, node: str, since: int) -> SyncResult:
         """Say that a node is alive, and take away what dead nodes have left behind.
 
         Args:
@@ -114,10 +114,10 @@ class Store(Protocol):
             What has changed since then, and what has become due to be reported, to one node alone.
         """
 
-    async def read(self, channels: Sequence[str]) -> list[View]:
+    async def read(self, channels: Sequence[str]) -> list[ChannelState]:
         """Return channels as they are, in the order asked for."""
 
-    async def find(self, prefix: str) -> list[View]:
+    async def find(self, prefix: str) -> list[ChannelState]:
         """Return the occupied channels whose names start so."""
 
     async def remember(self, events: Mapping[str, str], age: float = 0.0) -> None:

@@ -31,7 +31,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class TurnedAway(Exception):
+class ConnectionRejected(Exception):
     """Say with which code of the protocol, and why, a client is turned away at the door."""
 
     def __init__(self, code: int, reason: str) -> None:
@@ -169,8 +169,8 @@ async def _serve(node: Node | None, scope: Scope, receive: Receive, send: Send) 
     try:
         await send({"type": "websocket.accept"})
         connection = await _admit(node, scope, send)
-    except TurnedAway as exc:
-        await _turn_away(exc, send)
+    except ConnectionRejected as exc:
+        await _reject(exc, send)
         return
     except OSError:  # the client is gone
         return
@@ -180,7 +180,7 @@ async def _serve(node: Node | None, scope: Scope, receive: Receive, send: Send) 
     await connection.serve(receive)
 
 
-async def _turn_away(exc: TurnedAway, send: Send) -> None:
+async def _reject(exc: ConnectionRejected, send: Send) -> None:
     """Say why; a client reads the code and reason only of a connection that was accepted."""
     reason = str(exc)
     with contextlib.suppress(Exception):  # whatever a server says of a client that is gone
@@ -189,20 +189,20 @@ async def _turn_away(exc: TurnedAway, send: Send) -> None:
 
 
 async def _admit(node: Node | None, scope: Scope, send: Send) -> Connection:
-    """Return a new connection; raise TurnedAway if there can be none."""
+    """Return a new connection; raise ConnectionRejected if there can be none."""
     if node is None:
         if not _read_key(scope):
-            raise TurnedAway(frames.NO_SUCH_PATH, "The path is not /app/<key>")
-        raise TurnedAway(frames.NO_SUCH_APP, "There is no app of this key")
+            raise ConnectionRejected(frames.NO_SUCH_PATH, "The path is not /app/<key>")
+        raise ConnectionRejected(frames.NO_SUCH_APP, "There is no app of this key")
     _check_version(scope)
     if not _is_allowed_origin(node, scope):
-        raise TurnedAway(frames.UNAUTHORIZED, "The origin is not allowed")
+        raise ConnectionRejected(frames.UNAUTHORIZED, "The origin is not allowed")
     await node.ready()
-    if node.is_stopping:
-        raise TurnedAway(node.restart_code, "The server is restarting")
+    if node.is_draining:
+        raise ConnectionRejected(node.restart_code, "The server is restarting")
     connection = node.connect(send)
     if connection is None:
-        raise TurnedAway(frames.OVER_CAPACITY, "As many connections as may be are there already")
+        raise ConnectionRejected(frames.OVER_CAPACITY, "Connection limit reached")
     return connection
 
 
@@ -210,11 +210,11 @@ def _check_version(scope: Scope) -> None:
     query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
     version = query.get("protocol", [""])[0]
     if not version:
-        raise TurnedAway(frames.NO_VERSION, "No protocol version was given")
+        raise ConnectionRejected(frames.NO_VERSION, "No protocol version was given")
     if not (version.isascii() and version.isdigit()):
-        raise TurnedAway(frames.INVALID_VERSION, "The protocol version is no number")
+        raise ConnectionRejected(frames.INVALID_VERSION, "Protocol version is not a number")
     if int(version[:9]) not in frames.PROTOCOLS:
-        raise TurnedAway(frames.UNSUPPORTED_VERSION, "The protocol version is not supported")
+        raise ConnectionRejected(frames.UNSUPPORTED_VERSION, "Unsupported protocol version")
 
 
 def _is_allowed_origin(node: Node, scope: Scope) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from realtime_drf.cluster.state import Slice
+from realtime_drf.cluster.state import NodeState
 from realtime_drf.names import ChannelKind, parse_channel_name
 from realtime_drf.server.fast_path import TextMessage
 
@@ -33,10 +33,10 @@ class LocalChannel:
         "last_event",
         "name",
         "recalled",
+        "sent_count",
+        "sent_count_at",
         "subscribers",
         "subscriptions",
-        "told_count",
-        "told_count_at",
         "version",
         "watchers",
     )
@@ -47,7 +47,7 @@ class LocalChannel:
         self.holders: dict[Connection, str] = {}
         """Connections, each with its user id on presence channels."""
         self.subscribers: dict[Connection, list[bytes]] = {}
-        """Connections, each with the frames that leave for it at the end of this turn."""
+        """Connections, each with the frames that leave for it at the end of this scheduler."""
         self.watchers: dict[Connection, bool] = {}
         """Connections, each with whether it has been told if the user is online."""
         self._users: dict[str, list[str]] = {}
@@ -60,8 +60,8 @@ class LocalChannel:
         """How many there are on all nodes, when that was last heard."""
         self.counted_at = 0
         """The number of the store's call that found so many."""
-        self.told_count = 0
-        self.told_count_at = float("-inf")
+        self.sent_count = 0
+        self.sent_count_at = float("-inf")
         self.arrived = 0
         """How many events have come, of a cache channel."""
         self.last_event = ""
@@ -118,10 +118,10 @@ class LocalChannel:
             if not infos:
                 del self._users[user_id]
 
-    def slice(self) -> Slice:
+    def slice(self) -> NodeState:
         """Return this node's part of the channel."""
         members = {user_id: infos[0] for user_id, infos in self._users.items()}
-        return Slice(self.name, len(self.holders), members)
+        return NodeState(self.name, len(self.holders), members)
 
     def learn(
         self, version: int, members: Mapping[str, str]
@@ -136,10 +136,10 @@ class LocalChannel:
     def broadcast(self, message: TextMessage, but: str = "") -> Iterator[Connection]:
         """Write a message to all subscribers but one; yield those that take no more."""
         frame = message.frame
-        for connection, gathered in self.subscribers.items():
+        for connection, pending in self.subscribers.items():
             if but and connection.socket_id == but:
                 continue
-            if gathered:
-                gathered.append(frame)
+            if pending:
+                pending.append(frame)
             elif not connection.write(message):
                 yield connection

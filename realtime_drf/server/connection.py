@@ -19,13 +19,13 @@ from realtime_drf.pusher_protocol import frames
 from realtime_drf.pusher_protocol.frames import Frame, ProtocolError, SubscriptionRefused
 from realtime_drf.rendering import read
 from realtime_drf.server.fast_path import TextMessage
-from realtime_drf.server.writer import Message, Outbox, Send
+from realtime_drf.server.writer import AsgiMessage, Send, Writer
 from realtime_drf.tracebacks import opaque
 
 if TYPE_CHECKING:
     from realtime_drf.server.node import Node
 
-Receive = Callable[[], Awaitable[Message]]
+Receive = Callable[[], Awaitable[AsgiMessage]]
 
 CLOSE_TIMEOUT: Final = 10.0
 """Seconds that a client has to take the close of its connection."""
@@ -46,9 +46,9 @@ class Connection:
         "_allowance",
         "_allowed_at",
         "_is_given_up",
-        "_outbox",
         "_task",
         "_timer",
+        "_writer",
         "channels",
         "close_code",
         "node",
@@ -73,7 +73,7 @@ class Connection:
         self.user_info = ""
         self.watched: tuple[str, ...] = ()
         """Names of the channels of those whom the user watches."""
-        self._outbox = Outbox(send, node.turn, node.pace)
+        self._writer = Writer(send, node.scheduler, node.pace)
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_given_up = False
@@ -87,16 +87,16 @@ class Connection:
 
     def write(self, message: Any) -> bool:
         """Write a message of ASGI; return whether the connection is still good for more."""
-        return self._outbox.write(message)
+        return self._writer.write(message)
 
     @property
-    def gathered(self) -> list[bytes]:
+    def pending(self) -> list[bytes]:
         """Frames that leave at the end of this turn; while there are any, more may be added."""
-        return self._outbox.gathered
+        return self._writer.pending
 
     def tell(self, frame: str) -> None:
         """Write a frame."""
-        self._outbox.write(TextMessage(frame))
+        self._writer.write(TextMessage(frame))
 
     def close(self, code: int, reason: str = "") -> None:
         """End the connection, with a code of the protocol; more than once is no error.
@@ -108,14 +108,14 @@ class Connection:
         if self.close_code is None:
             self.close_code = code
             self.node.disconnect(self)
-            self._outbox.finish({"type": "websocket.close", "code": code, "reason": reason})
+            self._writer.finish({"type": "websocket.close", "code": code, "reason": reason})
             self._timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._give_up)
 
     @opaque
     async def serve(self, receive: Receive) -> None:
         """Answer the client until it is gone, or given up."""
         self._task = asyncio.current_task()
-        inflow = self._outbox.find_inflow(receive)
+        inflow = self._writer.find_inflow(receive)
         try:
             while True:
                 inflow.keep_up()
@@ -125,7 +125,7 @@ class Connection:
                 if self.close_code is None:
                     await self.handle(message.get("text"))
                     # Not until nothing waits: with a steady stream, that might never be so.
-                    await self._outbox.caught_up()
+                    await self._writer.caught_up()
                 await self.node.pace.give_way()
         except asyncio.CancelledError:
             if not self._is_given_up or self._task is None:
@@ -133,12 +133,12 @@ class Connection:
             self._task.uncancel()
         finally:
             self.node.disconnect(self)
-            self._outbox.abandon()
+            self._writer.abandon()
             self._task = None
 
     def _give_up(self) -> None:
         # The server may have said that the client is gone, and still wait for it to take the close.
-        self._outbox.abort()
+        self._writer.abort()
         if self._task is not None:
             self._is_given_up = True
             self._task.cancel()
@@ -146,16 +146,16 @@ class Connection:
     @property
     def is_gone(self) -> bool:
         """Whether the server has said that the client is gone."""
-        return self._outbox.is_gone
+        return self._writer.is_gone
 
     @property
-    def has_shortcut(self) -> bool:
+    def has_fast_path(self) -> bool:
         """Whether messages go past the server's `send`."""
-        return self._outbox.has_shortcut
+        return self._writer.has_fast_path
 
     async def flushed(self) -> None:
         """Wait until the client has been written all there is."""
-        await self._outbox.flushed()
+        await self._writer.flushed()
 
     # In
 
@@ -252,12 +252,12 @@ class Connection:
             frames.read_text(data, field, frame.event) or "" for field in ("auth", "user_data")
         )
         if not self._is_signed(f"{self.socket_id}::user::{user_data}", auth):
-            self._turn_away("The signature is not of this app for this connection.")
+            self._reject("The signature is not of this app for this connection.")
             return
         try:
             user_id, info, watchlist = _read_user(user_data)
         except ValueError as exc:
-            self._turn_away(str(exc))
+            self._reject(str(exc))
             return
         if self.user_id is not None:
             raise ProtocolError("A user has signed in on this connection already.")
@@ -269,7 +269,7 @@ class Connection:
             watchlist = []
         await self.node.sign_in(self, user_id, watchlist)
 
-    def _turn_away(self, message: str) -> None:
+    def _reject(self, message: str) -> None:
         self.tell(frames.error(message, frames.UNAUTHORIZED))
         self.close(frames.UNAUTHORIZED, message)
 

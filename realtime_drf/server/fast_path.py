@@ -27,7 +27,7 @@ UVICORN: Final = "uvicorn.protocols.websockets.websockets_sansio_impl"
 UVICORN_WEBSOCKETS: Final = "uvicorn.protocols.websockets."
 """Where all that speak WebSocket for uvicorn are; each has its transport at hand."""
 
-WITHOUT_SHORTCUT: Final = (
+WITHOUT_FAST_PATH: Final = (
     "uvicorn.protocols.websockets.websockets_impl",
     "uvicorn.protocols.websockets.wsproto_impl",
 )
@@ -36,8 +36,8 @@ WITHOUT_SHORTCUT: Final = (
 SERVERS: Final = ("uvicorn.", "daphne.", "hypercorn.")
 """Servers whose own `send` neither asks for the current task nor needs one."""
 
-MOST_BYTES: Final = 65_536
-"""Bytes that are gathered for one client before they are written anyway, and may then wait."""
+MAX_BYTES: Final = 65_536
+"""Bytes that are pending for one client before they are written anyway, and may then wait."""
 
 _TEXT: Final = 0x81
 
@@ -59,11 +59,11 @@ class TextMessage(dict[str, Any]):
         return self._frame
 
 
-class Turn:
-    """Flush shortcuts once the event loop has come to the end of its turn."""
+class FlushScheduler:
+    """Flush shortcuts once the event loop has come to the end of its scheduler."""
 
     def __init__(self) -> None:
-        self._waiting: list[Shortcut] = []
+        self._waiting: list[FastPath] = []
         self._size = 0
         self._has_warned = False
 
@@ -78,7 +78,7 @@ class Turn:
                 type(protocol).__name__,
             )
 
-    def add(self, shortcut: Shortcut) -> None:
+    def add(self, shortcut: FastPath) -> None:
         """Have a shortcut flushed."""
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._end)
@@ -87,7 +87,7 @@ class Turn:
     def make_room(self, frame: bytes) -> None:
         """Count a frame for many clients, all of which are flushed before it becomes too much."""
         self._size += len(frame)
-        if self._size > MOST_BYTES:
+        if self._size > MAX_BYTES:
             self._end()
             self._size = len(frame)
 
@@ -103,19 +103,19 @@ class Turn:
             shortcut.flush(data)
 
 
-class Shortcut:
+class FastPath:
     """Write to one client past `send`.
 
     Args:
         protocol: uvicorn's WebSocket.
-        turn: says when to flush.
+        scheduler: says when to flush.
     """
 
-    __slots__ = ("_protocol", "_size", "_turn", "frames")
+    __slots__ = ("_protocol", "_scheduler", "_size", "frames")
 
-    def __init__(self, protocol: Any, turn: Turn) -> None:
+    def __init__(self, protocol: Any, scheduler: FlushScheduler) -> None:
         self._protocol = protocol
-        self._turn = turn
+        self._scheduler = scheduler
         self.frames: list[bytes] = []
         """What this turn has for the client; while there is something, more may be added."""
         self._size = 0
@@ -135,11 +135,11 @@ class Shortcut:
             self.flush()
             return False
         if not self.frames:
-            self._turn.add(self)
+            self._scheduler.add(self)
         frame = message.frame
         self.frames.append(frame)
         self._size += len(frame)
-        if self._size > MOST_BYTES:
+        if self._size > MAX_BYTES:
             self.flush()
         return True
 
@@ -162,18 +162,18 @@ class Shortcut:
                 protocol.transport.write(data)
 
 
-def find_shortcut(send: Any, turn: Turn) -> Shortcut | None:
+def find_fast_path(send: Any, scheduler: FlushScheduler) -> FastPath | None:
     """Return the shortcut past the `send` of an accepted connection; None if there is none."""
     protocol: Any = getattr(send, "__self__", None)
     module = type(protocol).__module__
-    if not module.startswith(UVICORN_WEBSOCKETS) or module in WITHOUT_SHORTCUT:
+    if not module.startswith(UVICORN_WEBSOCKETS) or module in WITHOUT_FAST_PATH:
         return None
     if module != UVICORN or not _is_known(protocol):
-        turn.warn_of_unknown(protocol)
+        scheduler.warn_of_unknown(protocol)
         return None
     is_compressed = bool(protocol.conn.extensions)
     is_over = protocol.disconnected or protocol.close_sent
-    return None if is_compressed or is_over else Shortcut(protocol, turn)
+    return None if is_compressed or is_over else FastPath(protocol, scheduler)
 
 
 def _is_known(protocol: Any) -> bool:

@@ -14,9 +14,9 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from realtime_drf.cluster import messages as wire
+from realtime_drf.cluster import messages
 from realtime_drf.cluster.backplane import load_event
-from realtime_drf.cluster.state import View
+from realtime_drf.cluster.state import ChannelState
 from realtime_drf.exceptions import InvalidEvent
 from realtime_drf.names import (
     ChannelKind,
@@ -165,7 +165,7 @@ class HttpApi:
         await self._transport.backplane.apublish(items, self._transport.timeout)
         return {"batch": described} if any("info" in event for event in batch) else {}
 
-    def _read_event(self, event: Mapping[str, Any], channels: Any) -> wire.EventItem:
+    def _read_event(self, event: Mapping[str, Any], channels: Any) -> messages.EventMessage:
         if not isinstance(channels, list) or not 1 <= len(channels) <= MAX_CHANNELS:
             raise Refusal(400, f"An event has 1 to {MAX_CHANNELS} channels")
         name, data, socket_id = event.get("name"), event.get("data"), event.get("socket_id")
@@ -186,7 +186,7 @@ class HttpApi:
             )
         if not (socket_id is None or (isinstance(socket_id, str) and is_socket_id(socket_id))):
             raise Refusal(400, "A socket_id has the form 123.456")
-        return wire.EventItem(
+        return messages.EventMessage(
             str(name),
             list(dict.fromkeys(channels)),
             data,
@@ -227,7 +227,7 @@ class HttpApi:
             build_channel_name(ChannelKind.USER, user_id)
         except InvalidEvent as exc:
             raise Refusal(400, str(exc)) from None
-        items = [wire.DisconnectItem(user_id)]
+        items = [messages.DisconnectMessage(user_id)]
         await self._transport.backplane.apublish(items, self._transport.timeout)
         return {}
 
@@ -236,7 +236,9 @@ class HttpApi:
             return [{} for _ in channels]
         return await self._attributes(await self._store.read(channels), info)
 
-    async def _attributes(self, views: Sequence[View], info: Sequence[str]) -> list[dict[str, Any]]:
+    async def _attributes(
+        self, views: Sequence[ChannelState], info: Sequence[str]
+    ) -> list[dict[str, Any]]:
         described: list[dict[str, Any]] = []
         for view in views:
             parsed = parse_channel_name(view.channel)

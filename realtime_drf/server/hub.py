@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from realtime_drf.cluster import messages as wire
+from realtime_drf.cluster import messages
 from realtime_drf.cluster.backplane import Backplane
-from realtime_drf.cluster.state import Outcome, Report, Slice, View
+from realtime_drf.cluster.state import ChannelState, NodeState, StateChange, SyncResult
 from realtime_drf.logs import FailureLog
 from realtime_drf.pusher_protocol import frames
 from realtime_drf.server.channel import LocalChannel
 from realtime_drf.server.connection import Connection
-from realtime_drf.server.fast_path import TextMessage, Turn
+from realtime_drf.server.fast_path import FlushScheduler, TextMessage
 from realtime_drf.webhook_events import WebhookEvent
 
 logger = logging.getLogger("realtime_drf")
@@ -27,7 +27,7 @@ EXACT_COUNTS: Final = 100
 COUNT_PAUSE: Final = 5.0
 """Seconds between two changes of a number that is larger."""
 
-MOST_AT_ONCE: Final = 500
+MAX_AT_ONCE: Final = 500
 """Slices that one call of the store holds, which others have to wait for."""
 
 SETTLING: Final = 3.0
@@ -37,10 +37,10 @@ UNKNOWN: Final = -1
 """The version before a change, where nobody knows it."""
 
 
-class Roster:
+class Hub:
     """Hold the channels of a node.
 
-    Whatever changes here marks its channel. What is marked goes to the store, all that has gathered
+    Whatever changes here marks its channel. What is marked goes to the store, all that has pending
     in one call, and what the store answers is told: to the subscribers here, to the other nodes,
     and to the project. What others tell may come late, twice or never; with every beat the store is
     asked what has changed, and looked at again where that is news.
@@ -51,7 +51,7 @@ class Roster:
         report: is given what has happened to channels.
         drop: is given connections that take no more.
         clock: returns seconds that never go back.
-        turn: is told what many connections are given.
+        scheduler: is told what many connections are given.
         counts: subscribers are told how many there are.
     """
 
@@ -63,7 +63,7 @@ class Roster:
         report: Callable[[Sequence[WebhookEvent]], None],
         drop: Callable[[Connection], None],
         clock: Callable[[], float],
-        turn: Turn,
+        scheduler: FlushScheduler,
         counts: bool = False,
     ) -> None:
         self.channels: dict[str, LocalChannel] = {}
@@ -72,13 +72,13 @@ class Roster:
         self._report = report
         self._drop = drop
         self._clock = clock
-        self._turn = turn
+        self._scheduler = scheduler
         self._counts = counts
         self._dirty: dict[str, list[asyncio.Future[None]]] = {}
         self._unsynced: set[str] = set()
         """Channels of which the store may not know."""
         self._syncing: asyncio.Task[None] | None = None
-        self._beaten_at = 0
+        self._heartbeat_at = 0
         self._known_since = 0
         self._store_failures = FailureLog("The store of the server failed", clock)
         self._settles_at: float | None = None
@@ -104,8 +104,8 @@ class Roster:
         for channel in list(self.channels.values()):
             channel.recalled.clear()  # what was on its way by now has come, or got lost
             self._tell_count(channel)
-        outcome = await self._backplane.store.beat(self._node, self._beaten_at)
-        self._beaten_at = outcome.number
+        outcome = await self._backplane.store.heartbeat(self._node, self._heartbeat_at)
+        self._heartbeat_at = outcome.number
         self._take_in(outcome)
         for name in self._unsynced:  # not before: it would fail again
             self.mark(name)
@@ -126,14 +126,14 @@ class Roster:
     def broadcast(self, channel: LocalChannel, frame: str, but: str = "") -> None:
         """Write a frame to all subscribers but one."""
         message = TextMessage(frame)
-        self._turn.make_room(message.frame)
+        self._scheduler.make_room(message.frame)
         for connection in list(channel.broadcast(message, but)):
             self._drop(connection)
 
     # From the store
 
     async def _sync(self) -> None:
-        """Tell the store what is marked, all that has gathered at once, until nothing is left."""
+        """Tell the store what is marked, all that has pending at once, until nothing is left."""
         try:
             while self._dirty:
                 await self._sync_some()
@@ -142,14 +142,14 @@ class Roster:
             self._syncing = None
 
     async def _sync_some(self) -> None:
-        names = list(itertools.islice(self._dirty, MOST_AT_ONCE))
+        names = list(itertools.islice(self._dirty, MAX_AT_ONCE))
         futures = [future for name in names for future in self._dirty.pop(name)]
         try:
             slices = [self._slice(name) for name in names]
             outcome = await self._backplane.store.sync(self._node, slices)
         except Exception as exc:  # noqa: BLE001  any store, any error: go on with what is known here
             self.log_store(exc)
-            # What has gathered meanwhile need not wait for another call that fails.
+            # What has pending meanwhile need not wait for another call that fails.
             names += self._dirty
             futures += itertools.chain.from_iterable(self._dirty.values())
             self._dirty.clear()
@@ -164,24 +164,24 @@ class Roster:
                 if not future.done():
                     future.set_result(None)
 
-    def _slice(self, name: str) -> Slice:
+    def _slice(self, name: str) -> NodeState:
         channel = self.channels.get(name) or LocalChannel(name)
         return channel.slice()._replace(is_counted=self._counts and channel.is_counted)
 
-    def _suppose(self, part: Slice) -> None:
+    def _suppose(self, part: NodeState) -> None:
         """Go on, without the store, with those who are on this node."""
         channel = self._find_needed(part.channel)
         if channel is not None:
             self._learn(channel, channel.version or 0, channel.known)
             self._tell_online(channel, bool(channel.is_online or part.subscriptions))
 
-    def _take_in(self, outcome: Outcome) -> None:
+    def _take_in(self, outcome: SyncResult) -> None:
         """Tell what the store has found: here, and of what changed, the other nodes."""
         if outcome.known_since != self._known_since:
             if self._known_since:
-                self._begin_anew()
+                self._reset()
             self._known_since = outcome.known_since
-        items: list[wire.Item] = []
+        items: list[messages.Message] = []
         for view in outcome.views:
             self._apply(view, outcome.number)
             items += _items(view)
@@ -195,7 +195,7 @@ class Roster:
         if reports:
             self._report([_make_event(each) for each in reports])
 
-    def _begin_anew(self) -> None:
+    def _reset(self) -> None:
         """Tell the store everything: it has lost its memory, or has taken us for dead."""
         logger.warning("The store had forgotten this process, and is told everything again.")
         self._settles_at = self._clock() + SETTLING
@@ -203,7 +203,7 @@ class Roster:
             channel.version = None
             self.mark(channel.name)
 
-    def _apply(self, view: View, number: int) -> None:
+    def _apply(self, view: ChannelState, number: int) -> None:
         """Take in what the store has answered, unless we have heard later news meanwhile."""
         channel = self.channels.get(view.channel)
         if channel is None:
@@ -240,7 +240,7 @@ class Roster:
 
     # From other nodes
 
-    def take_members(self, item: wire.MembersItem) -> None:
+    def take_members(self, item: messages.MembersMessage) -> None:
         """Believe another node if it goes on from what we know; ask the store if it does not."""
         channel = self.channels.get(item.channel)
         if channel is None or not self._goes_on(channel, item.previous, item.version):
@@ -249,14 +249,14 @@ class Roster:
         members.update((user_id, info) for user_id, info in item.came)
         self._learn(channel, item.version, members)
 
-    def take_online(self, item: wire.OnlineItem) -> None:
+    def take_online(self, item: messages.OnlineMessage) -> None:
         """Hear of another node that a user is online, or is not any more."""
         channel = self.channels.get(item.channel)
         if channel is not None and self._goes_on(channel, item.previous, item.version):
             channel.version = item.version
             self._tell_online(channel, bool(item.is_online))
 
-    def take_count(self, item: wire.CountItem) -> None:
+    def take_count(self, item: messages.CountMessage) -> None:
         """Hear of another node how many subscriptions a channel has."""
         channel = self.channels.get(item.channel)
         if channel is None or self._settles_at is not None:
@@ -266,8 +266,8 @@ class Roster:
             if channel.version is not None:
                 channel.version = max(item.number, channel.version)
             channel.subscriptions = item.subscriptions
-            if item.subscriptions != channel.told_count:  # it may have been told here already
-                channel.told_count = item.subscriptions
+            if item.subscriptions != channel.sent_count:  # it may have been told here already
+                channel.sent_count = item.subscriptions
                 self.broadcast(channel, frames.count(channel.name, item.subscriptions))
 
     def _goes_on(self, channel: LocalChannel, previous: int, version: int) -> bool:
@@ -295,14 +295,14 @@ class Roster:
     def _tell_count(self, channel: LocalChannel) -> None:
         """Tell how many subscriptions there are, if that has changed; now and then if many."""
         count = channel.subscriptions
-        if not self._counts or not channel.is_counted or count in (0, channel.told_count):
+        if not self._counts or not channel.is_counted or count in (0, channel.sent_count):
             return
         now = self._clock()
-        if count > EXACT_COUNTS and now - channel.told_count_at < COUNT_PAUSE:
+        if count > EXACT_COUNTS and now - channel.sent_count_at < COUNT_PAUSE:
             return
-        channel.told_count, channel.told_count_at = count, now
+        channel.sent_count, channel.sent_count_at = count, now
         self.broadcast(channel, frames.count(channel.name, count))
-        self._backplane.post([wire.CountItem(channel.name, count, channel.counted_at)])
+        self._backplane.post([messages.CountMessage(channel.name, count, channel.counted_at)])
         self._report([make_event("subscription_count", channel.name, subscription_count=count)])
 
 
@@ -313,15 +313,17 @@ def make_event(kind: str, channel: str, **details: Any) -> WebhookEvent:
     )
 
 
-def _items(view: View) -> Iterable[wire.Item]:
+def _items(view: ChannelState) -> Iterable[messages.Message]:
     if view.came or view.left:
         came = [(user_id, view.members[user_id]) for user_id in view.came]
-        yield wire.MembersItem(view.channel, view.previous, view.version, came, list(view.left))
+        yield messages.MembersMessage(
+            view.channel, view.previous, view.version, came, list(view.left)
+        )
     if view.turned is not None and view.channel.startswith("#"):
-        yield wire.OnlineItem(view.channel, view.previous, view.version, int(view.turned))
+        yield messages.OnlineMessage(view.channel, view.previous, view.version, int(view.turned))
 
 
-def _make_event(report: Report) -> WebhookEvent:
+def _make_event(report: StateChange) -> WebhookEvent:
     details = {"user_id": report.user_id} if report.user_id else {}
     return WebhookEvent(
         kind=report.kind, channel=report.channel, time_ms=report.time_ms, details=details

@@ -23,7 +23,7 @@ from realtime_drf.server.fast_path import UVICORN_WEBSOCKETS
 READ_BUFFER: Final = 32_768
 """Bytes that the system keeps of one client for uvicorn to read. With much less, TCP gets slow."""
 
-MOST_READ: Final = 4_096
+MAX_READ: Final = 4_096
 """Bytes that daphne reads of one client at once. Longer frames come in pieces."""
 
 DAPHNE: Final = "daphne."
@@ -48,7 +48,7 @@ class Inflow:
                 transport, queue = send.args[0].transport, receive.__self__
                 if isinstance(queue, asyncio.Queue) and hasattr(transport, "resumeProducing"):
                     self._transport, self._queue = transport, queue
-                transport.bufferSize = MOST_READ
+                transport.bufferSize = MAX_READ
             elif _is_of(receive, UVICORN_WEBSOCKETS):
                 _lower_buffer(receive.__self__.transport.get_extra_info("socket"))
 

@@ -11,7 +11,7 @@ from realtime_drf.cluster.serial_worker import end
 
 logger = logging.getLogger("realtime_drf")
 
-Message = MutableMapping[str, Any]
+AsgiMessage = MutableMapping[str, Any]
 Application = Callable[..., Awaitable[None]]
 
 
@@ -26,13 +26,13 @@ class Lifespan:
     """
 
     def __init__(self, app: Application, scope: MutableMapping[str, Any]) -> None:
-        self._inbox: asyncio.Queue[Message] = asyncio.Queue()
-        self._answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._inbox: asyncio.Queue[AsgiMessage] = asyncio.Queue()
+        self._answer: asyncio.Future[AsgiMessage] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._run(app, scope))
         self._task.add_done_callback(self._log)
         self._has_received = False
 
-    async def tell(self, message: Message) -> Message:
+    async def tell(self, message: AsgiMessage) -> AsgiMessage:
         """Pass a message of the server on, and return the answer; of one that has ended, too."""
         self._answer = asyncio.get_running_loop().create_future()
         self._inbox.put_nowait(message)
@@ -56,10 +56,10 @@ class Lifespan:
     async def _run(self, app: Application, scope: MutableMapping[str, Any]) -> None:
         await app(scope, self._receive, self._take)
 
-    async def _receive(self) -> Message:
+    async def _receive(self) -> AsgiMessage:
         self._has_received = True
         return await self._inbox.get()
 
-    async def _take(self, message: Message) -> None:
+    async def _take(self, message: AsgiMessage) -> None:
         if not self._answer.done():
             self._answer.set_result(message)

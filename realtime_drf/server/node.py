@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
-from realtime_drf.cluster import messages as wire
+from realtime_drf.cluster import messages
 from realtime_drf.cluster.backplane import Backplane, load_event
 from realtime_drf.cluster.origins import Origins
 from realtime_drf.cluster.serial_worker import end, raise_if_cancelled
@@ -19,8 +19,8 @@ from realtime_drf.pusher_protocol import frames
 from realtime_drf.pusher_protocol.frames import SubscriptionRefused
 from realtime_drf.server.channel import LocalChannel
 from realtime_drf.server.connection import Connection
-from realtime_drf.server.fast_path import Turn
-from realtime_drf.server.hub import Roster, make_event
+from realtime_drf.server.fast_path import FlushScheduler
+from realtime_drf.server.hub import Hub, make_event
 from realtime_drf.server.pace import Pace
 from realtime_drf.server.reporter import Reporter
 from realtime_drf.server.writer import Send
@@ -39,7 +39,7 @@ START_TIMEOUT: Final = 5.0
 STORE_SILENCE: Final = 5.0
 """Seconds after which a store that has not answered is taken to be away."""
 
-MOST_LAST_EVENTS: Final = 10_000
+MAX_LAST_EVENTS: Final = 10_000
 """Cache channels of which a node knows the last event that came, whether anybody was on them."""
 
 
@@ -66,10 +66,10 @@ class Node:
         allowed = self.options.allowed_origins
         self.origins = None if allowed is None else Origins(allowed)
         self.clock = clock
-        self.turn = Turn()
+        self.scheduler = FlushScheduler()
         self.pace = Pace(clock)
         self.connections: dict[str, Connection] = {}
-        self.is_stopping = False
+        self.is_draining = False
         """The process is told to end: clients go elsewhere."""
         self.lost = 0
         """Hand-overs that were lost on their way through the layer."""
@@ -78,13 +78,13 @@ class Node:
         """Clients that were parted with, since they did not read."""
         self._backplane: Backplane = transport.backplane
         self._reporter = Reporter(transport)
-        self.roster = Roster(
+        self.hub = Hub(
             self.name,
             self._backplane,
             report=self._reporter.report,
             drop=self._drop,
             clock=clock,
-            turn=self.turn,
+            scheduler=self.scheduler,
             counts=self.options.subscription_counting,
         )
         self._last_ids: dict[str, str] = {}
@@ -120,7 +120,7 @@ class Node:
         Not every layer says that it hears nothing, so the silence of the store counts as well.
         """
         store_is_away = self.clock() - self._store_answered_at > STORE_SILENCE
-        return self._hears and not store_is_away and not self.is_stopping
+        return self._hears and not store_is_away and not self.is_draining
 
     async def ready(self) -> None:
         """Wait until what is published from now on arrives here; not for longer than a while."""
@@ -132,7 +132,7 @@ class Node:
         self._hears = True
         self._ready.set()
 
-    def on_deaf(self) -> None:
+    def on_disconnected(self) -> None:
         self._hears = False
 
     def on_gap(self, lost: int) -> None:
@@ -143,7 +143,7 @@ class Node:
         """Do what is due: look after silent connections, and say that we are alive."""
         self._log_lost()
         self._look_after_silent()
-        await self.roster.tick()
+        await self.hub.tick()
         self._store_answered_at = self.clock()
 
     async def _tick_forever(self) -> None:
@@ -153,7 +153,7 @@ class Node:
                 await self.tick()
             except Exception as exc:  # noqa: BLE001  any store, any error: the next one may work
                 raise_if_cancelled()
-                self.roster.log_store(exc)
+                self.hub.log_store(exc)
 
     def _log_lost(self) -> None:
         """Log what was lost, once a while however much that is."""
@@ -167,9 +167,9 @@ class Node:
         webhooks = self.transport.webhooks
         return {
             "connections": len(self.connections),
-            "fast_connections": sum(each.has_shortcut for each in self.connections.values()),
-            "channels": len(self.roster.channels),
-            "lost_handovers": self.lost,
+            "fast_connections": sum(each.has_fast_path for each in self.connections.values()),
+            "channels": len(self.hub.channels),
+            "lost_batches": self.lost,
             "dropped_clients": self.dropped,
             "dropped_webhooks": webhooks.dropped if webhooks is not None else 0,
         }
@@ -213,14 +213,14 @@ class Node:
         """
         return frames.RECONNECT_LATER if self.transport.is_local else frames.RECONNECT
 
-    async def send_away(self) -> None:
+    async def drain(self) -> None:
         """Have all clients reconnect, elsewhere or later; return once they have been told."""
-        self.is_stopping = True
+        self.is_draining = True
         connections = list(self.connections.values())
         for connection in connections:
             connection.close(self.restart_code, "The server is restarting")
         await asyncio.gather(*(connection.flushed() for connection in connections))
-        await self.roster.settled()
+        await self.hub.settled()
 
     async def send_webhooks(self) -> None:
         """Have the webhooks that wait sent, for the process ends; return after a short while."""
@@ -251,11 +251,11 @@ class Node:
             await self._check_room(name, user_id)
         if connection.socket_id not in self.connections:
             return  # it is gone
-        channel = self.roster.open(name)
+        channel = self.hub.open(name)
         connection.channels[name] = user_id
         if not channel.is_user:
             channel.hold(connection, user_id, info)
-            settled = self.roster.mark(name)
+            settled = self.hub.mark(name)
             if channel.version is None or (user_id and user_id not in channel.known):
                 await settled
         arrived, cached = channel.arrived, None
@@ -266,31 +266,31 @@ class Node:
         connection.tell(frames.subscribed(name, channel.known if channel.is_presence else None))
         if channel.is_cache:
             self._tell_cached(channel, connection, cached, arrived)
-        channel.subscribers[connection] = connection.gathered
-        if channel.told_count:
-            connection.tell(frames.count(name, channel.told_count))
+        channel.subscribers[connection] = connection.pending
+        if channel.sent_count:
+            connection.tell(frames.count(name, channel.sent_count))
 
     def leave(self, connection: Connection, name: str) -> None:
         """Take a connection off a channel."""
         del connection.channels[name]
-        channel = self.roster.channels[name]
+        channel = self.hub.channels[name]
         if channel.is_user:  # which the user holds by having signed in
             channel.subscribers.pop(connection, None)
         else:
             channel.release(connection)
-            self.roster.mark(name)
+            self.hub.mark(name)
 
     async def _check_room(self, name: str, user_id: str) -> None:
         """Refuse one user more than may be on a presence channel."""
         known: Collection[str] = ()
-        channel = self.roster.channels.get(name)
+        channel = self.hub.channels.get(name)
         if channel is None or channel.version is None:
             try:
                 known = (await self._backplane.store.read([name]))[0].members
             except Exception as exc:  # noqa: BLE001  any store, any error: suppose there is room
                 raise_if_cancelled()
-                self.roster.log_store(exc)
-            channel = self.roster.channels.get(name)  # others may have come meanwhile
+                self.hub.log_store(exc)
+            channel = self.hub.channels.get(name)  # others may have come meanwhile
         members = set(known) if channel is None else {*known, *channel.known, *channel.users}
         if len(members) >= self.options.max_presence_members and user_id not in members:
             raise SubscriptionRefused(
@@ -307,7 +307,7 @@ class Node:
             return await self._backplane.store.recall(channel.name) or ""
         except Exception as exc:  # noqa: BLE001  any store, any error: nobody knows
             raise_if_cancelled()
-            self.roster.log_store(exc)
+            self.hub.log_store(exc)
             return None
 
     def _tell_cached(
@@ -330,13 +330,13 @@ class Node:
     async def sign_in(self, connection: Connection, user_id: str, watchlist: Sequence[str]) -> None:
         """Take note of a connection's user, and tell it who of those it watches is online."""
         own = _user_channel(user_id)
-        self.roster.open(own).hold(connection)
-        self.roster.mark(own)
-        watched = [self.roster.open(_user_channel(each)) for each in watchlist]
+        self.hub.open(own).hold(connection)
+        self.hub.mark(own)
+        watched = [self.hub.open(_user_channel(each)) for each in watchlist]
         connection.watched = tuple(channel.name for channel in watched)
         for channel in watched:
             channel.watchers[connection] = False
-        if settled := [self.roster.mark(channel.name) for channel in watched]:
+        if settled := [self.hub.mark(channel.name) for channel in watched]:
             await asyncio.wait(settled)
         if connection.user_id is None:
             return  # it is gone
@@ -349,33 +349,33 @@ class Node:
     def _sign_out(self, connection: Connection) -> None:
         own = _user_channel(connection.user_id or "")
         connection.user_id = None
-        self.roster.channels[own].release(connection)
+        self.hub.channels[own].release(connection)
         for name in connection.watched:
-            if channel := self.roster.channels.get(name):
+            if channel := self.hub.channels.get(name):
                 channel.watchers.pop(connection, None)
         for name in (own, *connection.watched):
-            self.roster.mark(name)
+            self.hub.mark(name)
 
     def _end_connections(self, user_id: str) -> None:
-        channel = self.roster.channels.get(_user_channel(user_id))
+        channel = self.hub.channels.get(_user_channel(user_id))
         for connection in list(channel.holders) if channel is not None else ():
             connection.close(frames.UNAUTHORIZED, "The user's connections were ended")
 
     # What arrives
 
-    def deliver(self, items: Sequence[wire.Item]) -> None:
+    def deliver(self, items: Sequence[messages.Message]) -> None:
         """Bring the items of a hand-over to those whom they concern."""
         for item in items:
             match item:
-                case wire.EventItem():
+                case messages.EventMessage():
                     self._deliver_event(item)
-                case wire.MembersItem():
-                    self.roster.take_members(item)
-                case wire.OnlineItem():
-                    self.roster.take_online(item)
-                case wire.CountItem():
-                    self.roster.take_count(item)
-                case wire.DisconnectItem():
+                case messages.MembersMessage():
+                    self.hub.take_members(item)
+                case messages.OnlineMessage():
+                    self.hub.take_online(item)
+                case messages.CountMessage():
+                    self.hub.take_count(item)
+                case messages.DisconnectMessage():
                     self._end_connections(item.user_id)
 
     def send_client_event(
@@ -384,17 +384,17 @@ class Node:
         """Send what a client sends to all others on a channel."""
         socket_id, user_id = connection.socket_id, connection.channels[channel]
         self._backplane.post(
-            [wire.EventItem(event, [channel], body, socket_id=socket_id, user_id=user_id)]
+            [messages.EventMessage(event, [channel], body, socket_id=socket_id, user_id=user_id)]
         )
         details = {"event": event, "data": body, "socket_id": socket_id}
         if user_id:
             details["user_id"] = user_id
         self._reporter.report([make_event("client_event", channel, **details)])
 
-    def _deliver_event(self, item: wire.EventItem) -> None:
+    def _deliver_event(self, item: messages.EventMessage) -> None:
         data_text = ""
         for name in item.channels:
-            channel = self.roster.channels.get(name)
+            channel = self.hub.channels.get(name)
             is_kept = not item.name.startswith(CLIENT_PREFIX) and parse_channel_name(name).cache
             is_awaited = is_kept and self._note_last(name, item.id)
             if channel is None:
@@ -404,18 +404,18 @@ class Node:
             if is_kept:
                 self._deliver_cached(channel, item, frame, is_awaited=is_awaited)
             else:
-                self.roster.broadcast(channel, frame, item.socket_id)
+                self.hub.broadcast(channel, frame, item.socket_id)
 
     def _note_last(self, name: str, id_: str) -> bool:
         """Note the last event of a cache channel; return whether one had come before."""
         had_one = self._last_ids.pop(name, None) is not None
         self._last_ids[name] = id_
-        if len(self._last_ids) > MOST_LAST_EVENTS:
+        if len(self._last_ids) > MAX_LAST_EVENTS:
             del self._last_ids[next(iter(self._last_ids))]  # the one without events for longest
         return had_one
 
     def _deliver_cached(
-        self, channel: LocalChannel, item: wire.EventItem, frame: str, *, is_awaited: bool
+        self, channel: LocalChannel, item: messages.EventMessage, frame: str, *, is_awaited: bool
     ) -> None:
         """Deliver to all but those whom the cache has just given this very event or a later one.
 
@@ -436,8 +436,8 @@ class Node:
         }
         for connection in have_it:
             channel.subscribers.pop(connection, None)
-        self.roster.broadcast(channel, frame, item.socket_id)
-        channel.subscribers.update((each, each.gathered) for each in have_it)
+        self.hub.broadcast(channel, frame, item.socket_id)
+        channel.subscribers.update((each, each.pending) for each in have_it)
 
 
 def _user_channel(user_id: str) -> str:

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-MOST_STEPS: Final = 16
+MAX_STEPS: Final = 16
 """Steps in one turn of the event loop."""
 
-MOST_SECONDS: Final = 0.005
+MAX_SECONDS: Final = 0.005
 """Seconds in one turn of the event loop."""
 
 
@@ -37,7 +37,7 @@ class Pace:
             self._began_at = self._clock()
             asyncio.get_running_loop().call_soon(self._begin_turn)
         self._steps += 1
-        if self._steps >= MOST_STEPS or self._clock() - self._began_at >= MOST_SECONDS:
+        if self._steps >= MAX_STEPS or self._clock() - self._began_at >= MAX_SECONDS:
             await asyncio.sleep(0)
 
     def _begin_turn(self) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("realtime_drf")
 
-MOST_WAITING: Final = 10_000
+MAX_WAITING: Final = 10_000
 """What waits for receivers of signals that take long. What comes on top is lost to them."""
 
 
@@ -39,7 +39,7 @@ class Reporter:
             return
         if self._transport.webhooks is not None:
             self._transport.webhooks.put(events)
-        if self._waiting < MOST_WAITING:
+        if self._waiting < MAX_WAITING:
             self._waiting += 1
             loop = asyncio.get_running_loop()
             told = loop.run_in_executor(self._executor, self._tell, events)

@@ -20,7 +20,7 @@ from realtime_drf.server.node import Node
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
-FAREWELL: Final = 1.0
+DRAIN_TIMEOUT: Final = 1.0
 """Seconds that clients have to take the farewell, before the server ends its way."""
 
 
@@ -93,12 +93,12 @@ class _Delay:
         return self._pid == os.getpid() and self._loop.is_running()
 
     def _tell(self) -> None:
-        self._task = self._loop.create_task(self._say_farewell())
+        self._task = self._loop.create_task(self._drain())
 
-    async def _say_farewell(self) -> None:
+    async def _drain(self) -> None:
         try:
-            async with asyncio.timeout(FAREWELL):
-                await asyncio.gather(*(node.send_away() for node in self._nodes))
+            async with asyncio.timeout(DRAIN_TIMEOUT):
+                await asyncio.gather(*(node.drain() for node in self._nodes))
         except TimeoutError:
             pass  # whoever does not read does not hold up the others
         finally:

@@ -10,18 +10,18 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMa
 from contextvars import copy_context
 from typing import Any, Final
 
-from realtime_drf.server.fast_path import Turn, abort, find_shortcut, is_wrapped
+from realtime_drf.server.fast_path import FlushScheduler, abort, find_fast_path, is_wrapped
 from realtime_drf.server.inflow import Inflow
 from realtime_drf.server.pace import Pace
 
-Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
+AsgiMessage = MutableMapping[str, Any]
+Send = Callable[[AsgiMessage], Awaitable[None]]
 
 MAX_BACKLOG_BYTES: Final = 1_048_576
 """Bytes that wait for a client which does not read, besides what the server and system buffer."""
 
 
-class Outbox:
+class Writer:
     """Write the messages of one connection to its ASGI server.
 
     Most writes are over at once, and then cost no task: the coroutine of a server's own `send` is
@@ -31,7 +31,7 @@ class Outbox:
 
     Args:
         send: for a connection that is accepted.
-        turn: gathers what can go past `send`; without it nothing does.
+        scheduler: gathers what can go past `send`; without it nothing does.
         pace: bounds how much of what has waited is written at once; without it nothing does.
     """
 
@@ -40,24 +40,26 @@ class Outbox:
         "_backlog",
         "_backlog_bytes",
         "_caught_up",
+        "_fast_path",
         "_is_wrapped",
         "_pace",
         "_send",
-        "_shortcut",
         "failed",
-        "gathered",
         "is_gone",
+        "pending",
         "task",
     )
 
-    def __init__(self, send: Send, turn: Turn | None = None, pace: Pace | None = None) -> None:
+    def __init__(
+        self, send: Send, scheduler: FlushScheduler | None = None, pace: Pace | None = None
+    ) -> None:
         self._send = send
         self._is_wrapped = is_wrapped(send)
         self._pace = pace
-        self._shortcut = None if turn is None else find_shortcut(send, turn)
-        self.gathered: list[bytes] = [] if self._shortcut is None else self._shortcut.frames
+        self._fast_path = None if scheduler is None else find_fast_path(send, scheduler)
+        self.pending: list[bytes] = [] if self._fast_path is None else self._fast_path.frames
         """Frames that leave at the end of this turn; while there are any, more may be added."""
-        self._backlog: deque[Message] | None = None
+        self._backlog: deque[AsgiMessage] | None = None
         self._backlog_bytes = 0
         self._ahead = 0
         """Messages before the point for which somebody waits."""
@@ -69,17 +71,17 @@ class Outbox:
         self.is_gone = False
         """The server has said that the client is gone."""
 
-    def write(self, message: Message) -> bool:
-        """Write a message, or queue it; return whether the outbox is still good for more."""
+    def write(self, message: AsgiMessage) -> bool:
+        """Write a message, or queue it; return whether the writer is still good for more."""
         if self.task is not None:
             return self._queue(message)
         if self.failed:
             return False
-        if self._shortcut is not None and self._shortcut.write(message):
+        if self._fast_path is not None and self._fast_path.write(message):
             return True
         return self._start(message) if self._is_wrapped else self._step(message)
 
-    def finish(self, message: Message) -> None:
+    def finish(self, message: AsgiMessage) -> None:
         """Write a last message, before whatever else waits, and take no more."""
         if self.task is not None:
             self._backlog = deque([message])
@@ -100,9 +102,9 @@ class Outbox:
         return Inflow(receive, self._send)
 
     @property
-    def has_shortcut(self) -> bool:
+    def has_fast_path(self) -> bool:
         """Whether messages go past `send`."""
-        return self._shortcut is not None
+        return self._fast_path is not None
 
     def abort(self) -> None:
         """Cut the connection off, where the server lets itself be told to."""
@@ -129,7 +131,7 @@ class Outbox:
         self._backlog = None
         self._backlog_bytes = 0
 
-    def _queue(self, message: Message) -> bool:
+    def _queue(self, message: AsgiMessage) -> bool:
         if self.failed:
             return False
         size = len(message.get("text") or "") + 64
@@ -142,7 +144,7 @@ class Outbox:
         self._backlog_bytes += size
         return True
 
-    def _start(self, message: Message) -> bool:
+    def _start(self, message: AsgiMessage) -> bool:
         """Write a message in a task, which may have ended by the time that this returns."""
         coroutine = self._go_on(functools.partial(self._send, message))
         if sys.version_info >= (3, 12):
@@ -154,7 +156,7 @@ class Outbox:
             self.task = task
         return not self.failed
 
-    def _step(self, message: Message) -> bool:
+    def _step(self, message: AsgiMessage) -> bool:
         """Write a message in no task, or only what is left of it once it waits.
 
         Both parts have one context, or a variable that is set in one could not be reset in the
@@ -180,7 +182,7 @@ class Outbox:
             while self._backlog:
                 message = self._backlog.popleft()
                 self._backlog_bytes -= len(message.get("text") or "") + 64
-                if self._shortcut is None or not self._shortcut.write(message):
+                if self._fast_path is None or not self._fast_path.write(message):
                     await self._send(message)
                 if self._backlog and self._pace is not None:
                     await self._pace.give_way()

@@ -77,7 +77,7 @@ class Outbox(Sequence[Event]):
                 "name": each.event.name,
                 "channels": list(each.event.channels),
                 "data": _masked(each.event.data, frozenset(mask)),
-                "excludes_origin": each.event.socket_id is not None,
+                "excludes_sender": each.event.socket_id is not None,
             }
             for each in self.sent
         ]

@@ -20,7 +20,7 @@ from weakref import WeakSet
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
-from realtime_drf.cluster import messages as wire
+from realtime_drf.cluster import messages
 from realtime_drf.cluster.backplane import Backplane, LayerBackplane, LocalBackplane
 from realtime_drf.cluster.memory_state import MemoryStore
 from realtime_drf.cluster.options import (
@@ -31,7 +31,7 @@ from realtime_drf.cluster.options import (
     check_switch,
 )
 from realtime_drf.cluster.redis_state import RedisStore
-from realtime_drf.cluster.state import Store, View
+from realtime_drf.cluster.state import ChannelState, PresenceStore
 from realtime_drf.cluster.threads import check_threads
 from realtime_drf.cluster.webhooks.endpoints import (
     check_endpoints,
@@ -216,7 +216,7 @@ class ChannelsTransport(SigningTransport):
     def disconnect_user(self, user_id: str) -> None:
         """End the connections on which the user has signed in."""
         build_channel_name(ChannelKind.USER, user_id)  # refuses what is no user id
-        self._publish([wire.DisconnectItem(user_id)])
+        self._publish([messages.DisconnectMessage(user_id)])
 
     def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
         return [
@@ -300,7 +300,7 @@ class ChannelsTransport(SigningTransport):
     # Within
 
     @opaque
-    def _publish(self, items: Sequence[wire.Item]) -> None:
+    def _publish(self, items: Sequence[messages.Message]) -> None:
         if not self.backplane.reaches_nodes:
             self._warn_of_no_node()
             return
@@ -320,7 +320,7 @@ class ChannelsTransport(SigningTransport):
                 f"The store of the server failed: {type(exc).__name__}."
             ) from exc
 
-    def _items(self, event: Event) -> Iterator[wire.EventItem]:
+    def _items(self, event: Event) -> Iterator[messages.EventMessage]:
         """Yield what goes to the nodes: one item, and one for each encrypted channel."""
         plain = []
         for channel in event.channels:
@@ -332,8 +332,8 @@ class ChannelsTransport(SigningTransport):
         if plain:
             yield self._item(event, plain, event.body)
 
-    def _item(self, event: Event, channels: Sequence[str], body: str) -> wire.EventItem:
-        return wire.EventItem(event.name, channels, body, event.socket_id or "", event.id)
+    def _item(self, event: Event, channels: Sequence[str], body: str) -> messages.EventMessage:
+        return messages.EventMessage(event.name, channels, body, event.socket_id or "", event.id)
 
     def _encrypt(self, channel: str, text: str) -> str:
         key = base64.b64decode(self.signer.shared_secret(channel))
@@ -416,7 +416,7 @@ class ChannelsTransport(SigningTransport):
             kept.on_failover = backplane.reconnect
         return backplane
 
-    def _make_store(self, store: str, *, shared: bool) -> Store:
+    def _make_store(self, store: str, *, shared: bool) -> PresenceStore:
         if store == MEMORY:
             return MemoryStore(vacated_delay=self._vacated_delay)
         if not shared:
@@ -467,7 +467,7 @@ def _make_namespace(app_id: str, scope: str) -> str:
     return hmac.new(scope.encode(), app_id.encode(), hashlib.sha256).hexdigest()[:16]
 
 
-def _channel_info(view: View) -> ChannelInfo:
+def _channel_info(view: ChannelState) -> ChannelInfo:
     is_presence = parse_channel_name(view.channel).kind is ChannelKind.PRESENCE
     return ChannelInfo(
         name=view.channel,

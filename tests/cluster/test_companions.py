@@ -16,8 +16,7 @@ pytest.importorskip("channels")
 
 from channels.layers import InMemoryChannelLayer
 
-from realtime_drf.cluster import backplane, companions
-from realtime_drf.cluster import messages as wire
+from realtime_drf.cluster import backplane, companions, messages
 from realtime_drf.cluster.backplane import Backplane, LayerBackplane, LocalBackplane
 from realtime_drf.cluster.companions import Companions, name_process
 from realtime_drf.cluster.memory_state import MemoryStore
@@ -41,7 +40,7 @@ class Node:
 
     def deliver(self, items: Any) -> None: ...
     def on_ready(self) -> None: ...
-    def on_deaf(self) -> None: ...
+    def on_disconnected(self) -> None: ...
     def on_gap(self, lost: int) -> None: ...
 
 
@@ -157,6 +156,6 @@ def test_a_restart_is_no_second_process(caplog: pytest.LogCaptureFixture) -> Non
 
 
 def test_an_older_version_passes_over_who_serves() -> None:
-    message = wire.pack("it", 1, [wire.ServingItem("web-1:1")])
+    message = messages.pack("it", 1, [messages.ServingMessage("web-1:1")])
     message["items"][0][0] = "of a later version"
-    assert wire.unpack(message) == []
+    assert messages.unpack(message) == []

@@ -15,9 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 pytest.importorskip("channels")
 
-from realtime_drf.cluster import last_events
-from realtime_drf.cluster import messages as wire
-from realtime_drf.cluster.backplane import LayerBackplane, Numbers, _read
+from realtime_drf.cluster import last_events, messages
+from realtime_drf.cluster.backplane import GapDetector, LayerBackplane, _read
 from realtime_drf.cluster.last_events import LastEvents
 from realtime_drf.cluster.memory_state import MemoryStore
 from realtime_drf.logs import FailureLog
@@ -54,13 +53,13 @@ class FaultyLayer:
 
     def receive(self, group: str) -> list[str]:
         """Return the names of all events on the group, as a node reads them."""
-        numbers = Numbers(lambda lost: None)
+        numbers = GapDetector(lambda lost: None)
         return [
             item.name
             for to, message in self.sent
             if to == group
             for item in _read(message, numbers)
-            if isinstance(item, wire.EventItem)
+            if isinstance(item, messages.EventMessage)
         ]
 
 
@@ -81,8 +80,8 @@ class SharedStore(MemoryStore):
         return asyncio.run(self.recall(channel))
 
 
-def event(name: str, channel: str = "cache-news") -> wire.EventItem:
-    return wire.EventItem(name, [channel], "1")
+def event(name: str, channel: str = "cache-news") -> messages.EventMessage:
+    return messages.EventMessage(name, [channel], "1")
 
 
 @pytest.fixture
@@ -103,7 +102,7 @@ def backplane(layer: FaultyLayer, store: SharedStore) -> Iterator[LayerBackplane
     made.close()
 
 
-NODES = wire.node_group("1")
+NODES = messages.node_group("1")
 
 
 @pytest.mark.parametrize(
@@ -213,7 +212,7 @@ def test_what_waited_for_the_store_replaces_nothing_that_is_later(store: SharedS
 def test_no_more_channels_wait_for_the_store_than_may(
     store: SharedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(last_events, "MOST_WAITING", 3)
+    monkeypatch.setattr(last_events, "MAX_WAITING", 3)
 
     async def publish() -> list[str | None]:
         late = LastEvents(store, FailureLog("", Clock()))
@@ -234,7 +233,7 @@ def test_a_number_counts_once_however_often_and_late_it_comes(
     messages: list[tuple[str, int]],
 ) -> None:
     lost: list[int] = []
-    numbers = Numbers(lost.append)
+    numbers = GapDetector(lost.append)
     taken = [message for message in messages if numbers.take(*message)]
     assert len(taken) == len(set(taken))
     for sender in {sender for sender, _ in messages}:

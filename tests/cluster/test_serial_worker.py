@@ -13,12 +13,12 @@ pytest.importorskip("channels")
 
 from channels.layers import InMemoryChannelLayer
 
-from realtime_drf.cluster import messages as wire
-from realtime_drf.cluster import serial_worker as lane
-from realtime_drf.cluster.backplane import MOST_IN_MESSAGE, LayerBackplane, Publisher
+from realtime_drf.cluster import messages
+from realtime_drf.cluster import serial_worker as worker
+from realtime_drf.cluster.backplane import MAX_IN_MESSAGE, LayerBackplane, Publisher
 from realtime_drf.cluster.last_events import LastEvents
 from realtime_drf.cluster.memory_state import MemoryStore
-from realtime_drf.cluster.serial_worker import Lane
+from realtime_drf.cluster.serial_worker import SerialWorker
 from realtime_drf.logs import FailureLog
 from tests.server.harness import Clock
 
@@ -26,7 +26,7 @@ from tests.server.harness import Clock
 def test_a_lane_takes_no_more_than_may_wait_and_goes_on_afterwards(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lane, "MOST_WAITING", 3)
+    monkeypatch.setattr(worker, "MAX_WAITING", 3)
     done: list[int] = []
 
     async def fill() -> None:
@@ -36,7 +36,7 @@ def test_a_lane_takes_no_more_than_may_wait_and_goes_on_afterwards(
             await hangs.wait()
             done.extend(items)
 
-        road = Lane(asyncio.get_running_loop(), work)
+        road = SerialWorker(asyncio.get_running_loop(), work)
         futures = [road.put(0)]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -51,26 +51,26 @@ def test_a_lane_takes_no_more_than_may_wait_and_goes_on_afterwards(
 
 
 def test_what_is_too_large_for_one_message_comes_in_several_in_order() -> None:
-    messages: list[dict[str, Any]] = []
+    sent: list[dict[str, Any]] = []
 
-    async def carry(publisher: Publisher, items: Sequence[wire.Item]) -> None:
-        messages.append(publisher.pack(items))
-        assert wire.unpack(messages[-1]) == items
+    async def carry(publisher: Publisher, items: Sequence[messages.Message]) -> None:
+        sent.append(publisher.pack(items))
+        assert messages.unpack(sent[-1]) == items
 
     async def publish() -> None:
         publisher = make_publisher(carry)
         handovers = [
-            [wire.EventItem("told", ["news"], "x" * size) for size in sizes]
-            for sizes in ([10], [MOST_IN_MESSAGE // 4] * 10, [2 * MOST_IN_MESSAGE, 10], [10, 10])
+            [messages.EventMessage("told", ["news"], "x" * size) for size in sizes]
+            for sizes in ([10], [MAX_IN_MESSAGE // 4] * 10, [2 * MAX_IN_MESSAGE, 10], [10, 10])
         ]
-        futures = [publisher.lane.put(each) for each in handovers]
+        futures = [publisher.worker.put(each) for each in handovers]
         async with asyncio.timeout(5):
             await asyncio.gather(*map(asyncio.wrap_future, futures))
 
     asyncio.run(publish())
-    assert [len(message["items"]) for message in messages] == [4, 3, 3, 1, 1, 3]
-    assert [message["number"] for message in messages] == list(range(1, 7))
-    assert len({message["from"] for message in messages}) == 1
+    assert [len(message["items"]) for message in sent] == [4, 3, 3, 1, 1, 3]
+    assert [message["number"] for message in sent] == list(range(1, 7))
+    assert len({message["from"] for message in sent}) == 1
 
 
 def make_publisher(carry: Any) -> Publisher:
@@ -86,16 +86,16 @@ class Node:
         self.names: list[str] = []
         self.heard = asyncio.Event()
 
-    def deliver(self, items: Sequence[wire.Item]) -> None:
+    def deliver(self, items: Sequence[messages.Message]) -> None:
         for item in items:
-            assert isinstance(item, wire.EventItem)
+            assert isinstance(item, messages.EventMessage)
             self.names += [item.name for _ in item.channels]
         self.heard.set()
 
     def on_ready(self) -> None:
         self.ready.set()
 
-    def on_deaf(self) -> None: ...
+    def on_disconnected(self) -> None: ...
     def on_gap(self, lost: int) -> None: ...
 
 
@@ -108,11 +108,11 @@ def test_a_hand_over_that_cannot_be_delivered_does_not_make_a_node_deaf(
         backplane = LayerBackplane(MemoryStore(), layer, namespace="1")
         task = asyncio.create_task(backplane.attend(node))
         await node.ready.wait()
-        group = wire.node_group("1")
+        group = messages.node_group("1")
         wrong: Any = None
         for number, channels in enumerate([wrong, ["news"]]):
-            item = wire.EventItem("told", channels, "1")
-            await layer.group_send(group, wire.pack("me", number, [item]))
+            item = messages.EventMessage("told", channels, "1")
+            await layer.group_send(group, messages.pack("me", number, [item]))
         await asyncio.wait(
             [task, asyncio.ensure_future(node.heard.wait())],
             timeout=5,
@@ -134,7 +134,7 @@ def test_one_process_remembers_in_memory_what_others_publish_to_a_cache_channel(
         task = asyncio.create_task(LayerBackplane(served, layer, namespace="1").attend(node))
         await node.ready.wait()
         backplane = LayerBackplane(other, layer, namespace="1")
-        items = [wire.EventItem("told", ["cache-news"], "1")]
+        items = [messages.EventMessage("told", ["cache-news"], "1")]
         await backplane._carry(make_publisher(backplane._carry), items)
         await asyncio.wait_for(node.heard.wait(), 5)
         task.cancel()

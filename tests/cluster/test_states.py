@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from realtime_drf.cluster import redis_state as redis_store
 from realtime_drf.cluster.memory_state import MemoryStore
 from realtime_drf.cluster.redis_state import MAX_CONNECTIONS, TIMEOUT, RedisStore
-from realtime_drf.cluster.state import CHANGES_KEPT_FOR, LEASE, Outcome, Slice, View
+from realtime_drf.cluster.state import CHANGES_KEPT_FOR, LEASE, ChannelState, NodeState, SyncResult
 from tests.examples import scaled
 from tests.services.forwarder import Forwarder
 from tests.services.policy import require
@@ -32,7 +32,7 @@ DELAY = 3.0
 
 slices = st.lists(
     st.builds(
-        Slice,
+        NodeState,
         channel=st.sampled_from(CHANNELS),
         subscriptions=st.integers(0, 3),
         members=st.dictionaries(st.sampled_from(USERS), st.sampled_from(INFOS)),
@@ -56,12 +56,12 @@ def comparable(answer: Any) -> Any:
     """Return an answer without what is in no order."""
     if isinstance(answer, list):
         return [comparable(each) for each in answer]
-    if isinstance(answer, Outcome):
+    if isinstance(answer, SyncResult):
         return answer._replace(
             views=comparable(list(answer.views)),
             reports=sorted(answer.reports),
         )
-    if isinstance(answer, View):
+    if isinstance(answer, ChannelState):
         return answer._replace(
             members=dict(answer.members), came=set(answer.came), left=set(answer.left)
         )
@@ -95,12 +95,12 @@ class Stores(RuleBasedStateMachine):
         return found
 
     @rule(node=st.sampled_from(NODES), parts=slices)
-    def sync(self, node: str, parts: list[Slice]) -> None:
+    def sync(self, node: str, parts: list[NodeState]) -> None:
         self.ask("sync", node, parts)
 
     @rule(node=st.sampled_from(NODES))
-    def beat(self, node: str) -> None:
-        self.since[node] = self.ask("beat", node, self.since.get(node, 0)).number
+    def heartbeat(self, node: str) -> None:
+        self.since[node] = self.ask("heartbeat", node, self.since.get(node, 0)).number
 
     @rule(seconds=st.sampled_from([0.0004, 0.5, DELAY, LEASE / 2, LEASE, CHANGES_KEPT_FOR, -1.0]))
     def wait(self, seconds: float) -> None:
@@ -135,8 +135,8 @@ async def flush(store: RedisStore) -> None:
 )
 def test_options_in_the_address_do_no_harm(url: str, client: Any, option: str) -> None:
     store = RedisStore(f"{url}?{option}")
-    room = Slice("presence-a", 1, {"Käse": "\0"})
-    found = run(store, store.sync("node-1", [room]), store.beat("node-1", 0), store.find(""))
+    room = NodeState("presence-a", 1, {"Käse": "\0"})
+    found = run(store, store.sync("node-1", [room]), store.heartbeat("node-1", 0), store.find(""))
     assert found[2][0].members == {"Käse": "\0"}
     assert run(store, store.remember({"cache-a": "é"}), store.recall("cache-a")) == [None, "é"]
 
@@ -182,13 +182,13 @@ def test_nothing_is_left_of_those_who_have_gone(url: str, client: Any) -> None:
     members = {"1": "", "2": ""}
     run(
         store,
-        store.sync("node-1", [Slice("presence-a", 2, members), Slice("news", 1, {})]),
-        store.sync("node-2", [Slice("presence-a", 1, {"2": ""})]),
-        store.sync("node-2", [Slice("presence-a", 0, {})]),
+        store.sync("node-1", [NodeState("presence-a", 2, members), NodeState("news", 1, {})]),
+        store.sync("node-2", [NodeState("presence-a", 1, {"2": ""})]),
+        store.sync("node-2", [NodeState("presence-a", 0, {})]),
     )
     for _ in range(2):
         clock.now += CHANGES_KEPT_FOR + LEASE
-        run(store, store.beat("node-2", 0))
+        run(store, store.heartbeat("node-2", 0))
     keys = {key.partition(":")[2]: key for key in client.scan_iter()}
     assert keys.keys() == {"last", "leases", "since", "forgotten"}
     assert client.zrange(keys["leases"], 0, -1) == ["node-2"]
@@ -196,7 +196,7 @@ def test_nothing_is_left_of_those_who_have_gone(url: str, client: Any) -> None:
 
 def test_apps_know_nothing_of_each_other(url: str, client: Any) -> None:
     one, other = RedisStore(url, namespace="one"), RedisStore(url, namespace="other")
-    run(one, one.sync("node-1", [Slice("news", 1, {})]), one.remember({"cache-news": "text"}))
+    run(one, one.sync("node-1", [NodeState("news", 1, {})]), one.remember({"cache-news": "text"}))
     assert run(other, other.find(""), other.recall("cache-news")) == [[], None]
 
 
@@ -234,13 +234,13 @@ def test_a_failover_behind_the_address_costs_no_call(url: str) -> None:
         store = RedisStore(address.redis_url)
         store.on_failover = lambda: failovers.append(None)
 
-        async def make() -> list[View]:
-            await asyncio.gather(*(store.sync("n", [Slice("a", 1, {})]) for _ in range(5)))
+        async def make() -> list[ChannelState]:
+            await asyncio.gather(*(store.sync("n", [NodeState("a", 1, {})]) for _ in range(5)))
             address.target = new.port
             old.follow(new.port)
             assert failovers == []
             outcomes = await asyncio.gather(
-                *(store.sync("n", [Slice("b", 1, {})]) for _ in range(5))
+                *(store.sync("n", [NodeState("b", 1, {})]) for _ in range(5))
             )
             await store.close()
             return [view for outcome in outcomes for view in outcome.views]
@@ -251,7 +251,7 @@ def test_a_failover_behind_the_address_costs_no_call(url: str) -> None:
 
 def test_each_call_is_one_command_however_many_channels_there_are(url: str, client: Any) -> None:
     store = RedisStore(url)
-    slices = [Slice(f"news-{number}", 1, {}) for number in range(100)]
+    slices = [NodeState(f"news-{number}", 1, {}) for number in range(100)]
     run(store, store.sync("node-1", slices))  # so that Redis knows the script
 
     def count() -> int:
@@ -261,7 +261,7 @@ def test_each_call_is_one_command_however_many_channels_there_are(url: str, clie
     run(
         store,
         store.sync("node-1", slices),
-        store.beat("node-1", 0),
+        store.heartbeat("node-1", 0),
         store.read([each.channel for each in slices]),
         store.find(""),
         store.remember({f"cache-{number}": "" for number in range(100)}),
@@ -321,7 +321,7 @@ def test_a_redis_that_does_not_answer_is_given_up_in_time() -> None:
 def test_a_script_that_redis_has_forgotten_is_sent_again(url: str, client: Any) -> None:
     store = RedisStore(url)
 
-    async def make() -> list[View]:
+    async def make() -> list[ChannelState]:
         await store.find("")
         client.script_flush()
         found = await store.find("")
@@ -333,9 +333,9 @@ def test_a_script_that_redis_has_forgotten_is_sent_again(url: str, client: Any) 
 
 def test_numbers_do_not_go_back_when_everything_is_lost(url: str, client: Any) -> None:
     store = RedisStore(url)
-    ((*_, before, since, _),) = run(store, store.sync("node-1", [Slice("news", 1, {})]))
+    ((*_, before, since, _),) = run(store, store.sync("node-1", [NodeState("news", 1, {})]))
     client.flushdb()
-    ((*_, after, since_after, _),) = run(store, store.sync("node-1", [Slice("news", 1, {})]))
+    ((*_, after, since_after, _),) = run(store, store.sync("node-1", [NodeState("news", 1, {})]))
     assert since == before < after == since_after
 
 

@@ -1,4 +1,4 @@
-"""A courier brings reports in order, tries for five minutes, and holds up nobody. Time is ours."""
+"""A queue brings reports in order, tries for five minutes, and holds up nobody. Time is ours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_drf.cluster.webhooks import queue as module
-from realtime_drf.cluster.webhooks.queue import Courier, Undelivered
+from realtime_drf.cluster.webhooks.queue import DeliveryFailed, EndpointQueue
 from tests.services.process import wait_until
 
 tenacity = pytest.importorskip("tenacity")
@@ -35,7 +35,7 @@ class Endpoint:
         self.arrived: list[bytes] = []
         self.pauses: list[float] = []
         self.on_try: Callable[[], Any] = lambda: None
-        self.courier = Courier(
+        self.queue = EndpointQueue(
             "the endpoint",
             self.post,
             tenacity=tenacity,
@@ -51,7 +51,7 @@ class Endpoint:
         self.on_try()
         self.failed.append(self.is_down or bool(self.failures and self.failures.pop(0)))
         if self.failed[-1]:
-            raise Undelivered("status 503")
+            raise DeliveryFailed("status 503")
         self.arrived += texts
 
     def pause(self, seconds: float) -> None:
@@ -61,14 +61,14 @@ class Endpoint:
 
     def settle(self, count: int) -> None:
         """Wait until so many reports have arrived or are dropped."""
-        wait_until(lambda: len(self.arrived) + self.courier.dropped == count)
+        wait_until(lambda: len(self.arrived) + self.queue.dropped == count)
 
 
 @contextmanager
 def an_endpoint(failures: Sequence[bool] = ()) -> Iterator[Endpoint]:
     endpoint = Endpoint(failures)
     yield endpoint
-    endpoint.courier.close()
+    endpoint.queue.close()
 
 
 @pytest.fixture
@@ -81,9 +81,9 @@ def test_pauses_double_up_to_a_minute_and_the_same_is_tried_for_five_minutes(
     endpoint: Endpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     endpoint.is_down = True
-    endpoint.courier.put(b"1")
+    endpoint.queue.put(b"1")
     endpoint.settle(1)
-    assert endpoint.courier.dropped == 1
+    assert endpoint.queue.dropped == 1
     *pauses, last = endpoint.pauses
     for number, pause in enumerate(pauses):
         assert min(2**number, 60) <= pause <= min(2**number + 1, 60)
@@ -100,17 +100,17 @@ def test_what_is_reported_while_a_request_is_under_way_goes_in_the_next_one(
     endpoint: Endpoint,
 ) -> None:
     more: list[list[bytes]] = [[b"2", b"3", b"4"], []]
-    endpoint.on_try = lambda: [endpoint.courier.put(text) for text in (more.pop(0) if more else [])]
-    endpoint.courier.put(b"1")
+    endpoint.on_try = lambda: [endpoint.queue.put(text) for text in (more.pop(0) if more else [])]
+    endpoint.queue.put(b"1")
     endpoint.settle(4)
     assert [texts for _, texts in endpoint.tries] == [[b"1"], [b"2", b"3", b"4"]]
 
 
 def test_what_gathers_before_the_first_request_goes_together(endpoint: Endpoint) -> None:
     gate = threading.Event()
-    endpoint.courier._pause = lambda seconds: gate.wait(5)
+    endpoint.queue._pause = lambda seconds: gate.wait(5)
     for text in (b"1", b"2", b"3"):
-        endpoint.courier.put(text)
+        endpoint.queue.put(text)
     gate.set()
     endpoint.settle(3)
     assert [texts for _, texts in endpoint.tries] == [[b"1", b"2", b"3"]]
@@ -123,41 +123,41 @@ def test_an_older_report_does_not_take_younger_ones_with_it(endpoint: Endpoint) 
 
     def on_try() -> None:
         while due and endpoint.now >= start + due[0]:
-            endpoint.courier.put(b"after %d" % due.pop(0))
+            endpoint.queue.put(b"after %d" % due.pop(0))
         endpoint.is_down = endpoint.now < start + 380
 
     endpoint.on_try = on_try
-    endpoint.courier.put(b"after 0")
+    endpoint.queue.put(b"after 0")
     endpoint.settle(4)
     assert endpoint.arrived == [b"after 150", b"after 200"]
-    assert endpoint.courier.dropped == 2
+    assert endpoint.queue.dropped == 2
     assert set(endpoint.pauses[6:]) == {60}, "and nobody is tried more often because of it"
 
 
 def test_the_next_failure_begins_with_a_short_pause_again(endpoint: Endpoint) -> None:
     endpoint.failures = [True] * 5 + [False] + [True]
-    endpoint.on_try = lambda: endpoint.courier.put(b"2") if len(endpoint.tries) == 6 else None
-    endpoint.courier.put(b"1")
+    endpoint.on_try = lambda: endpoint.queue.put(b"2") if len(endpoint.tries) == 6 else None
+    endpoint.queue.put(b"1")
     endpoint.settle(2)
     assert endpoint.pauses[4] >= 16
     assert 1 <= endpoint.pauses[5] <= 2
 
 
 def test_a_request_has_bounds(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_REPORTS", 3)
-    monkeypatch.setattr(module, "MOST_BYTES", 10)
+    monkeypatch.setattr(module, "MAX_REPORTS", 3)
+    monkeypatch.setattr(module, "MAX_BYTES", 10)
     texts = [b"1", b"2", b"3", b"4", b"x" * 50, b"55555", b"66666"]
     gate = threading.Event()
-    endpoint.courier._pause = lambda seconds: gate.wait(5)
+    endpoint.queue._pause = lambda seconds: gate.wait(5)
     for text in texts:
-        endpoint.courier.put(text)
+        endpoint.queue.put(text)
     gate.set()
     endpoint.settle(7)
     assert [len(texts) for _, texts in endpoint.tries] == [3, 1, 1, 1, 1]
     assert endpoint.arrived == texts
 
 
-@pytest.mark.parametrize(("limit", "value"), [("MOST_WAITING", 3), ("MOST_WAITING_BYTES", 6)])
+@pytest.mark.parametrize(("limit", "value"), [("MAX_WAITING", 3), ("MAX_WAITING_BYTES", 6)])
 def test_what_is_too_much_to_wait_is_dropped_the_oldest_first_counted_and_logged(
     endpoint: Endpoint,
     monkeypatch: pytest.MonkeyPatch,
@@ -171,13 +171,13 @@ def test_what_is_too_much_to_wait_is_dropped_the_oldest_first_counted_and_logged
 
     def on_try() -> None:
         while more:
-            endpoint.courier.put(more.pop(0))
+            endpoint.queue.put(more.pop(0))
 
     endpoint.on_try = on_try
-    endpoint.courier.put(b"00")
+    endpoint.queue.put(b"00")
     endpoint.settle(11)
     assert endpoint.arrived == [b"00", b"08", b"09", b"10"], "what was under way stays"
-    assert endpoint.courier.dropped == 7
+    assert endpoint.queue.dropped == 7
     assert "7 report(s) were too many to wait" in caplog.text
 
 
@@ -186,7 +186,7 @@ def test_an_endpoint_that_is_back_is_logged(
 ) -> None:
     caplog.set_level(logging.INFO)
     endpoint.failures = [True, True]
-    endpoint.courier.put(b"secret")
+    endpoint.queue.put(b"secret")
     endpoint.settle(1)
     wait_until(lambda: "again, after 2 tries" in caplog.text)
     assert caplog.text.count("status 503") == 1
@@ -196,34 +196,34 @@ def test_an_endpoint_that_is_back_is_logged(
 def test_closing_tries_once_what_waits_and_then_gives_up(caplog: pytest.LogCaptureFixture) -> None:
     def post(time_ms: int, texts: Sequence[bytes], timeout: float) -> None:
         calls.append((list(texts), timeout))
-        raise Undelivered("status 503")
+        raise DeliveryFailed("status 503")
 
     calls: list[tuple[list[bytes], float]] = []
-    courier = Courier("the endpoint", post, tenacity=tenacity)
-    courier.put(b"1")
-    wait_until(lambda: courier._failures)
-    courier.put(b"2")
-    courier.close(2)
+    queue = EndpointQueue("the endpoint", post, tenacity=tenacity)
+    queue.put(b"1")
+    wait_until(lambda: queue._failures)
+    queue.put(b"2")
+    queue.close(2)
     assert [texts for texts, _ in calls] == [[b"1"], [b"1"], [b"2"]], "once more, without its pause"
     assert calls[-1][1] <= 2
-    assert courier.dropped == 2
+    assert queue.dropped == 2
     assert caplog.text.count("1 report(s) did not arrive before the process ended") == 2
-    courier.put(b"3")
+    queue.put(b"3")
     wait_until(lambda: calls[-1][0] == [b"3"])
-    courier.close(2)
-    assert courier.dropped == 3
+    queue.close(2)
+    assert queue.dropped == 3
 
 
 def test_closing_sends_what_waits_however_many_requests_it_takes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "MOST_REPORTS", 2)
+    monkeypatch.setattr(module, "MAX_REPORTS", 2)
     monkeypatch.setattr(module, "GATHERING", 60)
     requests: list[list[bytes]] = []
-    courier = Courier("x", lambda _, texts, __: requests.append(list(texts)), tenacity=tenacity)
+    queue = EndpointQueue("x", lambda _, texts, __: requests.append(list(texts)), tenacity=tenacity)
     for text in (b"1", b"2", b"3"):
-        courier.put(text)
-    courier.close(5)
+        queue.put(text)
+    queue.close(5)
     assert requests == [[b"1", b"2"], [b"3"]]
 
 
@@ -234,26 +234,26 @@ def test_closing_does_not_wait_for_an_endpoint_that_does_not_answer() -> None:
         under_way.set()
         gate.wait(10)
 
-    courier = Courier("x", post, tenacity=tenacity)
-    courier.put(b"1")
+    queue = EndpointQueue("x", post, tenacity=tenacity)
+    queue.put(b"1")
     assert under_way.wait(5)
-    courier.put(b"2")
-    thread = courier._thread
+    queue.put(b"2")
+    thread = queue._thread
     assert thread is not None
-    courier.close(0.05)
+    queue.close(0.05)
     assert thread.is_alive()
     gate.set()
     thread.join(5)
     assert not thread.is_alive()
-    assert courier.dropped == 1, "there was no time left for the second"
+    assert queue.dropped == 1, "there was no time left for the second"
 
 
 def test_closing_what_has_nothing_to_do_returns_at_once(endpoint: Endpoint) -> None:
-    endpoint.courier.close()
-    endpoint.courier.put(b"1")
+    endpoint.queue.close()
+    endpoint.queue.put(b"1")
     endpoint.settle(1)
-    endpoint.courier.close()
-    assert endpoint.courier._thread is None
+    endpoint.queue.close()
+    assert endpoint.queue._thread is None
 
 
 def test_what_cannot_be_posted_at_all_is_dropped_and_the_next_goes(
@@ -264,9 +264,9 @@ def test_what_cannot_be_posted_at_all_is_dropped_and_the_next_goes(
         raise RuntimeError("a mistake of ours")
 
     endpoint.on_try = fail_once
-    endpoint.courier.put(b"1")
+    endpoint.queue.put(b"1")
     endpoint.settle(1)
-    endpoint.courier.put(b"2")
+    endpoint.queue.put(b"2")
     endpoint.settle(2)
     assert endpoint.arrived == [b"2"]
     assert "could not be sent" in caplog.text
@@ -283,20 +283,20 @@ def test_a_fork_begins_anew_and_leaves_to_its_parent_what_waits_there() -> None:
         os.write(writing, b"".join([*texts, b";"]))
 
     parent = os.getpid()
-    courier = Courier("x", post, tenacity=tenacity)
-    courier.put(b"parent")
+    queue = EndpointQueue("x", post, tenacity=tenacity)
+    queue.put(b"parent")
     child = os.fork()
     if child == 0:
         try:
-            courier.close()  # nothing is here to be waited for
-            courier.put(b"child")
-            courier.close(5)
+            queue.close()  # nothing is here to be waited for
+            queue.put(b"child")
+            queue.close(5)
         finally:
             os._exit(0)
     os.waitpid(child, 0)
     assert os.read(reading, 100) == b"child;"
     gate.set()
-    courier.close(5)
+    queue.close(5)
     assert os.read(reading, 100) == b"parent;"
     os.close(reading)
     os.close(writing)
@@ -311,7 +311,7 @@ def test_whatever_fails_the_order_stays_and_nothing_is_lost_unnoticed(
     failures: list[bool], bursts: list[int], most: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch, an_endpoint(failures) as endpoint:
-        patch.setattr(module, "MOST_REPORTS", most)
+        patch.setattr(module, "MAX_REPORTS", most)
         put: dict[bytes, float] = {}
         lock = threading.Lock()
 
@@ -320,12 +320,12 @@ def test_whatever_fails_the_order_stays_and_nothing_is_lost_unnoticed(
                 for _ in range(bursts.pop() if bursts else 0):
                     text = b"%d" % len(put)
                     put[text] = endpoint.now
-                    endpoint.courier.put(text)
+                    endpoint.queue.put(text)
 
         endpoint.on_try = put_burst
         while bursts:
             put_burst()
-            wait_until(lambda: len(endpoint.arrived) + endpoint.courier.dropped == len(put))
+            wait_until(lambda: len(endpoint.arrived) + endpoint.queue.dropped == len(put))
         numbers = [int(text) for text in endpoint.arrived]
         assert numbers == sorted(set(numbers)), "in order, and once"
         for number, (now, texts) in enumerate(endpoint.tries):

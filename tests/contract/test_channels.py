@@ -18,8 +18,8 @@ pytest.importorskip("nacl")
 
 from nacl.secret import SecretBox
 
-from realtime_drf.cluster.messages import DisconnectItem, EventItem, Item
-from realtime_drf.cluster.state import Slice
+from realtime_drf.cluster.messages import DisconnectMessage, EventMessage, Message
+from realtime_drf.cluster.state import NodeState
 from realtime_drf.grants import Answer
 from realtime_drf.names import ChannelKind, parse_channel_name
 from realtime_drf.pusher_protocol.signatures import Signer
@@ -45,7 +45,7 @@ class Listener:
     """Be a node, on an event loop in a thread of its own, and keep what arrives."""
 
     def __init__(self, transport: ChannelsTransport) -> None:
-        self.items: list[Item] = []
+        self.items: list[Message] = []
         self.signer = Signer(OPTIONS["key"], SECRET, MASTER_KEY)
         self._transport = transport
         self._ready = threading.Event()
@@ -54,13 +54,13 @@ class Listener:
         self._thread.start()
         assert self._ready.wait(10)
 
-    def deliver(self, items: Sequence[Item]) -> None:
+    def deliver(self, items: Sequence[Message]) -> None:
         self.items += items
 
     def on_ready(self) -> None:
         self._ready.set()
 
-    def on_deaf(self) -> None:
+    def on_disconnected(self) -> None:
         pass
 
     def on_gap(self, lost: int) -> None:
@@ -75,7 +75,7 @@ class Listener:
         return [
             Received(channel, item.name, self._read(channel, item.body), item.socket_id or None)
             for item in list(self.items)
-            if isinstance(item, EventItem)
+            if isinstance(item, EventMessage)
             for channel in item.channels
         ]
 
@@ -109,12 +109,12 @@ class ChannelsContract(TransportContract):
         return self.listener.received()
 
     def occupy(self, channel: str) -> None:
-        slices = [Slice(channel, 1, {})]
+        slices = [NodeState(channel, 1, {})]
         self.shared.backplane.ask(self.shared.backplane.store.sync("contract", slices), 5)
 
     def disconnected_users(self) -> Sequence[str]:
         items = list(self.listener.items)
-        return [item.user_id for item in items if isinstance(item, DisconnectItem)]
+        return [item.user_id for item in items if isinstance(item, DisconnectMessage)]
 
     def admits(self, channel: str, answer: Answer) -> bool:
         """Verify as a node does."""

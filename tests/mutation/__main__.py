@@ -95,7 +95,7 @@ FIELDS: dict[str, str] = {
                 f"ably/{name}": ABLY
                 for name in (
                     "auth",
-                    "connection_key",
+                    "sender",
                     "messages",
                     "names",
                     "network",

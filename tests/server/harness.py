@@ -22,7 +22,7 @@ from realtime_drf import signals
 from realtime_drf.cluster.backplane import LocalBackplane
 from realtime_drf.cluster.memory_state import MemoryStore
 from realtime_drf.cluster.serial_worker import end
-from realtime_drf.cluster.state import Store
+from realtime_drf.cluster.state import PresenceStore
 from realtime_drf.events import Event
 from realtime_drf.grants import Grant, Identity
 from realtime_drf.server.asgi import RealtimeServer
@@ -52,7 +52,7 @@ REPORTS: Final = {
     )
 }
 
-Message = Mapping[str, Any]
+AsgiMessage = Mapping[str, Any]
 
 
 class Clock:
@@ -100,7 +100,7 @@ class Site:
         nodes: int = 1,
         beside: Site | None = None,
         clock: Clock | None = None,
-        store: Store | str | None = None,
+        store: PresenceStore | str | None = None,
         settings: Mapping[str, Any] | None = None,
         transports: Mapping[str, Any] | None = None,
         **options: Any,
@@ -295,7 +295,7 @@ class Uvicorn:
         self.takes = math.inf
         """Writes after which the client is stuck."""
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: AsgiMessage) -> None:
         await self.writable.wait()
         await self._client._send(message)
         self.close_sent |= message["type"] == "websocket.close"
@@ -364,16 +364,16 @@ class Client:
             "headers": list(headers),
             "subprotocols": [],
         }
-        self.sent: list[Message] = []
+        self.sent: list[AsgiMessage] = []
         """What the app has sent, in ASGI's messages."""
-        self.sends: list[Message] = []
+        self.sends: list[AsgiMessage] = []
         """What the app has tried to send, the same unless something waits or was refused."""
         self._is_stuck = False
         self.breaks_after: int | None = None
         """After so many messages, whatever is sent raises, as servers do once a client is gone."""
         self.sends_under_way = 0
         self._server = server
-        self._inbox: asyncio.Queue[Message] = asyncio.Queue()
+        self._inbox: asyncio.Queue[AsgiMessage] = asyncio.Queue()
         self._reading = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._is_gone = False
@@ -529,17 +529,17 @@ class Client:
     async def _serve(self) -> None:
         send = self._send if self.uvicorn is None else self.uvicorn.send
 
-        async def wrapped(message: Message) -> None:
+        async def wrapped(message: AsgiMessage) -> None:
             await send(message)
 
         await self._server(self.scope, self._inbox.get, wrapped if self.is_wrapped else send)
 
-    def _receive(self, message: Message, settle: bool = True) -> None:
+    def _receive(self, message: AsgiMessage, settle: bool = True) -> None:
         self._inbox.put_nowait(message)
         if settle:
             self.site.settle()
 
-    async def _send(self, message: Message) -> None:
+    async def _send(self, message: AsgiMessage) -> None:
         self._look_at(message)
         if self.breaks_after is not None and len(self.sent) >= self.breaks_after:
             raise OSError("the client is gone")
@@ -557,12 +557,12 @@ class Client:
         message.get("text", "").encode()  # as a server must: text that is none cannot be sent
         self.sent.append(message)
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: AsgiMessage) -> None:
         """Take a message that was not given to `send`."""
         self._look_at(message)
         self.sent.append(message)
 
-    def _look_at(self, message: Message) -> None:
+    def _look_at(self, message: AsgiMessage) -> None:
         self.sends.append(message)
         assert not any(each["type"] == "websocket.close" for each in self.sent), (
             f"{message} was sent after the close"

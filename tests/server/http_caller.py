@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from realtime_drf.cluster.state import Slice
+from realtime_drf.cluster.state import NodeState
 from realtime_drf.server.http_api import HttpApi
 from realtime_drf.transports.channels import ChannelsTransport
 
@@ -31,7 +31,9 @@ class Api:
         self.transport.backplane.post = self.published.extend  # type: ignore[method-assign]
 
     def put(self, channel: str, subscriptions: int, **members: str) -> None:
-        sync = self.transport.backplane.store.sync("n", [Slice(channel, subscriptions, members)])
+        sync = self.transport.backplane.store.sync(
+            "n", [NodeState(channel, subscriptions, members)]
+        )
         asyncio.run(sync)
 
     def call(

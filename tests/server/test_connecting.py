@@ -142,7 +142,7 @@ def test_frames_that_come_after_the_close_are_not_answered() -> None:
         client.sign_in("ann")
         assert client.close_code == 4009
         assert client.events() == bystander.events() == []
-        assert "news" not in site.node.roster.channels
+        assert "news" not in site.node.hub.channels
 
 
 # Silence

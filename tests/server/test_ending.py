@@ -44,7 +44,7 @@ class DenyingLayer:
 class SilentNode:
     def deliver(self, items: Any) -> None: ...
     def on_ready(self) -> None: ...
-    def on_deaf(self) -> None: ...
+    def on_disconnected(self) -> None: ...
     def on_gap(self, lost: int) -> None: ...
 
 
@@ -93,7 +93,7 @@ def test_a_client_that_is_given_up_is_let_go_of(monkeypatch: pytest.MonkeyPatch)
 def test_clients_of_the_only_process_wait_a_second_before_they_reconnect() -> None:
     with Site() as site:
         client = site.connect()
-        site.run(site.node.send_away())
+        site.run(site.node.drain())
         assert client.close_code == frames.RECONNECT_LATER
 
 
@@ -136,7 +136,7 @@ class SlowNode:
     def __init__(self, happened: list[str]) -> None:
         self._happened = happened
 
-    async def send_away(self) -> None:
+    async def drain(self) -> None:
         await asyncio.sleep(0.05)
         self._happened.append("told")
 

@@ -18,8 +18,8 @@ from pytest_django import Settings
 from realtime_drf.events import Event
 from realtime_drf.server import RealtimeServer
 from realtime_drf.server import connection as connection_module
-from realtime_drf.server.fast_path import UVICORN, TextMessage, Turn, find_shortcut
-from realtime_drf.server.writer import Outbox
+from realtime_drf.server.fast_path import UVICORN, FlushScheduler, TextMessage, find_fast_path
+from realtime_drf.server.writer import Writer
 from realtime_drf.transports import transports
 from tests.server.harness import OPTIONS, PATH, no_app
 from tests.services.process import wait_until
@@ -32,19 +32,19 @@ TEXTS = ["", "x", "é" * 62, "x" * 125, "x" * 126, "ü" * 32_767, "x" * 65_535, 
 
 
 class App:
-    """Accept connections, and do with the outbox of each what a test says."""
+    """Accept connections, and do with the writer of each what a test says."""
 
-    def __init__(self, act: Callable[[Outbox], Any]) -> None:
+    def __init__(self, act: Callable[[Writer], Any]) -> None:
         self.act = act
-        self.has_shortcut: bool | None = None
+        self.has_fast_path: bool | None = None
         self.failure: Exception | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.accept"})
-        self.has_shortcut = find_shortcut(send, Turn()) is not None
+        self.has_fast_path = find_fast_path(send, FlushScheduler()) is not None
         try:
-            await self.act(Outbox(send, Turn()))
+            await self.act(Writer(send, FlushScheduler()))
         except Exception as exc:  # noqa: BLE001  for the test to see
             self.failure = exc
         while (await receive())["type"] != "websocket.disconnect":
@@ -69,15 +69,15 @@ def serve(app: Any, **options: Any) -> Iterator[str]:
         thread.join()
 
 
-async def send_all(outbox: Outbox) -> None:
+async def send_all(writer: Writer) -> None:
     """Write texts in one turn of the loop and in several, and at once the last and the close."""
     for text in TEXTS:
-        assert outbox.write(TextMessage(text))
+        assert writer.write(TextMessage(text))
     for text in TEXTS:
-        assert outbox.write(TextMessage(text))
+        assert writer.write(TextMessage(text))
         await asyncio.sleep(0)
-    outbox.write(TextMessage("last"))
-    outbox.write({"type": "websocket.close", "code": 4200, "reason": "again"})
+    writer.write(TextMessage("last"))
+    writer.write({"type": "websocket.close", "code": 4200, "reason": "again"})
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
@@ -97,18 +97,18 @@ def test_a_client_gets_all_in_order_and_then_the_close(loop: str, deflate: bool)
     assert received == [*TEXTS, *TEXTS, "last"]
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4200, "again")
     # Each connection compresses by itself, so there is no frame for all.
-    assert app.has_shortcut is not deflate
+    assert app.has_fast_path is not deflate
 
 
 def test_what_one_turn_has_for_a_client_is_written_at_once() -> None:
     writes: list[bytes] = []
 
-    async def act(outbox: Outbox) -> None:
-        shortcut: Any = outbox._shortcut
+    async def act(writer: Writer) -> None:
+        shortcut: Any = writer._fast_path
         transport = shortcut._protocol.transport
         shortcut._protocol.transport = Spy(transport, writes)
         for number in range(50):
-            outbox.write(TextMessage(str(number)))
+            writer.write(TextMessage(str(number)))
         assert writes == []
         await asyncio.sleep(0)
         shortcut._protocol.transport = transport
@@ -128,10 +128,10 @@ def test_a_client_that_does_not_read_fails_within_bounds() -> None:
     written = 0
     failed = threading.Event()
 
-    async def act(outbox: Outbox) -> None:
+    async def act(writer: Writer) -> None:
         nonlocal written
         message = TextMessage("x" * 10_000)
-        while outbox.write(message) and written < 100_000_000:
+        while writer.write(message) and written < 100_000_000:
             written += 10_000
             await asyncio.sleep(0)
         failed.set()
@@ -142,7 +142,7 @@ def test_a_client_that_does_not_read_fails_within_bounds() -> None:
         client.connect(address, proxy=None, max_queue=1, close_timeout=0),
     ):
         assert failed.wait(20)
-    # What the system buffers for a connection, and the outbox.
+    # What the system buffers for a connection, and the writer.
     assert 1_000_000 < written < 20_000_000
 
 
@@ -150,11 +150,11 @@ def test_writing_to_a_client_that_is_gone_fails() -> None:
     gone = threading.Event()
     results: list[bool] = []
 
-    async def act(outbox: Outbox) -> None:
-        protocol: Any = outbox._send.__self__  # type: ignore[attr-defined]
+    async def act(writer: Writer) -> None:
+        protocol: Any = writer._send.__self__  # type: ignore[attr-defined]
         while not protocol.disconnected:
             await asyncio.sleep(0.01)
-        results.append(outbox.write(TextMessage("anybody?")))
+        results.append(writer.write(TextMessage("anybody?")))
         gone.set()
 
     app = App(act)
@@ -168,9 +168,9 @@ def test_writing_to_a_client_that_is_gone_fails() -> None:
 def test_nothing_is_written_after_the_server_has_begun_to_close() -> None:
     writes: list[bytes] = []
 
-    async def act(outbox: Outbox) -> None:
-        shortcut: Any = outbox._shortcut
-        outbox.write(TextMessage("too late"))
+    async def act(writer: Writer) -> None:
+        shortcut: Any = writer._fast_path
+        writer.write(TextMessage("too late"))
         shortcut._protocol.shutdown()
         shortcut._protocol.transport = Spy(shortcut._protocol.transport, writes)
         await asyncio.sleep(0)
@@ -240,7 +240,7 @@ def test_a_client_that_does_not_take_its_close_is_cut_off(
         (node,) = transport.nodes
         wait_until(lambda: node.connections)
         (connection,) = node.connections.values()
-        protocol = connection._outbox._send.__self__
+        protocol = connection._writer._send.__self__
         wait_until(lambda: "news" in connection.channels)
         assert bool(protocol.conn.extensions) is deflate
         sockets = count_sockets()
@@ -292,7 +292,7 @@ def test_there_is_none_past_a_send_that_somebody_has_wrapped() -> None:
     async def send(message: Any) -> None:
         """Be what a middleware puts before the server's own."""
 
-    assert find_shortcut(send, Turn()) is None
+    assert find_fast_path(send, FlushScheduler()) is None
 
 
 class Spy:

@@ -16,11 +16,18 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from realtime_drf.cluster import messages as wire
-from realtime_drf.cluster.backplane import Attendant, Backplane
+from realtime_drf.cluster import messages
+from realtime_drf.cluster.backplane import Backplane, BackplaneListener
 from realtime_drf.cluster.memory_state import MemoryStore
-from realtime_drf.cluster.state import LEASE, Outcome, Slice, Store, View, finish
-from realtime_drf.server.hub import MOST_AT_ONCE, SETTLING
+from realtime_drf.cluster.state import (
+    LEASE,
+    ChannelState,
+    NodeState,
+    PresenceStore,
+    SyncResult,
+    finish,
+)
+from realtime_drf.server.hub import MAX_AT_ONCE, SETTLING
 from tests.examples import scaled
 from tests.server.harness import Client, Clock, Site
 
@@ -28,7 +35,7 @@ ROOM, NEWS = "presence-room", "news"
 CHANNELS = (ROOM, "presence-hall", NEWS)
 USERS = ("ann", "bob", "eve")
 NODES = 2
-MOST_BROWSERS = 5
+MAX_BROWSERS = 5
 TICK = 1.0
 OPTIONS = {"subscription_counting": True, "max_channels": 1000, "activity_timeout": 10**6}
 
@@ -54,19 +61,19 @@ class FaultyStore:
     def forget(self) -> None:
         self.inner = MemoryStore(clock=self._clock)
 
-    async def sync(self, node: str, slices: Sequence[Slice]) -> Outcome:
-        outcome: Outcome = await self._answer(node, self.inner.sync(node, slices))
+    async def sync(self, node: str, slices: Sequence[NodeState]) -> SyncResult:
+        outcome: SyncResult = await self._answer(node, self.inner.sync(node, slices))
         return outcome
 
-    async def beat(self, node: str, since: int) -> Outcome:
-        outcome: Outcome = await self._answer(node, self.inner.beat(node, since))
+    async def heartbeat(self, node: str, since: int) -> SyncResult:
+        outcome: SyncResult = await self._answer(node, self.inner.heartbeat(node, since))
         return outcome
 
-    async def read(self, channels: Sequence[str]) -> list[View]:
-        views: list[View] = await self._answer("", self.inner.read(channels))
+    async def read(self, channels: Sequence[str]) -> list[ChannelState]:
+        views: list[ChannelState] = await self._answer("", self.inner.read(channels))
         return views
 
-    async def find(self, prefix: str) -> list[View]:
+    async def find(self, prefix: str) -> list[ChannelState]:
         return await self.inner.find(prefix)
 
     async def remember(self, events: Mapping[str, str], age: float = 0.0) -> None:
@@ -96,27 +103,27 @@ class FaultyStore:
 class FaultyBackplane(Backplane):
     """Deliver a hand-over when the test says so, to one node at a time."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: PresenceStore) -> None:
         super().__init__(store)
-        self.waiting: dict[Attendant, list[Sequence[wire.Item]]] = {}
+        self.waiting: dict[BackplaneListener, list[Sequence[messages.Message]]] = {}
 
     reaches_nodes = True
 
-    def publish(self, items: Sequence[wire.Item], timeout: float) -> None:
+    def publish(self, items: Sequence[messages.Message], timeout: float) -> None:
         self.post(items)
 
-    async def apublish(self, items: Sequence[wire.Item], timeout: float) -> None:
+    async def apublish(self, items: Sequence[messages.Message], timeout: float) -> None:
         self.post(items)
 
-    def post(self, items: Sequence[wire.Item]) -> None:
-        carried = wire.unpack(wire.pack("", 1, items))
+    def post(self, items: Sequence[messages.Message]) -> None:
+        carried = messages.unpack(messages.pack("", 1, items))
         for waiting in self.waiting.values():
             waiting.append(carried)
 
     def ask(self, coroutine: Coroutine[Any, Any, Any], timeout: float) -> Any:
         return finish(coroutine)
 
-    async def attend(self, node: Attendant) -> None:
+    async def attend(self, node: BackplaneListener) -> None:
         self.waiting[node] = []
         node.on_ready()
         await asyncio.get_running_loop().create_future()
@@ -192,7 +199,7 @@ class Nodes(RuleBasedStateMachine):
         channels=st.sets(st.sampled_from(CHANNELS)),
     )
     def comes(self, number: int, user: str, channels: Sequence[str]) -> None:
-        if len(self.all) < MOST_BROWSERS:
+        if len(self.all) < MAX_BROWSERS:
             self.come(number, user, channels)
 
     def come(self, number: int, user: str, channels: Sequence[str]) -> Browser:
@@ -204,12 +211,12 @@ class Nodes(RuleBasedStateMachine):
         return browser
 
     @precondition(lambda self: self.all)
-    @rule(who=st.integers(0, MOST_BROWSERS - 1), channel=st.sampled_from(CHANNELS))
+    @rule(who=st.integers(0, MAX_BROWSERS - 1), channel=st.sampled_from(CHANNELS))
     def join_or_leave(self, who: int, channel: str) -> None:
         self.turn(self.all[who % len(self.all)], channel)
 
     @precondition(lambda self: self.all)
-    @rule(who=st.integers(0, MOST_BROWSERS - 1))
+    @rule(who=st.integers(0, MAX_BROWSERS - 1))
     def go(self, who: int) -> None:
         browser = self.all[who % len(self.all)]
         for browsers in self.browsers.values():
@@ -392,7 +399,7 @@ def test_nobody_seems_to_leave_when_a_store_has_lost_its_memory(nodes: Nodes, fi
 
 
 def test_a_store_that_fails_is_told_nothing_until_it_works(nodes: Nodes) -> None:
-    ann, names = nodes.all[0], [f"cache-{number}" for number in range(MOST_AT_ONCE + 10)]
+    ann, names = nodes.all[0], [f"cache-{number}" for number in range(MAX_AT_ONCE + 10)]
     nodes.store_changes(0, "refuses")
     for name in names:
         ann.client.subscribe(name, settle=False)
@@ -412,7 +419,10 @@ def test_a_store_that_fails_is_told_nothing_until_it_works(nodes: Nodes) -> None
 def test_what_a_node_knows_costs_no_call(nodes: Nodes) -> None:
     calls = nodes.store.calls
     for node in nodes.site.nodes:
-        for item in (wire.MembersItem(ROOM, 1, 2, [["eve", ""]], []), wire.CountItem(NEWS, 9, 1)):
+        for item in (
+            messages.MembersMessage(ROOM, 1, 2, [["eve", ""]], []),
+            messages.CountMessage(NEWS, 9, 1),
+        ):
             nodes.site.loop.call_soon(node.deliver, [item])
     nodes.settle()
     assert nodes.store.calls == calls

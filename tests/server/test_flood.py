@@ -21,7 +21,7 @@ MOST = 0.5
 """Seconds that a request of somebody else may take, and an event to somebody else."""
 
 WINDOW = 1.0
-MOST_WINDOWS = 8
+MAX_WINDOWS = 8
 """On a busy machine something else may hold up a request, but not in each window."""
 
 EVENT = {"name": "told", "channels": ["news"]}
@@ -51,7 +51,7 @@ def test_a_flood_of_tiny_frames_holds_up_nobody(
         )
         try:
             with Flooder(port=server.port, key=server.key) as flooder:
-                for _ in range(MOST_WINDOWS):
+                for _ in range(MAX_WINDOWS):
                     sent = flooder.sent
                     requests, events = await watch(server, bystander)
                     assert flooder.sent - sent > 50_000, "it was no flood"

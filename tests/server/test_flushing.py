@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("channels")
 
 from realtime_drf.events import Event
-from realtime_drf.server.fast_path import MOST_BYTES, UVICORN
+from realtime_drf.server.fast_path import MAX_BYTES, UVICORN
 from tests.server.harness import Client, Site, Uvicorn
 
 
@@ -52,10 +52,10 @@ def test_what_a_client_is_told_alone_keeps_its_place(site: Site) -> None:
 
     async def act() -> None:
         connection = site.node.connections[client.socket_id]
-        roster = site.node.roster
+        hub = site.node.hub
         for number in range(3):
             connection.tell(f'{{"event":"told","data":"{2 * number}"}}')
-            roster.broadcast(roster.channels["a"], f'{{"event":"told","data":"{2 * number + 1}"}}')
+            hub.broadcast(hub.channels["a"], f'{{"event":"told","data":"{2 * number + 1}"}}')
 
     site.run(act())
     site.settle()
@@ -70,7 +70,7 @@ def test_much_is_written_in_parts(site: Site) -> None:
     site.settle()
     for client, server in clients:
         assert told(client) == ["x" * size] * 100
-        assert max(server.writes) <= 2 * MOST_BYTES
+        assert max(server.writes) <= 2 * MAX_BYTES
         assert len(server.writes) < 25
 
 

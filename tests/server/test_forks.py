@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("channels")
 
-from realtime_drf.cluster import messages as wire
+from realtime_drf.cluster import messages
 from realtime_drf.cluster.backplane import Backplane, LayerBackplane, LocalBackplane
 from realtime_drf.cluster.memory_state import MemoryStore
 from realtime_drf.events import Event
@@ -22,7 +22,7 @@ from realtime_drf.forks import ForkLock
 from tests.server.harness import Site
 
 PATIENCE = 10
-ITEMS = [wire.EventItem("told", ["cache-news"], "1")]
+ITEMS = [messages.EventMessage("told", ["cache-news"], "1")]
 
 
 class Layer:

@@ -53,7 +53,7 @@ def test_a_process_that_answers_is_alive_whatever_it_lacks(client: Client) -> No
     """No database is asked, and no session."""
     entry = {"TRANSPORT": PATH}
     with Site(transports={"default": entry}) as site:
-        site.node.is_stopping = True
+        site.node.is_draining = True
         assert client.get("/realtime/health/").status_code == 503
         answer = client.get("/realtime/health/live/")
         assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
@@ -86,7 +86,7 @@ def test_a_node_is_healthy_from_when_it_hears_to_when_it_ends(settings: Settings
         node.start()
         await node.ready()
         answers.append(await sync_to_async(ask)(staff))
-        await node.send_away()
+        await node.drain()
         answers.append(await sync_to_async(ask)())
         await node.stop()
         return answers
@@ -95,7 +95,7 @@ def test_a_node_is_healthy_from_when_it_hears_to_when_it_ends(settings: Settings
         "connections",
         "fast_connections",
         "channels",
-        "lost_handovers",
+        "lost_batches",
         "dropped_clients",
         "dropped_webhooks",
     )
@@ -133,7 +133,7 @@ class Layer(InMemoryChannelLayer):
 def test_a_node_whose_layer_fails_is_not_healthy_until_it_works_again(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    for name, pause in (("FIRST_PAUSE", 0.01), ("LONGEST_PAUSE", 0.02), ("GROUP_RENEWAL", 0.01)):
+    for name, pause in (("INITIAL_DELAY", 0.01), ("MAX_DELAY", 0.02), ("GROUP_RENEWAL", 0.01)):
         monkeypatch.setattr(backplane, name, pause)
     settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": PATH}}
     transport: Any = transports["default"]
@@ -172,7 +172,7 @@ def test_a_node_whose_store_is_silent_is_not_healthy(monkeypatch: pytest.MonkeyP
     with Site() as site:
         assert ask()[0] == 200
         with monkeypatch.context() as patch:
-            patch.setattr(site.transport.backplane.store, "beat", fail)
+            patch.setattr(site.transport.backplane.store, "heartbeat", fail)
             statuses = []
             for _ in range(7):
                 with pytest.raises(ConnectionError):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("channels")
 
-from realtime_drf.cluster.messages import DisconnectItem, EventItem
+from realtime_drf.cluster.messages import DisconnectMessage, EventMessage
 from realtime_drf.names import is_unicode
 from tests.server.http_caller import KEY, NOW, Api
 
@@ -144,10 +144,10 @@ def _is_good_batch(content: Any) -> bool:
     return isinstance(batch, list) and 0 < len(batch) <= 10 and all(map(is_good, batch))
 
 
-def _check_item(item: EventItem | DisconnectItem) -> None:
+def _check_item(item: EventMessage | DisconnectMessage) -> None:
     """See to it that whatever is published can be carried and is within the limits."""
     json.dumps(item, ensure_ascii=False).encode()
-    if isinstance(item, EventItem):
+    if isinstance(item, EventMessage):
         assert 1 <= len(item.channels) <= 100
         assert len(item.body.encode()) <= 10_240
 

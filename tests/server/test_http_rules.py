@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("channels")
 
-from realtime_drf.cluster.messages import DisconnectItem, EventItem
+from realtime_drf.cluster.messages import DisconnectMessage, EventMessage
 from realtime_drf.server.asgi import RealtimeServer
 from realtime_drf.server.http_messages import MAX_BODY_BYTES
 from tests.server.http_caller import NOW, SECRET, Api
@@ -29,7 +29,7 @@ def test_a_signed_event_is_published_as_it_is(api: Api) -> None:
     event = {"name": "told", "channels": ["a", "b", "a"], "data": data, "socket_id": "1.2"}
     assert api.call("POST", "/events", event, chunks=7) == (200, {})
     (item,) = api.published
-    assert item == EventItem("told", ["a", "b"], data, "1.2", item.id)
+    assert item == EventMessage("told", ["a", "b"], data, "1.2", item.id)
     assert len(item.id) == 32
 
 
@@ -201,7 +201,7 @@ def test_what_a_cache_channel_keeps_is_told(api: Api) -> None:
 
 def test_a_users_connections_are_ended(api: Api) -> None:
     assert api.call("POST", "/users/ann/terminate_connections", {}) == (200, {})
-    assert api.published == [DisconnectItem("ann")]
+    assert api.published == [DisconnectMessage("ann")]
     assert api.call("POST", f"/users/{'u' * 129}/terminate_connections", {})[0] == 400
 
 

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("channels")
 
-from realtime_drf.server.inflow import MOST_READ, READ_BUFFER, Inflow
+from realtime_drf.server.inflow import MAX_READ, READ_BUFFER, Inflow
 
 
 class Daphne:
@@ -63,7 +63,7 @@ def test_daphne_reads_on_once_all_is_handled_that_it_has_read() -> None:
     transport = Transport()
     send = functools.partial(Daphne().handle_reply, SimpleNamespace(transport=transport))
     inflow = Inflow(queue.get, send)
-    assert transport.bufferSize == MOST_READ
+    assert transport.bufferSize == MAX_READ
     inflow.keep_up()
     assert transport.reads == [True]
     queue.put_nowait("one")

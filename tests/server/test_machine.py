@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from realtime_drf import Event
 from realtime_drf.cluster.memory_state import MemoryStore
-from realtime_drf.cluster.state import Outcome, Slice
+from realtime_drf.cluster.state import NodeState, SyncResult
 from realtime_drf.pusher_protocol import frames
 from tests.examples import are_enough, scaled
 from tests.server.harness import Clock, Site
@@ -32,7 +32,7 @@ from tests.server.model import (
     own_channel,
 )
 
-MOST_BROWSERS = 6
+MAX_BROWSERS = 6
 VACATED_DELAY = 3.0
 CACHED_FOR = 10.0
 
@@ -55,14 +55,14 @@ class DawdlingStore(MemoryStore):
         super().__init__(vacated_delay=VACATED_DELAY, cached_for=CACHED_FOR, clock=clock)
         self._pauses = itertools.cycle(self.pauses)
 
-    async def sync(self, node: str, slices: Sequence[Slice]) -> Outcome:
+    async def sync(self, node: str, slices: Sequence[NodeState]) -> SyncResult:
         await self._dawdle()
         outcome = await super().sync(node, slices)
         await self._dawdle()
         return outcome
 
-    async def beat(self, node: str, since: int) -> Outcome:
-        outcome = await super().beat(node, since)
+    async def heartbeat(self, node: str, since: int) -> SyncResult:
+        outcome = await super().heartbeat(node, since)
         await self._dawdle()
         return outcome
 
@@ -115,7 +115,7 @@ class ServerMachine(RuleBasedStateMachine):
         """Those whose connections the server has ended in this round."""
         self.has_lost_sight = False
         """A browser has gone in this round, and nobody looks at what it had heard."""
-        self.lane = asyncio.Lock()
+        self.worker = asyncio.Lock()
         self.sending: list[asyncio.Task[None]] = []
         self.cached: list[Cached] = []
         self.held: tuple[float, Sent] | None = None
@@ -137,7 +137,7 @@ class ServerMachine(RuleBasedStateMachine):
             + ["wait", "read"]
             + ["stick"] * 6
         ),
-        who=st.integers(0, MOST_BROWSERS - 1),
+        who=st.integers(0, MAX_BROWSERS - 1),
         channel=st.sampled_from([*CHANNELS, ROOM, CACHE, CACHE, OWN]),
         number=st.integers(0, 7),
         is_last=st.booleans(),
@@ -192,7 +192,7 @@ class ServerMachine(RuleBasedStateMachine):
     # Steps
 
     def come(self, user: str, number: int) -> None:
-        if len(self.browsers) < MOST_BROWSERS:
+        if len(self.browsers) < MAX_BROWSERS:
             kind = len(self.site.clients) % 3
             client = self.site.connect(
                 number % self.nodes, is_on_uvicorn=kind == 0, is_wrapped=kind == 1
@@ -277,7 +277,7 @@ class ServerMachine(RuleBasedStateMachine):
 
     async def send(self, events: Sequence[Event], pauses: int) -> None:
         """Send after a while, and after those that were to be sent before."""
-        async with self.lane:
+        async with self.worker:
             for _ in range(pauses):
                 await asyncio.sleep(0)
             self.site.send(*events)
@@ -404,7 +404,7 @@ class ServerMachine(RuleBasedStateMachine):
                 self.act("go", self.browsers[0], PUBLIC)
             self.check_what_is_reported()
             for node in site.nodes:
-                assert node.roster.channels == node.connections == {}
+                assert node.hub.channels == node.connections == {}
             assert site.transport.occupied_channels() == {}
             error = False
         finally:

@@ -12,10 +12,10 @@ import pytest
 pytest.importorskip("channels")
 
 from realtime_drf.server.http_messages import read_body
-from realtime_drf.server.pace import MOST_SECONDS, MOST_STEPS, Pace
+from realtime_drf.server.pace import MAX_SECONDS, MAX_STEPS, Pace
 from tests.server.harness import Client, Site
 
-MANY = 20 * MOST_STEPS
+MANY = 20 * MAX_STEPS
 
 
 @pytest.fixture
@@ -67,8 +67,8 @@ def test_a_client_that_never_stops_takes_a_few_frames_of_each_turn(
     for number in range(MANY):
         flood(client, number)
     answered = watch(site, client)
-    assert sum(answered) >= MANY - MOST_STEPS
-    assert max(answered) <= MOST_STEPS
+    assert sum(answered) >= MANY - MAX_STEPS
+    assert max(answered) <= MAX_STEPS
 
 
 def test_a_bystander_is_answered_while_others_never_stop(site: Site) -> None:
@@ -91,7 +91,7 @@ def test_a_bystander_is_answered_while_others_never_stop(site: Site) -> None:
     assert site.run(wait()) <= 3
     answered = watch(site, *flooders)
     # One frame is answered before anybody can know that the turn has had enough.
-    assert max(answered) <= MOST_STEPS + len(flooders)
+    assert max(answered) <= MAX_STEPS + len(flooders)
 
 
 def test_frames_that_take_long_give_way_sooner() -> None:
@@ -108,7 +108,7 @@ def test_frames_that_take_long_give_way_sooner() -> None:
         async def step() -> None:
             nonlocal now, steps
             while steps < 100:
-                now += 2 * MOST_SECONDS
+                now += 2 * MAX_SECONDS
                 steps += 1
                 await pace.give_way()
 
@@ -134,7 +134,7 @@ def test_who_sends_a_little_is_not_made_to_wait() -> None:
 
         for _ in range(3):
             asyncio.get_running_loop().call_soon(run)
-            for _ in range(MOST_STEPS - 1):
+            for _ in range(MAX_STEPS - 1):
                 await pace.give_way()
             if others_ran:
                 return False

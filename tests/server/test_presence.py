@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from realtime_drf.cluster.messages import OnlineItem
+from realtime_drf.cluster.messages import OnlineMessage
 from tests.server.harness import Client, Site
 
 pytestmark = pytest.mark.usefixtures("silence")
@@ -108,7 +108,7 @@ def test_signed_channel_data_that_names_no_user_is_refused(text: str | None) -> 
         client.subscribe(ROOM, auth=f"app-key:{signature}", **data)
         ((name, channel, details),) = client.events()
         assert (name, channel, details["status"]) == ("pusher:subscription_error", ROOM, 401)
-        assert site.node.roster.channels == {}
+        assert site.node.hub.channels == {}
 
 
 def test_who_has_signed_in_needs_no_channel_data() -> None:
@@ -158,11 +158,11 @@ def test_news_of_a_user_that_come_late_are_not_believed() -> None:
             bob = site.connect()
         bob.sign_in("bob")
         ann.take()
-        channel = site.node.roster.channels["#server-to-user-bob"]
+        channel = site.node.hub.channels["#server-to-user-bob"]
         version = channel.version
         assert version is not None
         for late in (version - 1, version):
-            site.node.roster.take_online(OnlineItem(channel.name, version - 2, late, 0))
+            site.node.hub.take_online(OnlineMessage(channel.name, version - 2, late, 0))
         site.settle()
         assert ann.events() == []
         assert channel.version == version

@@ -162,7 +162,7 @@ def test_the_cache_of_occupied_channels_is_fed() -> None:
 def test_receivers_that_take_too_long_lose_reports_and_take_up_no_memory(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(reports_module, "MOST_WAITING", 3)
+    monkeypatch.setattr(reports_module, "MAX_WAITING", 3)
     goes_on = threading.Event()
 
     def receiver(**kwargs: Any) -> None:

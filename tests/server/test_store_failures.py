@@ -10,7 +10,7 @@ import pytest
 
 from realtime_drf.cluster.memory_state import MemoryStore
 from realtime_drf.cluster.serial_worker import end
-from realtime_drf.cluster.state import Outcome, Slice, View
+from realtime_drf.cluster.state import ChannelState, NodeState, SyncResult
 from realtime_drf.exceptions import TransportUnavailable
 from tests.server.harness import Client, Clock, Site
 
@@ -38,22 +38,22 @@ class FailingStore(MemoryStore):
             raise TimeoutError("redis://:a-password@store/0")
         return result
 
-    async def sync(self, node: str, slices: Sequence[Slice]) -> Outcome:
-        outcome: Outcome = await self._guard(super().sync(node, slices))
+    async def sync(self, node: str, slices: Sequence[NodeState]) -> SyncResult:
+        outcome: SyncResult = await self._guard(super().sync(node, slices))
         if node in self.slow:
             await self.slow[node].wait()
         return outcome
 
-    async def beat(self, node: str, since: int) -> Outcome:
-        outcome: Outcome = await self._guard(super().beat(node, since))
+    async def heartbeat(self, node: str, since: int) -> SyncResult:
+        outcome: SyncResult = await self._guard(super().heartbeat(node, since))
         return outcome
 
-    async def read(self, channels: Sequence[str]) -> list[View]:
-        views: list[View] = await self._guard(super().read(channels))
+    async def read(self, channels: Sequence[str]) -> list[ChannelState]:
+        views: list[ChannelState] = await self._guard(super().read(channels))
         return views
 
-    async def find(self, prefix: str) -> list[View]:
-        views: list[View] = await self._guard(super().find(prefix))
+    async def find(self, prefix: str) -> list[ChannelState]:
+        views: list[ChannelState] = await self._guard(super().find(prefix))
         return views
 
     async def remember(self, events: Mapping[str, str], age: float = 0.0) -> None:
@@ -149,7 +149,7 @@ def test_who_has_left_meanwhile_is_gone_afterwards(
         assert {name for name, _ in told} == {"pusher_internal:member_removed"}
         assert site.transport.channel_info(ROOM).user_count == 1
         assert not site.transport.channel_info("news").occupied
-        assert site.nodes[nodes - 1].roster.channels.keys() == ({ROOM} if nodes == 1 else set())
+        assert site.nodes[nodes - 1].hub.channels.keys() == ({ROOM} if nodes == 1 else set())
 
 
 @pytest.mark.parametrize("mode", ["fails", "fails_late"])
@@ -260,7 +260,7 @@ def test_a_client_that_goes_while_the_store_thinks_leaves_nothing(store: Failing
         store.held.set()
         site.settle()
         assert ann.events() == []
-        assert site.node.roster.channels == {}
+        assert site.node.hub.channels == {}
         assert not site.transport.channel_info(ROOM).occupied
 
 

@@ -14,7 +14,7 @@ pytest.importorskip("nacl")
 import nacl.secret
 
 from realtime_drf.cluster.backplane import dump_event
-from realtime_drf.cluster.messages import EventItem
+from realtime_drf.cluster.messages import EventMessage
 from realtime_drf.events import Event
 from realtime_drf.exceptions import UnsupportedFeature
 from tests.server.harness import Client, Site
@@ -191,7 +191,7 @@ def test_an_illegal_name_is_refused(name: str) -> None:
         channel, status = refusal(client)
         assert channel == name[:200]
         assert status == 400
-        assert site.node.roster.channels == {}
+        assert site.node.hub.channels == {}
         client.leave(name)
         _, message = error(client)
         assert "No current subscription" in message
@@ -244,9 +244,9 @@ def test_a_channel_of_nobody_is_forgotten() -> None:
         for client in clients[:2]:
             client.disconnect()
         clients[2].leave("news")
-        assert site.node.roster.channels.keys() == {"presence-room", "private-lists.1"}
+        assert site.node.hub.channels.keys() == {"presence-room", "private-lists.1"}
         clients[2].disconnect()
-        assert site.node.roster.channels == site.node.connections == {}
+        assert site.node.hub.channels == site.node.connections == {}
         assert site.transport.occupied_channels() == {}
 
 
@@ -399,4 +399,4 @@ def test_an_event_that_was_kept_before_this_process_began_silences_nobody() -> N
 
 
 def dump(event: Event) -> str:
-    return dump_event(EventItem(event.name, event.channels, event.body, id=event.id))
+    return dump_event(EventMessage(event.name, event.channels, event.body, id=event.id))

@@ -67,7 +67,7 @@ def make_sender() -> Iterator[MakeSender]:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have tries follow each other without a pause that is worth waiting for."""
-    monkeypatch.setattr("realtime_drf.cluster.webhooks.queue.LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr("realtime_drf.cluster.webhooks.queue.MAX_DELAY", 0.01)
 
 
 ALL = [
@@ -346,7 +346,7 @@ def test_no_secret_token_or_body_is_logged(
     receiver.wait_for_events(1)
     sender.close()
     signature = receiver.requests[0].headers["x-pusher-signature"]
-    text = caplog.text + repr(sender) + repr(sender._couriers)
+    text = caplog.text + repr(sender) + repr(sender._queues)
     for secret in (SECRET, "t0ken", "pr1vate", "b0dy", signature, "/hooks/"):
         assert secret not in text
     assert "status 500" in text
@@ -382,7 +382,7 @@ def test_of_several_nodes_one_reports(settings: Settings, receiver: WebhookRecei
         for connection in connections:
             assert connection is not None
             connection.node.disconnect(connection)
-        await asyncio.wait_for(_until(lambda: not any(n.roster.channels for n in nodes)), 5)
+        await asyncio.wait_for(_until(lambda: not any(n.hub.channels for n in nodes)), 5)
         for node in nodes:
             await node.tick()
         await asyncio.gather(*(node.send_webhooks() for node in nodes))

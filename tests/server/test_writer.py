@@ -1,4 +1,4 @@
-"""An outbox is done with whatever its server does in the meantime."""
+"""An writer is done with whatever its server does in the meantime."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from realtime_drf.server.fast_path import Shortcut, TextMessage, Turn
-from realtime_drf.server.pace import MOST_STEPS, Pace
-from realtime_drf.server.writer import MAX_BACKLOG_BYTES, Outbox
+from realtime_drf.server.fast_path import FastPath, FlushScheduler, TextMessage
+from realtime_drf.server.pace import MAX_STEPS, Pace
+from realtime_drf.server.writer import MAX_BACKLOG_BYTES, Writer
 
 
 class Server:
@@ -74,11 +74,11 @@ class Hurrying:
 @both
 def test_nobody_waits_for_what_was_abandoned_before_it_began_to_wait(kind: type[Server]) -> None:
     async def abandon() -> None:
-        outbox = Outbox(kind().send)
-        outbox.write(TextMessage("never read"))
-        outbox.abandon()
+        writer = Writer(kind().send)
+        writer.write(TextMessage("never read"))
+        writer.abandon()
         async with asyncio.timeout(5):
-            await asyncio.gather(outbox.flushed(), outbox.caught_up())
+            await asyncio.gather(writer.flushed(), writer.caught_up())
 
     asyncio.run(abandon())
 
@@ -89,16 +89,16 @@ def test_a_client_that_has_caught_up_too_late_is_still_told_why_it_is_closed(
 ) -> None:
     async def overflow() -> None:
         server = kind()
-        outbox = Outbox(server.send)
-        outbox.write(TextMessage("first"))
-        assert not outbox.write(TextMessage("x" * MAX_BACKLOG_BYTES))
+        writer = Writer(server.send)
+        writer.write(TextMessage("first"))
+        assert not writer.write(TextMessage("x" * MAX_BACKLOG_BYTES))
         server.reads.set()
-        await outbox.flushed()
-        assert not outbox.write(TextMessage("not after a gap"))
-        outbox.finish({"type": "websocket.close"})
-        await outbox.flushed()
+        await writer.flushed()
+        assert not writer.write(TextMessage("not after a gap"))
+        writer.finish({"type": "websocket.close"})
+        await writer.flushed()
         assert [each["type"] for each in server.sent] == ["websocket.send", "websocket.close"]
-        assert not outbox.write(TextMessage("nor after the close"))
+        assert not writer.write(TextMessage("nor after the close"))
 
     asyncio.run(overflow())
 
@@ -112,15 +112,15 @@ def test_a_slow_client_may_be_sent_more_in_all_than_may_wait_at_once(count: int,
 
     async def dawdle() -> None:
         server = Slow()
-        outbox = Outbox(server.send)
-        outbox.write(TextMessage("first"))
+        writer = Writer(server.send)
+        writer.write(TextMessage("first"))
         for number in range(count):  # two wait at a time
-            assert outbox.write(TextMessage("x" * size))
+            assert writer.write(TextMessage("x" * size))
             while len(server.sent) <= number:
                 server.reads.set()
                 await asyncio.sleep(0)
         server.reads.set()
-        await outbox.flushed()
+        await writer.flushed()
         assert len(server.sent) == count + 1
 
     asyncio.run(dawdle())
@@ -128,11 +128,11 @@ def test_a_slow_client_may_be_sent_more_in_all_than_may_wait_at_once(count: int,
 
 def test_messages_with_hardly_any_text_fill_a_backlog_too() -> None:
     async def fill() -> None:
-        outbox = Outbox(Server().send)
-        outbox.write(TextMessage("first"))
+        writer = Writer(Server().send)
+        writer.write(TextMessage("first"))
         most = MAX_BACKLOG_BYTES // 64
-        assert not all(outbox.write(TextMessage("")) for _ in range(most + 1))
-        outbox.abandon()
+        assert not all(writer.write(TextMessage("")) for _ in range(most + 1))
+        writer.abandon()
 
     asyncio.run(fill())
 
@@ -143,14 +143,14 @@ def test_a_close_goes_ahead_of_the_backlog_and_behind_what_is_being_sent(
 ) -> None:
     async def close() -> None:
         server = kind()
-        outbox = Outbox(server.send)
+        writer = Writer(server.send)
         for text in ("being sent", "waits", "waits too"):
-            assert outbox.write(TextMessage(text))
+            assert writer.write(TextMessage(text))
         await asyncio.sleep(0)
-        outbox.finish({"type": "websocket.close", "code": 4009})
-        assert not outbox.write(TextMessage("after the close"))
+        writer.finish({"type": "websocket.close", "code": 4009})
+        assert not writer.write(TextMessage("after the close"))
         server.reads.set()
-        await outbox.flushed()
+        await writer.flushed()
         assert [each.get("text", each["type"]) for each in server.sent] == [
             "being sent",
             "websocket.close",
@@ -172,20 +172,20 @@ def test_to_have_caught_up_is_to_have_sent_all_that_waited_and_nothing_since(
 
     async def catch_up() -> None:
         server = Slow()
-        outbox = Outbox(server.send)
+        writer = Writer(server.send)
         for number in range(3):
-            outbox.write(TextMessage(str(number)))
-        waiting = asyncio.create_task(outbox.caught_up())
+            writer.write(TextMessage(str(number)))
+        waiting = asyncio.create_task(writer.caught_up())
         for number in range(3):
             await asyncio.sleep(0)
             assert not waiting.done()
-            outbox.write(TextMessage("since"))
+            writer.write(TextMessage("since"))
             server.reads.set()
             while len(server.sent) <= number:
                 await asyncio.sleep(0)
         await asyncio.wait_for(waiting, 5)
         assert len(server.sent) == 3
-        outbox.abandon()
+        writer.abandon()
 
     asyncio.run(catch_up())
 
@@ -193,13 +193,13 @@ def test_to_have_caught_up_is_to_have_sent_all_that_waited_and_nothing_since(
 def test_a_server_may_return_a_future() -> None:
     async def write() -> None:
         server = Server()
-        outbox = Outbox(lambda message: asyncio.ensure_future(server.send(message)))
-        assert outbox.write(TextMessage("first"))
-        assert outbox.write(TextMessage("second"))
+        writer = Writer(lambda message: asyncio.ensure_future(server.send(message)))
+        assert writer.write(TextMessage("first"))
+        assert writer.write(TextMessage("second"))
         server.reads.set()
-        await outbox.flushed()
+        await writer.flushed()
         assert [each["text"] for each in server.sent] == ["first", "second"]
-        assert not outbox.is_gone
+        assert not writer.is_gone
 
     asyncio.run(write())
 
@@ -210,17 +210,17 @@ def test_a_send_that_sets_and_resets_a_variable_loses_nothing_of_a_client_that_p
 ) -> None:
     async def pause() -> None:
         server = Server()
-        outbox = Outbox(middleware(server).send)
+        writer = Writer(middleware(server).send)
         for number in range(3):
-            assert outbox.write(TextMessage(str(number)))
+            assert writer.write(TextMessage(str(number)))
         await asyncio.sleep(0)  # it has begun to wait
-        assert outbox.write(TextMessage("3"))
+        assert writer.write(TextMessage("3"))
         server.reads.set()
-        await outbox.flushed()
-        assert outbox.write(TextMessage("later"))
-        await outbox.flushed()
+        await writer.flushed()
+        assert writer.write(TextMessage("later"))
+        await writer.flushed()
         assert [each["text"] for each in server.sent] == ["0", "1", "2", "3", "later"]
-        assert not outbox.is_gone
+        assert not writer.is_gone
         assert trace.get("") == "", "the context of the caller is as it was"
 
     asyncio.run(pause())
@@ -229,13 +229,13 @@ def test_a_send_that_sets_and_resets_a_variable_loses_nothing_of_a_client_that_p
 def test_a_send_with_a_timeout_loses_nothing_of_a_client_that_paused() -> None:
     async def pause() -> None:
         server = Server()
-        outbox = Outbox(Hurrying(server, 60).send)
-        asyncio.get_running_loop().call_soon(outbox.write, TextMessage("of no task"))
+        writer = Writer(Hurrying(server, 60).send)
+        asyncio.get_running_loop().call_soon(writer.write, TextMessage("of no task"))
         await asyncio.sleep(0)
-        assert outbox.write(TextMessage("of a task"))
+        assert writer.write(TextMessage("of a task"))
         await asyncio.sleep(0)
         server.reads.set()
-        await outbox.flushed()
+        await writer.flushed()
         assert [each["text"] for each in server.sent] == ["of no task", "of a task"]
 
     asyncio.run(pause())
@@ -243,10 +243,10 @@ def test_a_send_with_a_timeout_loses_nothing_of_a_client_that_paused() -> None:
 
 def test_a_timeout_of_a_send_hits_nobody_but_that_client() -> None:
     async def time_out() -> None:
-        outbox = Outbox(Hurrying(Server(), 0.01).send)
-        outbox.write(TextMessage("never read"))
-        await asyncio.wait_for(outbox.flushed(), 5)
-        assert outbox.is_gone
+        writer = Writer(Hurrying(Server(), 0.01).send)
+        writer.write(TextMessage("never read"))
+        await asyncio.wait_for(writer.flushed(), 5)
+        assert writer.is_gone
         task = asyncio.current_task()
         assert task is not None
         assert not task.cancelling()
@@ -257,16 +257,16 @@ def test_a_timeout_of_a_send_hits_nobody_but_that_client() -> None:
 def test_a_client_that_reads_on_does_not_keep_the_loop_to_itself() -> None:
     async def read_on() -> None:
         server = Server()
-        outbox = Outbox(server.send, pace=Pace(lambda: 0.0))
-        for number in range(10 * MOST_STEPS):
-            assert outbox.write(TextMessage(str(number)))
+        writer = Writer(server.send, pace=Pace(lambda: 0.0))
+        for number in range(10 * MAX_STEPS):
+            assert writer.write(TextMessage(str(number)))
         server.reads.set()
         turns = []
-        while outbox.task is not None:
+        while writer.task is not None:
             await asyncio.sleep(0)
             turns.append(len(server.sent))
-        assert turns[-1] == 10 * MOST_STEPS
-        assert max(after - before for before, after in pairwise(turns)) <= MOST_STEPS
+        assert turns[-1] == 10 * MAX_STEPS
+        assert max(after - before for before, after in pairwise(turns)) <= MAX_STEPS
 
     asyncio.run(read_on())
 
@@ -278,14 +278,14 @@ def test_one_client_whose_transport_fails_keeps_nothing_from_the_others() -> Non
         raise RuntimeError("the handler is closed")
 
     async def write() -> None:
-        turn = Turn()
+        scheduler = FlushScheduler()
         for act in (fail, written.append):
             transport = SimpleNamespace(is_closing=lambda: False, write=act)
             protocol = SimpleNamespace(
                 writable=asyncio.Event(), disconnected=False, close_sent=False, transport=transport
             )
             protocol.writable.set()
-            assert Shortcut(protocol, turn).write(TextMessage("hello"))
+            assert FastPath(protocol, scheduler).write(TextMessage("hello"))
         await asyncio.sleep(0)
 
     asyncio.run(write())

@@ -48,7 +48,7 @@ def configure(options: dict[str, Any], cache: str) -> None:
     django.setup()
 
 
-def hurry(factor: float) -> None:
+def flush(factor: float) -> None:
     """Divide what is waited for, so that a short run sees as much as a long one."""
     from realtime_drf import occupancy, vacancy
 
@@ -71,7 +71,7 @@ class QuietHandler(WSGIRequestHandler):
 def main() -> None:
     given = json.loads(os.environ["SOAK"])
     configure(given["options"], given["cache"])
-    hurry(given["factor"])
+    flush(given["factor"])
     application = get_wsgi_application()
     with make_server("127.0.0.1", int(sys.argv[1]), application, Server, QuietHandler) as server:
         server.serve_forever()

@@ -119,14 +119,14 @@ def test_a_snapshot_is_the_same_in_each_run(outbox: Outbox) -> None:
             "name": "todo.create",
             "channels": ["todos", "private-lists.1"],
             "data": {**DATA, "id": "<id>", "tags": "<tags>"},
-            "excludes_origin": False,
+            "excludes_sender": False,
         },
         {
             "transport": "default",
             "name": "todo.create",
             "channels": ["#server-to-user-7"],
             "data": {"id": "<id>"},
-            "excludes_origin": True,
+            "excludes_sender": True,
         },
     ]
     publish(Event("deep", "x", [{"inner": {"id": 5}}]))

@@ -22,10 +22,10 @@ pytest.importorskip("channels_redis")
 from channels.layers import get_channel_layer
 
 from realtime_drf import Event, apublish, publish
-from realtime_drf.cluster import messages as wire
-from realtime_drf.cluster.backplane import MOST_IDLE, LayerBackplane
+from realtime_drf.cluster import messages
+from realtime_drf.cluster.backplane import MAX_IDLE, LayerBackplane
 from realtime_drf.cluster.memory_state import MemoryStore
-from realtime_drf.cluster.serial_worker import LoopThread
+from realtime_drf.cluster.serial_worker import EventLoopThread
 from realtime_drf.exceptions import TransportUnavailable
 from realtime_drf.pusher_protocol import frames
 from realtime_drf.server import consumer_group
@@ -268,7 +268,7 @@ def test_clients_reconnect_at_once_where_other_processes_may_serve_them(
 ) -> None:
     with make_site() as site:
         client = listener(site)
-        site.run(site.node.send_away())
+        site.run(site.node.drain())
         assert client.close_code == frames.RECONNECT
 
 
@@ -420,7 +420,7 @@ def test_an_event_after_redis_has_closed_idle_connections_arrives_once(
             assert receive(site, client, 1) == [number]
             assert site.transport.channel_info("news").occupied
             site.advance(1)
-            site.run(site.node.roster.settled())
+            site.run(site.node.hub.settled())
             assert own_redis.close_idle() >= 3, "of the publisher, and of the store on both loops"
         assert caplog.records == []
         site.transport.close()
@@ -464,7 +464,7 @@ class NewProcess:
         layer = import_string(LAYERS[backend])(hosts=[url])
         namespace = transports["default"].namespace
         self._backplane = LayerBackplane(MemoryStore(), layer, namespace=namespace)
-        self._loop = LoopThread("a new process")
+        self._loop = EventLoopThread("a new process")
         self._names: list[str] = []
         self._is_ready = threading.Event()
         self._task: Any = None
@@ -482,18 +482,18 @@ class NewProcess:
         self._backplane.close()
 
     def publish(self, data: str) -> None:
-        self._backplane.publish([wire.EventItem("told", ["news"], json.dumps(data))], 5)
+        self._backplane.publish([messages.EventMessage("told", ["news"], json.dumps(data))], 5)
 
     def has(self, data: str) -> bool:
         return json.dumps(data) in self._names
 
-    def deliver(self, items: Sequence[wire.Item]) -> None:
-        self._names += [item.body for item in items if isinstance(item, wire.EventItem)]
+    def deliver(self, items: Sequence[messages.Message]) -> None:
+        self._names += [item.body for item in items if isinstance(item, messages.EventMessage)]
 
     def on_ready(self) -> None:
         self._is_ready.set()
 
-    def on_deaf(self) -> None: ...
+    def on_disconnected(self) -> None: ...
     def on_gap(self, lost: int) -> None: ...
 
 
@@ -502,9 +502,9 @@ def test_connections_of_a_quiet_publisher_are_not_trusted(redis: Redis, backend:
     clock = Clock()
     layer = import_string(LAYERS[backend])(hosts=[redis.url])
     backplane = LayerBackplane(MemoryStore(), layer, namespace="1", clock=clock)
-    items = [wire.EventItem("told", ["news"], "1")]
+    items = [messages.EventMessage("told", ["news"], "1")]
     made = []
-    for pause in (0, 0, MOST_IDLE + 1, *[MOST_IDLE / 2] * 25):
+    for pause in (0, 0, MAX_IDLE + 1, *[MAX_IDLE / 2] * 25):
         clock.now += pause
         before = connections_made(redis)
         backplane.publish(items, 5)

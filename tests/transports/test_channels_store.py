@@ -14,7 +14,7 @@ from pytest_django import Settings
 from realtime_drf.cluster.backplane import LayerBackplane
 from realtime_drf.cluster.memory_state import MemoryStore
 from realtime_drf.cluster.redis_state import RedisStore
-from realtime_drf.cluster.state import Slice
+from realtime_drf.cluster.state import NodeState
 from realtime_drf.exceptions import InvalidTransport, TransportUnavailable
 from realtime_drf.transports import transports
 from realtime_drf.transports.channels import ChannelsTransport
@@ -166,7 +166,7 @@ def test_the_names_of_everybody_are_said_under_deploy(
 
 def test_a_process_without_an_event_loop_asks_the_store(settings: Settings, redis: Redis) -> None:
     transport = configured(settings, BACKENDS[1], app_id="asked", store=redis.url)
-    part = Slice("presence-room", 2, {"ann": ""})
+    part = NodeState("presence-room", 2, {"ann": ""})
     transport.backplane.ask(transport.backplane.store.sync("node-1", [part]), 5)
     for _ in range(2):
         info = transport.channel_info("presence-room")

@@ -1,4 +1,4 @@
-"""A courier: brings reports to one endpoint, in order, again and again for a while if need be.
+"""A queue: brings reports to one endpoint, in order, again and again for a while if need be.
 
 It has a thread of its own, so that an endpoint that is slow or gone holds up nobody, neither the
 event loop nor other endpoints. What is reported while a request is under way goes in the next one.
@@ -27,7 +27,7 @@ LIFETIME: Final = 300.0
 https://pusher.com/docs/channels/server_api/webhooks/
 """
 
-LONGEST_PAUSE: Final = 60.0
+MAX_DELAY: Final = 60.0
 """Seconds between two tries, at most: at first it is one to two, and doubled with each."""
 
 GATHERING: Final = 0.1
@@ -36,22 +36,22 @@ GATHERING: Final = 0.1
 TIMEOUT: Final = 10.0
 """Seconds that a receiver has to answer."""
 
-MOST_REPORTS: Final = 500
-MOST_BYTES: Final = 262_144
+MAX_REPORTS: Final = 500
+MAX_BYTES: Final = 262_144
 """Of one request. A single report goes whatever its size."""
 
-MOST_WAITING: Final = 10_000
-MOST_WAITING_BYTES: Final = 16_777_216
+MAX_WAITING: Final = 10_000
+MAX_WAITING_BYTES: Final = 16_777_216
 """Of one endpoint. What exceeds it is dropped, the oldest first."""
 
 IDLE: Final = 60.0
 """Seconds without a report after which the thread ends; the next report starts another."""
 
-FAREWELL: Final = 3.0
+DRAIN_TIMEOUT: Final = 3.0
 """Seconds for what waits when the process ends."""
 
 
-class Undelivered(Exception):
+class DeliveryFailed(Exception):
     """Say, without a URL or body, why a request counts as not delivered."""
 
 
@@ -67,16 +67,16 @@ Post = Callable[[int, Sequence[bytes], float], None]
 """Post reports with the time at which the first was made, within so many seconds."""
 
 
-class Courier:
+class EndpointQueue:
     """Bring reports to one endpoint. `put` and `close` may be called from any thread.
 
     Args:
         name: stands for the endpoint in logs.
-        post: makes a request, always the same one of the same arguments; raises Undelivered.
+        post: makes a request, always the same one of the same arguments; raises DeliveryFailed.
         tenacity: the module, which needs not be installed where there are no webhooks.
         clock: returns seconds that never go back.
         wall_clock: returns the time in seconds since 1970.
-        pause: waits for so many seconds; by default less if the courier is closed.
+        pause: waits for so many seconds; by default less if the queue is closed.
     """
 
     def __init__(
@@ -97,12 +97,12 @@ class Courier:
         self._clock = clock
         self._wall_clock = wall_clock
         self._pause = pause
-        self._begin_anew()
+        self._reset()
 
     def __repr__(self) -> str:
-        return f"<Courier to {self.name}>"
+        return f"<EndpointQueue to {self.name}>"
 
-    def _begin_anew(self) -> None:
+    def _reset(self) -> None:
         self._changed = threading.Condition()
         self._waiting: deque[Item] = deque()
         self._waiting_bytes = 0
@@ -122,12 +122,12 @@ class Courier:
     def put(self, text: bytes) -> None:
         """Have a report brought there; return at once."""
         if self._pid != os.getpid():
-            self._begin_anew()  # a fork's: threads do not live on, and what waits is the parent's
+            self._reset()  # a fork's: threads do not live on, and what waits is the parent's
         with self._changed:
             item = Item(text, self._clock(), int(self._wall_clock() * 1000))
             self._waiting.append(item)
             self._waiting_bytes += len(text)
-            while len(self._waiting) > MOST_WAITING or self._waiting_bytes > MOST_WAITING_BYTES:
+            while len(self._waiting) > MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES:
                 self._take_first()
                 self._overflowed += 1
             if self._thread is None:
@@ -135,7 +135,7 @@ class Courier:
             else:
                 self._changed.notify_all()
 
-    def hurry(self, seconds: float = FAREWELL) -> None:
+    def flush(self, seconds: float = DRAIN_TIMEOUT) -> None:
         """Have all that waits tried once more, now, for no longer than so many seconds."""
         if self._pid == os.getpid() and self._thread is not None:
             with self._changed:
@@ -143,13 +143,13 @@ class Courier:
                 self._closing.set()
                 self._changed.notify_all()
 
-    def close(self, seconds: float = FAREWELL) -> None:
+    def close(self, seconds: float = DRAIN_TIMEOUT) -> None:
         """Do so, and wait for it. The next report begins anew."""
-        self.hurry(seconds)
+        self.flush(seconds)
         self.join(seconds)
 
     def join(self, seconds: float) -> None:
-        """Wait for what `hurry` has begun."""
+        """Wait for what `flush` has begun."""
         thread = self._thread
         if thread is not None and self._pid == os.getpid():
             thread.join(seconds)
@@ -189,8 +189,8 @@ class Courier:
         tenacity = self._tenacity
         closing = self._closing
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(Undelivered),
-            wait=tenacity.wait_exponential_jitter(max=LONGEST_PAUSE),
+            retry=tenacity.retry_if_exception_type(DeliveryFailed),
+            wait=tenacity.wait_exponential_jitter(max=MAX_DELAY),
             stop=lambda state: self._is_last_try,
             sleep=self._pause or closing.wait,
         )
@@ -210,9 +210,9 @@ class Courier:
         timeout = min(TIMEOUT, self._close_at - self._clock())
         try:
             if timeout <= 0:
-                raise Undelivered("the process ends")
+                raise DeliveryFailed("the process ends")
             self._post(items[0].time_ms, [item.text for item in items], timeout)
-        except Undelivered as exc:
+        except DeliveryFailed as exc:
             if not self._failures:
                 logger.warning("%s does not take webhooks: %s. They are tried again.", self, exc)
             self._failures += 1
@@ -241,9 +241,9 @@ class Courier:
     def _take_some(self) -> list[Item]:
         items: list[Item] = []
         size = 0
-        while self._waiting and len(items) < MOST_REPORTS:
+        while self._waiting and len(items) < MAX_REPORTS:
             size += len(self._waiting[0].text) + 1
-            if items and size > MOST_BYTES:
+            if items and size > MAX_BYTES:
                 break
             items.append(self._take_first())
         return items

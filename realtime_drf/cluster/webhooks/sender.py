@@ -18,13 +18,13 @@ from typing import Any, Final
 
 from realtime_drf import __version__
 from realtime_drf.cluster.webhooks.endpoints import Endpoint
-from realtime_drf.cluster.webhooks.queue import FAREWELL, Courier, Undelivered
+from realtime_drf.cluster.webhooks.queue import DRAIN_TIMEOUT, DeliveryFailed, EndpointQueue
 from realtime_drf.http_connections import find_stale, pool_classes, time_left
 from realtime_drf.pusher_protocol.signatures import Signer
 from realtime_drf.tracebacks import opaque
 from realtime_drf.webhook_events import WebhookEvent
 
-MOST_OF_AN_ANSWER: Final = 65_536
+MAX_OF_AN_ANSWER: Final = 65_536
 """Bytes that are read so that a connection can be used again; nobody looks at them."""
 
 _posting = threading.local()
@@ -43,7 +43,7 @@ _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).enc
 
 
 class WebhookSender:
-    """Send what is reported to the endpoints that want it, each by a courier of its own.
+    """Send what is reported to the endpoints that want it, each by a queue of its own.
 
     Args:
         endpoints: where webhooks go.
@@ -54,39 +54,39 @@ class WebhookSender:
     def __init__(
         self, endpoints: Sequence[Endpoint], signer: Signer, *, tenacity: Any, urllib3: Any
     ) -> None:
-        self._couriers = [
+        self._queues = [
             (
                 endpoint,
-                Courier(endpoint.name, Poster(endpoint, signer, urllib3), tenacity=tenacity),
+                EndpointQueue(endpoint.name, Poster(endpoint, signer, urllib3), tenacity=tenacity),
             )
             for endpoint in endpoints
         ]
         atexit.register(_close_at_exit, weakref.ref(self))
 
     def __repr__(self) -> str:
-        return f"<WebhookSender to {len(self._couriers)} endpoints>"
+        return f"<WebhookSender to {len(self._queues)} endpoints>"
 
     @property
     def dropped(self) -> int:
         """How many reports did not arrive, of all endpoints together."""
-        return sum(courier.dropped for _, courier in self._couriers)
+        return sum(queue.dropped for _, queue in self._queues)
 
     def put(self, events: Sequence[WebhookEvent]) -> None:
         """Have reports sent, in this order; return at once."""
         for event in events:
-            couriers = [courier for endpoint, courier in self._couriers if endpoint.wants(event)]
+            couriers = [queue for endpoint, queue in self._queues if endpoint.wants(event)]
             if couriers:
                 text = make_text(event)
-                for courier in couriers:
-                    courier.put(text)
+                for queue in couriers:
+                    queue.put(text)
 
-    def close(self, seconds: float = FAREWELL) -> None:
+    def close(self, seconds: float = DRAIN_TIMEOUT) -> None:
         """Try what waits once more, all endpoints at the same time; wait so long for it."""
         close_at = time.monotonic() + seconds
-        for _, courier in self._couriers:
-            courier.hurry(seconds)
-        for _, courier in self._couriers:
-            courier.join(max(0.0, close_at - time.monotonic()))
+        for _, queue in self._queues:
+            queue.flush(seconds)
+        for _, queue in self._queues:
+            queue.join(max(0.0, close_at - time.monotonic()))
 
 
 def _close_at_exit(sender: weakref.ref[WebhookSender]) -> None:
@@ -114,7 +114,7 @@ class Poster:
         """Make one request, and follow no redirect.
 
         Raises:
-            Undelivered: there was no answer in time, or not one of success.
+            DeliveryFailed: there was no answer in time, or not one of success.
         """
         body = make_body(time_ms, texts)
         _posting.is_on = True
@@ -122,11 +122,11 @@ class Poster:
             status = self._post(body, timeout)
         except (self._urllib3.exceptions.HTTPError, OSError, ValueError) as exc:
             # Not its text, in which the URL may stand.
-            raise Undelivered(type(exc).__name__) from None
+            raise DeliveryFailed(type(exc).__name__) from None
         finally:
             _posting.is_on = False
         if not 200 <= status < 300:
-            raise Undelivered(f"status {status}")
+            raise DeliveryFailed(f"status {status}")
 
     def _post(self, body: bytes, timeout: float) -> int:
         if self._pid != os.getpid():  # a fork must not use the connection of its parent
@@ -156,7 +156,7 @@ class Poster:
         # Whatever comes of the rest, the status has been given. An answer that is read to its end
         # gives the connection back to the pool; any other ends it.
         with contextlib.suppress(self._urllib3.exceptions.HTTPError, OSError):
-            response.read(MOST_OF_AN_ANSWER, decode_content=False)
+            response.read(MAX_OF_AN_ANSWER, decode_content=False)
         response.close()
         return int(response.status)
 

@@ -9,8 +9,8 @@ from typing import Any
 from realtime_drf.events import Event
 from realtime_drf.names import ChannelKind, parse_channel_name
 from realtime_drf.rendering import render
-from realtime_drf.transports.ably.connection_key import Origin, read_origin
 from realtime_drf.transports.ably.packing import Group
+from realtime_drf.transports.ably.sender import Sender, read_sender
 
 _BLOCK = 16  # of AES, whose first holds the initialization vector
 
@@ -59,8 +59,8 @@ class Encoder:
         ]
 
     def _encode(self, event: Event, message_id: str, channel: str) -> dict[str, Any]:
-        origin = read_origin(event.socket_id) if event.socket_id else None
-        key, client_id = origin or Origin("")
+        sender = read_sender(event.socket_id) if event.socket_id else None
+        key, client_id = sender or Sender("")
         message = self._message_class(
             name=event.name,
             data=event.body,

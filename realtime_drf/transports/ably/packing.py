@@ -90,7 +90,7 @@ class _Call:
         self._held: dict[str, tuple[int, ...]] = {}  # the events of a channel, by number
         self._sizes: list[int] = []
         self._channel_bytes: dict[str, int] = {}
-        self._origins: dict[str, str | None] = {}
+        self._senders: dict[str, str | None] = {}
         self._ids: set[str] = set()
 
     def take(self, event: Event, size: int, limit: int | None) -> bool:
@@ -113,7 +113,7 @@ class _Call:
         self._ids.add(event.id)
         for channel in event.channels:
             self._channel_bytes[channel] = self._channel_bytes.get(channel, 0) + size
-            self._origins[channel] = event.socket_id
+            self._senders[channel] = event.socket_id
         return True
 
     def _has_place(self, event: Event, size: int, limit: int) -> bool:
@@ -123,7 +123,7 @@ class _Call:
             len(self._held[channel]) < MAX_MESSAGES
             and self._channel_bytes[channel] + size <= limit
             # One publish leaves out one connection.
-            and self._origins[channel] == event.socket_id
+            and self._senders[channel] == event.socket_id
             for channel in event.channels
             if channel in self._held
         )

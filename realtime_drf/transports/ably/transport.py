@@ -16,7 +16,6 @@ from realtime_drf.exceptions import InvalidTransport, TransportUnavailable
 from realtime_drf.names import ChannelKind, parse_channel_name
 from realtime_drf.tracebacks import opaque
 from realtime_drf.transports.ably.auth import MAX_CHANNELS, TokenTransport
-from realtime_drf.transports.ably.connection_key import read_origin
 from realtime_drf.transports.ably.messages import Encoder, is_encrypted
 from realtime_drf.transports.ably.names import Names
 from realtime_drf.transports.ably.network import VARIABLES
@@ -30,6 +29,7 @@ from realtime_drf.transports.ably.packing import MAX_CHANNELS as CHANNELS_A_CALL
 from realtime_drf.transports.ably.packing import Packer
 from realtime_drf.transports.ably.publishing import Publisher, quote
 from realtime_drf.transports.ably.rest import RestClient
+from realtime_drf.transports.ably.sender import read_sender
 from realtime_drf.transports.ably.webhooks import AblyWebhookReader
 from realtime_drf.transports.base import ChannelInfo, Limits
 from realtime_drf.transports.environment import check_environment
@@ -185,7 +185,7 @@ class AblyTransport(TokenTransport):
         return self._encoder.wire_size(event)
 
     def is_socket_id(self, token: str) -> bool:
-        return read_origin(token) is not None
+        return read_sender(token) is not None
 
     def to_wire_name(self, channel: str) -> str:
         return self.names.to_wire(channel)

@@ -16,14 +16,14 @@ _KEY = re.compile(r"[A-Za-z0-9_\-!.~+/=]{8,300}")
 _MAX_LENGTH = 2_000
 
 
-class Origin(NamedTuple):
+class Sender(NamedTuple):
     """Hold the key of a connection, and the id of its client if it has one."""
 
     connection_key: str
     client_id: str | None = None
 
 
-def read_origin(token: str) -> Origin | None:
+def read_sender(token: str) -> Sender | None:
     """Return what a header says, or None if it is malformed."""
     if len(token) > _MAX_LENGTH or not _KEY.fullmatch(token[:300]):
         return None
@@ -31,9 +31,9 @@ def read_origin(token: str) -> Origin | None:
     if found is not None:
         key, client_id = found.get("connectionKey"), found.get("clientId")
         if isinstance(key, str) and _KEY.fullmatch(key) and isinstance(client_id, str | None):
-            return Origin(key, client_id or None)
+            return Sender(key, client_id or None)
         return None
-    return Origin(token) if _KEY.fullmatch(token) else None
+    return Sender(token) if _KEY.fullmatch(token) else None
 
 
 def _read_object(token: str) -> dict[str, object] | None:
