@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from realtime_drf.invalid import InvalidEvent
 from realtime_drf.names import NamedChannel, check_event_name, parse_channel_name
-from realtime_drf.rendering import render
+from realtime_drf.rendering import read, render
 
 _SAME: Any = object()
+
+_ID: Final = re.compile(r"[0-9a-f]{32}")
+
+_DUMPED: Final[dict[str, tuple[Any, str]]] = {
+    "id": (str, "a str"),
+    "name": (str, "a str"),
+    "channels": (list, "a list"),
+    "body": (str, "a str"),
+    "socket_id": (str | None, "a str or None"),
+    "is_published": (bool, "a bool"),
+}
+"""The keys of a dumped event, and the types of their values."""
 
 
 @dataclass(frozen=True, slots=True, init=False)
 class Event:
-    """Carry a name and JSON data to one or more channels.
+    """A name and JSON data, on their way to one or more channels.
 
     Name, channels and data are checked, and data is rendered, when the event is made: every
     transport sends the same bytes, and nothing that happens to the data afterwards reaches them.
@@ -27,7 +40,7 @@ class Event:
         channels: one or several channel names, or channel objects; a name given twice
             counts once.
         data: anything that `realtime_drf.rendering.render` takes.
-        socket_id: the connection that shall not receive the event, as the transport knows it.
+        socket_id: the connection that should not receive the event, as the transport knows it.
 
     Raises:
         InvalidEvent: the message says what is wrong, and where in the data.
@@ -58,6 +71,38 @@ class Event:
     def data(self) -> Any:
         """Read the body back: a fresh object at each access."""
         return json.loads(self.body)
+
+    def dump(self) -> dict[str, Any]:
+        """Return the event as a dict of JSON's types, for `load` in another process or later."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "channels": list(self.channels),
+            "body": self.body,
+            "socket_id": self.socket_id,
+            "is_published": self._is_published,
+        }
+
+    @classmethod
+    def load(cls, data: Mapping[str, Any]) -> Self:
+        """Make the same event again, with its id, and with its body as it was.
+
+        Keys that `dump` does not write are ignored: those of a later version may be there.
+
+        Raises:
+            InvalidEvent: the message says which key is missing or wrong.
+        """
+        _check_dumped(data)
+        event = object.__new__(cls)
+        event._fill(
+            data["name"],
+            _channel_names(data["channels"]),
+            data["body"],
+            data["socket_id"],
+            data["id"],
+            data["is_published"],
+        )
+        return event
 
     def to(self, channels: Iterable[str]) -> Self:
         """Return the same event, id included, on some of its channels."""
@@ -125,6 +170,27 @@ def _make_id() -> str:
     return secrets.token_hex(16)
 
 
+def _check_dumped(data: Mapping[str, Any]) -> None:
+    if not isinstance(data, Mapping):
+        raise InvalidEvent(f"A dumped event is a dict, not {type(data).__name__}.")
+    for key, (kind, words) in _DUMPED.items():
+        if key not in data:
+            raise InvalidEvent(f"This dumped event has no {key!r}.")
+        if not isinstance(data[key], kind):
+            raise InvalidEvent(
+                f"{key!r} of a dumped event must be {words}, not {type(data[key]).__name__}."
+            )
+    check_event_name(data["name"])
+    if not _ID.fullmatch(data["id"]):
+        raise InvalidEvent("'id' of a dumped event must be 32 hexadecimal digits.")
+    try:
+        read(data["body"])
+        data["body"].encode()  # no lone surrogates
+    except ValueError:
+        # Not from its cause, which quotes the data.
+        raise InvalidEvent("'body' of a dumped event is not JSON text.") from None
+
+
 def _check_socket_id(socket_id: str | None) -> None:
     if not isinstance(socket_id, str | None):
         raise InvalidEvent(f"A socket id is a string, not {type(socket_id).__name__}.")
@@ -133,7 +199,7 @@ def _check_socket_id(socket_id: str | None) -> None:
 def list_channels(
     channels: str | NamedChannel | Iterable[str | NamedChannel],
 ) -> list[str | NamedChannel]:
-    """Make a list of one or several: a name alone is no sequence of letters."""
+    """Make a list of one or several: one name is not taken for a sequence of letters."""
     if isinstance(channels, str | NamedChannel):
         return [channels]
     try:

@@ -10,6 +10,7 @@ import ipaddress
 import json
 import math
 import pickle
+import re
 import types
 import uuid
 from collections import OrderedDict, deque, namedtuple
@@ -35,7 +36,7 @@ from realtime_drf.channels import UserChannel
 from realtime_drf.exceptions import InvalidEvent
 from realtime_drf.names import ChannelKind
 from realtime_drf.rendering import MAX_DEPTH, render
-from realtime_drf.testing.strategies import channel_names, event_names, json_values
+from realtime_drf.testing.strategies import channel_names, event_names, events, json_values, texts
 from tests.todos.models import Todo
 
 
@@ -273,3 +274,56 @@ def test_parts_and_copies_of_an_event_keep_its_id() -> None:
     for wrong in ({"name": ""}, {"channels": []}, {"data": {1j}}, {"socket_id": 7}):
         with pytest.raises(InvalidEvent):
             event.replace(**wrong)
+
+
+@given(event=events(), socket_id=st.none() | texts(), is_published=st.booleans())
+def test_a_dumped_event_is_the_same_when_it_is_loaded(
+    event: Event, socket_id: str | None, is_published: bool
+) -> None:
+    event = event.replace(socket_id=socket_id)
+    event = event.as_published() if is_published else event
+    loaded = Event.load(json.loads(json.dumps(event.dump())))
+    assert loaded == event
+    assert (loaded.id, loaded.body) == (event.id, event.body)
+    assert (loaded.as_published().id == event.id) is is_published
+
+
+def test_a_body_is_loaded_as_it_was_written() -> None:
+    body = '{ "a":1.0, "b" : "\\u00fc" }'  # as no render() of ours writes it
+    loaded = Event.load({**Event("a", "x").dump(), "body": body, "later": "key"})
+    assert loaded.body == body
+    assert loaded.data == {"a": 1.0, "b": "ü"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"id": 7}, "'id' of a dumped event must be a str, not int."),
+        ({"id": "7"}, "32 hexadecimal digits"),
+        ({"name": "pusher:x"}, "reserved"),
+        ({"channels": "x"}, "'channels' of a dumped event must be a list, not str."),
+        ({"channels": []}, "at least one channel"),
+        ({"channels": ["a b"]}, "not a legal name"),
+        ({"body": {"a": 1}}, "'body' of a dumped event must be a str, not dict."),
+        ({"body": "{hunter2"}, "'body' of a dumped event is not JSON text."),
+        ({"body": "NaN"}, "not JSON text"),
+        ({"body": '"\ud800"'}, "not JSON text"),
+        ({"socket_id": 1.5}, "must be a str or None, not float"),
+        ({"is_published": None}, "must be a bool, not NoneType"),
+    ],
+)
+def test_what_is_no_dumped_event_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidEvent, match=re.escape(message)) as caught:
+        Event.load({**Event("a", "x").dump(), **wrong})
+    assert caught.value.__cause__ is None
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", Event("a", "x").dump())
+def test_a_dumped_event_has_all_its_keys(key: str) -> None:
+    dumped = Event("a", "x").dump()
+    del dumped[key]
+    with pytest.raises(InvalidEvent, match=f"has no '{key}'"):
+        Event.load(dumped)
+    with pytest.raises(InvalidEvent, match="is a dict, not list"):
+        Event.load(list(dumped))  # type: ignore[arg-type]
