@@ -38,12 +38,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class TransportConfig:
-    """Hold one entry of REALTIME_TRANSPORTS; `options` stay out of the repr, they hold secrets."""
+    """An entry of REALTIME_TRANSPORTS. Options stay out of the repr: they may hold secrets."""
 
     alias: str
     transport: str
     options: Mapping[str, Any]
     delivery: str
+    delivery_options: Mapping[str, Any]
     enabled: bool
     raise_errors: bool
     skip_vacant: bool | Literal["all"]
@@ -87,8 +88,13 @@ class PerAlias(Generic[T]):
             if alias not in self._made:
                 config = read_config(alias)
                 made = self.create(config)
-                # A copy, since tests may change the settings' own dict in place.
-                self._made[alias] = (replace(config, options=dict(config.options)), made)
+                # Copies, since tests may change the settings' own dicts in place.
+                kept = replace(
+                    config,
+                    options=dict(config.options),
+                    delivery_options=dict(config.delivery_options),
+                )
+                self._made[alias] = (kept, made)
             return self._made[alias][1]
 
     def _renew_lock(self) -> None:
@@ -265,6 +271,7 @@ _KEYS: Final[dict[str, tuple[type, Any]]] = {
     "TRANSPORT": (str, None),
     "OPTIONS": (Mapping, {}),
     "DELIVERY": (str, INLINE),
+    "DELIVERY_OPTIONS": (Mapping, {}),
     "ENABLED": (bool, True),
     "SKIP_VACANT": (object, False),
     "ON_ERROR": (str, "log"),
@@ -319,6 +326,7 @@ def _read_entry(alias: str, entry: Mapping[str, Any]) -> TransportConfig:
         transport=values["TRANSPORT"],
         options=values["OPTIONS"],
         delivery=values["DELIVERY"],
+        delivery_options=values["DELIVERY_OPTIONS"],
         enabled=values["ENABLED"],
         raise_errors=values["ON_ERROR"] == "raise",
         skip_vacant=skip_vacant,

@@ -29,6 +29,7 @@ from realtime_drf.transports.memory import MemoryTransport
 from tests.todos.models import Todo
 
 MEMORY = "realtime_drf.transports.memory.MemoryTransport"
+TUNED = "tests.test_configuration.Tuned"
 
 
 class Deliveries:
@@ -39,6 +40,22 @@ class Deliveries:
 
     def deliver(self, transport: Any, events: Any) -> None:
         self.delivered += events
+
+
+class Tuned(Deliveries):
+    """A delivery with options."""
+
+    def __init__(self, *, alias: str, concurrency: int = 1) -> None:
+        super().__init__()
+        self.alias, self.concurrency = alias, concurrency
+
+
+class Open(Deliveries):
+    """A delivery that takes any option."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self.options = options
 
 
 class Refusing(MemoryTransport):
@@ -118,6 +135,34 @@ def run_check(**options: Any) -> None:
             "size must be 1.",
         ),
         ({"TRANSPORT": MEMORY, "DELIVERY": "thread"}, "could not make DELIVERY 'thread'"),
+        (
+            {"TRANSPORT": MEMORY, "DELIVERY_OPTIONS": ["alias"]},
+            "'DELIVERY_OPTIONS' must be a dict, not list.",
+        ),
+        (
+            {"TRANSPORT": MEMORY, "DELIVERY_OPTIONS": {"concurrency": 2}},
+            "DELIVERY 'inline' has no option 'concurrency'; it has: none.",
+        ),
+        (
+            {"TRANSPORT": MEMORY, "DELIVERY": TUNED, "DELIVERY_OPTIONS": {"concurency": 2}},
+            "has no option 'concurency'; it has: concurrency. Did you mean 'concurrency'?",
+        ),
+        (
+            {"TRANSPORT": MEMORY, "DELIVERY": TUNED, "DELIVERY_OPTIONS": {"alias": "x"}},
+            "has no option 'alias'; it has: concurrency.",
+        ),
+        (
+            {"TRANSPORT": MEMORY, "DELIVERY": f"{__name__}.Open", "DELIVERY_OPTIONS": {7: "x"}},
+            "has no option 7",
+        ),
+        (
+            {
+                "TRANSPORT": MEMORY,
+                "DELIVERY": f"{__name__}.Deliveries",
+                "DELIVERY_OPTIONS": {"size": 1},
+            },
+            "has no option 'size'; it has: none.",
+        ),
         ({"TRANSPORT": MEMORY, "DELIVERY": "io.StringIO"}, "DELIVERY 'io.StringIO' has no deliver"),
     ],
 )
@@ -393,6 +438,21 @@ def test_a_delivery_may_be_a_class_of_ones_own(settings: Settings) -> None:
     delivery = deliveries["default"]
     assert isinstance(delivery, Deliveries)
     assert delivery.delivered == [event]
+
+
+def test_a_delivery_is_made_with_its_options_and_its_alias(settings: Settings) -> None:
+    tuned = {"TRANSPORT": MEMORY, "DELIVERY": TUNED, "DELIVERY_OPTIONS": {"concurrency": 4}}
+    open_ = {"TRANSPORT": MEMORY, "DELIVERY": f"{__name__}.Open", "DELIVERY_OPTIONS": {"any": 1}}
+    settings.REALTIME_TRANSPORTS = {"default": tuned, "open": open_}
+    one, other = deliveries["default"], deliveries["open"]
+    assert isinstance(one, Tuned)
+    assert (one.alias, one.concurrency) == ("default", 4)
+    assert isinstance(other, Open)
+    assert other.options == {"alias": "open", "any": 1}
+    tuned["DELIVERY_OPTIONS"]["concurrency"] = 5  # type: ignore[index]
+    settings.REALTIME_TRANSPORTS = settings.REALTIME_TRANSPORTS
+    assert deliveries["default"] is not one
+    assert deliveries["open"] is other
 
 
 # The settings of drf_model_pusher

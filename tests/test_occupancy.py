@@ -17,6 +17,7 @@ from pytest_django import Settings
 
 from realtime_drf import Event, publish
 from realtime_drf.deadlines import call_within
+from realtime_drf.delivery import deliveries, send
 from realtime_drf.exceptions import TransportUnavailable
 from realtime_drf.grants import Denial, Grant
 from realtime_drf.occupancy import (
@@ -27,6 +28,7 @@ from realtime_drf.occupancy import (
     occupancies,
 )
 from realtime_drf.own_words import OwnWords
+from realtime_drf.signals import event_published
 from realtime_drf.transports import transports
 from realtime_drf.vacancy import BELIEVED_FOR, GRACE, LISTED_FOR, SKEW, VACATED_FOR
 from realtime_drf.webhook_events import WebhookEvent
@@ -648,6 +650,55 @@ def test_the_setting_says_for_which_channels(
     publish(Event("e", channel))
     skipped = skip_vacant if "-" in channel else skip_vacant == "all"
     assert len(transport.outbox) == (not skipped)
+
+
+class Delayed:
+    """A delivery that sends when it is told to."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[Any, Any]] = []
+
+    def deliver(self, transport: Any, events: Any) -> None:
+        self.batches.append((transport, events))
+
+    def send(self) -> None:
+        for transport, events in self.batches:
+            send(transport, events)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_vacant", ["when it is published", "when it is sent"])
+def test_a_delayed_delivery_skips_by_what_is_known_when_it_sends(
+    entry: dict[str, Any], settings: Settings, is_vacant: str
+) -> None:
+    settings.REALTIME_TRANSPORTS = {"default": {**entry, "DELIVERY": f"{__name__}.Delayed"}}
+    transport: Any = transports["default"]
+    transport.occupied_channels = None  # it is not asked
+    delivery, occupancy = deliveries["default"], occupancies["default"]
+    assert isinstance(delivery, Delayed)
+    now = time.time()
+
+    def learn(kind: str, at: float) -> None:
+        occupancy._clock = lambda: at
+        occupancy.learn([WebhookEvent(kind=kind, channel="a", time_ms=int(at * 1000))])
+
+    learn("channel_occupied", now - 60)
+    if is_vacant == "when it is published":
+        learn("channel_vacated", now)
+    publish(Event("e", "a"), Event("f", "cache-a"))
+    learn("channel_vacated" if is_vacant == "when it is sent" else "channel_occupied", now + 1)
+    sent = []
+
+    def receiver(event: Event, **kwargs: Any) -> None:
+        sent.append(event.name)
+
+    event_published.connect(receiver)
+    try:
+        delivery.send()
+    finally:
+        event_published.disconnect(receiver)
+    expected = ["f"] if is_vacant == "when it is sent" else ["e", "f"]
+    assert [event.name for event in transport.outbox] == sent == expected
 
 
 @pytest.mark.django_db(transaction=True)

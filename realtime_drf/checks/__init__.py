@@ -23,6 +23,7 @@ W005      a channel layer that reaches one process only (``check --deploy`` only
 W006      a channel is not public, and no URL leads to the view that authorizes
 W007      a module of backends is not imported, and nothing is registered
 W008      a setting has nearly the name of one of ours
+W009      a webhook asks by name for events that are never reported
 W010      the HTTP API of a Channels transport is on, and its app_id is not a number
 W012      a transport whose layer is shared has the default app_id or key (``check --deploy`` only)
 W014      the default transport serves browsers, and ASGI_APPLICATION names no RealtimeServer

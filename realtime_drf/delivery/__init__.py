@@ -1,7 +1,7 @@
-"""When and in which process a transport is called, and the report of what became of it.
+"""When and in which process a transport is called, and the report of its outcome.
 
 ``DELIVERY`` of a transport is "inline" or the dotted path of a class with a ``deliver`` method, as
-`realtime_drf.protocols.Delivery` has it; it is made once an alias, without arguments.
+`realtime_drf.protocols.Delivery` has it. It is made once an alias, with ``DELIVERY_OPTIONS``.
 """
 
 from __future__ import annotations

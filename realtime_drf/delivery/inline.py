@@ -10,7 +10,7 @@ from realtime_drf.protocols import Transport
 
 
 class InlineDelivery:
-    """Call the transport now, in the thread that publishes."""
+    """A delivery that calls the transport now, in the thread that publishes."""
 
     def deliver(self, transport: Transport, events: Sequence[Event]) -> None:
         """Send the events; raise what the transport raises."""

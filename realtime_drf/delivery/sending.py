@@ -1,12 +1,14 @@
-"""The call of a transport, and the report of what became of it."""
+"""The call of a transport, and the report of its outcome."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 
+from realtime_drf.conf import configs
 from realtime_drf.events import Event
 from realtime_drf.exceptions import TransportError
+from realtime_drf.occupancy import occupancies
 from realtime_drf.protocols import Transport
 from realtime_drf.signals import event_published, publish_failed
 
@@ -14,7 +16,14 @@ logger = logging.getLogger("realtime_drf")
 
 
 def send(transport: Transport, events: Sequence[Event]) -> None:
-    """Call the transport and tell `event_published` of each event that went."""
+    """Have a transport send events now, and send `event_published` for each that it has sent.
+
+    With ``SKIP_VACANT``, channels that are known to be vacant at this moment are left out.
+    """
+    if configs[transport.alias].skip_vacant:
+        events = occupancies[transport.alias].filter(events)
+        if not events:
+            return
     try:
         transport.send(events)
     except TransportError as exc:
@@ -25,9 +34,9 @@ def send(transport: Transport, events: Sequence[Event]) -> None:
 
 
 def report_failure(transport: Transport, events: Sequence[Event], error: Exception) -> None:
-    """Log events that did not go, and tell `publish_failed`.
+    """Log events that were not sent, and send `publish_failed`.
 
-    Without a word of the data: a log is read by others than a channel.
+    The data is not logged: a log has other readers than a channel.
     """
     unsent = error.unsent if isinstance(error, TransportError) else tuple(events)
     names = ", ".join(dict.fromkeys(event.name for event in unsent))
