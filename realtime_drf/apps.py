@@ -1,4 +1,4 @@
-"""The app: finds backends, registers checks, looks after the end of requests."""
+"""The app: imports backends, registers checks, and sends what is ready at the end of a request."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from django.utils.module_loading import autodiscover_modules
 
 
 class RealtimeConfig(AppConfig):
-    """Import the module of backends and channels of every installed app."""
+    """The app, which imports the module of backends and channels of every installed app."""
 
     name = "realtime_drf"
     verbose_name = "Realtime"
 
     def ready(self) -> None:
-        from realtime_drf import checks, conf, publishing
+        from realtime_drf import checks, commits, conf
 
         checks.register()
-        request_finished.connect(publishing.flush_all, dispatch_uid="realtime_drf.flush")
+        request_finished.connect(commits.flush_all, dispatch_uid="realtime_drf.flush")
         autodiscover_modules(*conf.get_backends_modules())

@@ -130,8 +130,8 @@ class RealtimeBackend(Generic[M]):
         """Tell whether the change is one to make an event of."""
         return change.action in self.actions or change.action not in ACTIONS
 
-    def get_events(self, changes: Sequence[Change[M]]) -> list[Event | None]:
-        """Return for each change its event, or None if it has no channels or is dropped.
+    def get_events(self, changes: Sequence[Change[M]]) -> Sequence[Sequence[Event]]:
+        """Return the events of each change: one, or none if it has no channels or is dropped.
 
         Where `get_data` and `localize` are not overridden, changes that have the same serializer
         class and context are serialized together.
@@ -139,7 +139,7 @@ class RealtimeBackend(Generic[M]):
         cls = type(self)
         if cls.get_data is RealtimeBackend.get_data and cls.localize is RealtimeBackend.localize:
             return self._get_events_together(changes)
-        return [event for change in changes for event in self._get_events_together([change])]
+        return [events for change in changes for events in self._get_events_together([change])]
 
     def get_fallback_event(self, change: Change[M], event: Event) -> Event | None:
         """Return what stands in for an event that is too large; itself, to have it refused."""
@@ -149,19 +149,20 @@ class RealtimeBackend(Generic[M]):
                 return event
             return self._make_event(change, list_channels(self.get_channels(change)), data)
 
-    def _get_events_together(self, changes: Sequence[Change[M]]) -> list[Event | None]:
+    def _get_events_together(self, changes: Sequence[Change[M]]) -> list[list[Event]]:
         if not changes:
             return []
         with self._rendering(changes[0]):
             channels = [list_channels(self.get_channels(change)) for change in changes]
             if not all(channels) and type(self).get_channels is RealtimeBackend.get_channels:
                 silence.warn_of_no_channels(f"{type(self).__module__}.{type(self).__qualname__}")
-            pairs = zip(changes, channels, strict=True)
+            pairs = list(zip(changes, channels, strict=True))
             data = iter(self._get_data_of([change for change, names in pairs if names]))
-            return [
+            made = [
                 self._make_event(change, names, next(data)) if names else None
-                for change, names in zip(changes, channels, strict=True)
+                for change, names in pairs
             ]
+        return [[] if event is None else [event] for event in made]
 
     def _get_data_of(self, changes: Sequence[Change[M]]) -> Iterator[Any]:
         if len(changes) < 2:

@@ -140,8 +140,9 @@ class PusherBackend(RealtimeBackend[Any]):
     def get_serializer_context(self, change: Any = None) -> dict[str, Any]:
         return super().get_serializer_context(change)
 
-    def get_events(self, changes: Sequence[Change[Any]]) -> list[Event | None]:
-        return [self._get_event(change) for change in changes]
+    def get_events(self, changes: Sequence[Change[Any]]) -> Sequence[Sequence[Event]]:
+        made = [self._get_event(change) for change in changes]
+        return [[] if event is None else [event] for event in made]
 
     def _get_event(self, change: Change[Any]) -> Event | None:
         backend = type(self)(_Proposal(change))

@@ -28,7 +28,8 @@ from realtime_drf.instances import (
     takes_filters,
 )
 from realtime_drf.names import NamedChannel
-from realtime_drf.publishing import apublish_changes, prepare, publish_changes, publish_prepared
+from realtime_drf.preparing import prepare
+from realtime_drf.publishing import apublish_changes, publish_changes, publish_prepared
 
 if TYPE_CHECKING:
     _Base = GenericAPIView[Any]

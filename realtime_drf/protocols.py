@@ -1,49 +1,50 @@
-"""What the layers ask of each other: the callers' view, which anything may satisfy.
+"""What the layers call of each other. Any object that has these methods will do.
 
-`RealtimeBackend` and `BaseTransport` are where implementers start; these are what they must be.
+Implementers start from `RealtimeBackend` and `BaseTransport`, which have them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
+    from django.db.backends.base.base import BaseDatabaseWrapper
 
     from realtime_drf.changes import Change
     from realtime_drf.events import Event
 
 
 class Backend(Protocol):
-    """Turn a change into events."""
+    """A maker of events from changes."""
 
     def handles(self, change: Change[Any]) -> bool:
-        """Tell whether the change is one to make an event of."""
+        """Tell whether the change is one to make events of."""
 
     def get_transport(self, change: Change[Any]) -> str:
-        """Return the alias of the transport that shall carry the event."""
+        """Return the alias of the transport for the change's events."""
 
-    def get_events(self, changes: Sequence[Change[Any]]) -> Sequence[Event | None]:
-        """Return for each change its event, or None if there is none to send."""
+    def get_events(self, changes: Sequence[Change[Any]]) -> Sequence[Sequence[Event]]:
+        """Return the events of each change, in order; none if there is nothing to send."""
 
     def get_fallback_event(self, change: Change[Any], event: Event) -> Event | None:
-        """Return what goes out in place of an event that is too large, or None.
+        """Return what is sent in place of one event that is too large, or None.
 
-        The event itself is refused by the transport, and reported.
+        The event itself is rejected by the transport, and reported.
         """
 
 
 class Transport(Protocol):
-    """Carry events to a service. One instance an alias, used by all threads of a process."""
+    """A way to a service. One instance an alias, used by all threads of a process."""
 
     alias: str
 
     def validate(self, event: Event) -> None:
-        """Raise EventRejected if the event cannot go, without asking the service."""
+        """Raise EventRejected if the event cannot be sent, without a call to the service."""
 
     def send(self, events: Sequence[Event]) -> None:
-        """Send events in order; raise TransportError holding those that did not go."""
+        """Send events in order; raise TransportError holding those that were not sent."""
 
     async def asend(self, events: Sequence[Event]) -> None:
         """Do what `send` does, for callers on an event loop."""
@@ -52,14 +53,35 @@ class Transport(Protocol):
         """End all connections of a user; raise UnsupportedFeature where that cannot be done."""
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
-        """Return what `manage.py check` shall say, without using the network."""
+        """Return the messages for `manage.py check`, without using the network."""
 
 
 class Delivery(Protocol):
-    """Decide when and in which process a transport is called."""
+    """A choice of when and in which process a transport is called.
+
+    It is made once an alias, with ``DELIVERY_OPTIONS`` as keyword arguments, and with ``alias``
+    where its constructor takes that.
+    """
 
     def deliver(self, transport: Transport, events: Sequence[Event]) -> None:
-        """See to it that the transport is given the events of one hand-over, in their order.
+        """Have the transport send the events of one batch, in their order.
 
-        Raise what the transport raises if it was called at once.
+        It is called after the commit, or at once where no transaction is open. Raise what the
+        transport raises if it was called now.
+        """
+
+
+@runtime_checkable
+class RecordingDelivery(Delivery, Protocol):
+    """A delivery that keeps events in the database, in the transaction that publishes them."""
+
+    def record(
+        self, connection: BaseDatabaseWrapper, transport: Transport, events: Sequence[Event]
+    ) -> None:
+        """Write the events of one publish in the open transaction of a connection.
+
+        It is called in place of waiting for the commit; without a transaction, `deliver` is. What
+        is written is rolled back with the transaction, or with its savepoint. To send it afterwards
+        is up to the delivery, with ``connection.on_commit()`` or in another process. Whatever
+        it raises is raised to the caller of `publish`, so that the request can be rolled back.
         """

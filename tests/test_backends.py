@@ -131,15 +131,43 @@ def test_a_hook_that_makes_no_event_is_a_type_error_that_names_the_backend(
     made = ("todo.update", ["todos"], {})
 
     def return_a_tuple(self: Any, *args: Any) -> Any:
-        return [made] if hook == "get_events" else made
+        return [[made]] if hook == "get_events" else made
 
     setattr(Wrong, hook, return_a_tuple)
     register(Wrong)
     with transaction.atomic():
         publish(Event("good", "news"))
-        with pytest.raises(TypeError, match=r"Wrong must make an Event or None, not tuple"):
+        with pytest.raises(TypeError, match=r"Wrong must make Events, not tuple"):
             publish_change(Todo(pk=1, title="x"), action="update")
     assert [event.name for event in recording.outbox] == ["good"]
+
+
+def test_a_backend_may_make_several_events_of_a_change(
+    recording: RecordingTransport, register: Any
+) -> None:
+    class Several(OnTodos):
+        def get_events(self, changes: Any) -> Any:
+            return [
+                [
+                    Event(f"{number}.{change.instance.pk}", "todos", "x" * 20_000 * number)
+                    for number in range(change.instance.pk)
+                ]
+                for change in changes
+            ]
+
+        def get_fallback_event(self, change: Change[Todo], event: Event) -> Event | None:
+            return event.replace(data="short") if event.name != "2.3" else None
+
+    register(Several)
+    publish_change(*(Todo(pk=pk, title="x") for pk in (1, 0, 2, 3)), action="update")
+    [events] = recording.hand_overs
+    assert [(event.name, event.data) for event in events] == [
+        ("0.1", ""),
+        ("0.2", ""),
+        ("1.2", "short"),
+        ("0.3", ""),
+        ("1.3", "short"),
+    ]
 
 
 def test_the_origin_is_left_out_unless_the_backend_wants_it_in(

@@ -18,7 +18,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import Atomic
 
-from realtime_drf import publishing
+from realtime_drf import commits
 
 _lock = threading.Lock()
 _depth = 0
@@ -51,7 +51,7 @@ def committing() -> Iterator[None]:
 def _begin() -> None:
     for connection in connections.all(initialized_only=True):
         _earlier.extend(entry[1] for entry in connection.run_on_commit)
-    leave, wait = Atomic.__exit__, publishing._flush_last
+    leave, wait = Atomic.__exit__, commits.flush_last
 
     def leave_and_send(self: Atomic, *error: Any) -> None:
         connection: Any = connections[self.using or "default"]
@@ -70,7 +70,7 @@ def _begin() -> None:
         _settle(connection, rolled_back=False, may_raise=True)
 
     _patches.enter_context(mock.patch.object(Atomic, "__exit__", leave_and_send))
-    _patches.enter_context(mock.patch.object(publishing, "_flush_last", wait_and_send))
+    _patches.enter_context(mock.patch.object(commits, "flush_last", wait_and_send))
 
 
 def _settle(connection: Any, *, rolled_back: bool, may_raise: bool) -> None:
@@ -81,13 +81,13 @@ def _settle(connection: Any, *, rolled_back: bool, may_raise: bool) -> None:
     waiting = []
     hooks: list[Any] = connection.run_on_commit
     for index, (sids, hook, robust) in enumerate(hooks):
-        if isinstance(hook, publishing._MarkReady | publishing._Flush) and hook not in _earlier:
+        if isinstance(hook, commits.Entry | commits.Flush) and hook not in _earlier:
             # In its place: captureOnCommitCallbacks() knows hooks by their position.
-            hooks[index] = (sids, publishing._do_nothing, robust)
-            if isinstance(hook, publishing._MarkReady):
-                waiting.append(hook.addressed)
+            hooks[index] = (sids, commits.do_nothing, robust)
+            if isinstance(hook, commits.Entry):
+                waiting.append(hook)
     if waiting and not rolled_back:
-        publishing._hand_over(waiting, may_raise=may_raise)
+        commits.send_all(commits.resolve(waiting), may_raise=may_raise)
 
 
 def _is_of_a_test(block: Any) -> bool:

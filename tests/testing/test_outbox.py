@@ -173,7 +173,7 @@ def test_what_was_published_before_stays_where_it_was(
     publish(Event("after", "x"))
     assert names(realtime_outbox) == ["after"]
     hooks = [repr(hook[1]) for hook in connections["default"].run_on_commit]
-    assert sum("_MarkReady" in hook for hook in hooks) == 1
+    assert sum("EventEntry" in hook for hook in hooks) == 1
 
 
 @pytest.mark.django_db
