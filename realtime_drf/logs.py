@@ -54,7 +54,7 @@ class Incident:
         if not self._is_on:
             self._is_on = True
             # A cache's error may quote its address, and that a password.
-            logger.warning("%s fails (%s): all is sent.", self._what, type(exc).__name__)
+            logger.warning("%s fails (%s): no events are skipped.", self._what, type(exc).__name__)
 
     def end(self) -> None:
         """Log that it works again, if there was trouble."""

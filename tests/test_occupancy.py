@@ -20,17 +20,13 @@ from realtime_drf.deadlines import call_within
 from realtime_drf.delivery import deliveries, send
 from realtime_drf.exceptions import TransportUnavailable
 from realtime_drf.grants import Denial, Grant
-from realtime_drf.occupancy import (
-    LISTING_TIMEOUT,
-    MAX_LISTED,
-    REST,
-    get_prefix,
-    occupancies,
-)
-from realtime_drf.own_words import OwnWords
+from realtime_drf.occupancy import occupancies
+from realtime_drf.occupancy.knowledge import COOLDOWN, LISTING_TIMEOUT, MAX_LISTED
+from realtime_drf.occupancy.prefixes import get_prefix
+from realtime_drf.occupancy.recent import RecentlyOccupied
+from realtime_drf.occupancy.vacancy import BELIEVED_FOR, GRACE, LISTED_FOR, SKEW, VACATED_FOR
 from realtime_drf.signals import event_published
 from realtime_drf.transports import transports
-from realtime_drf.vacancy import BELIEVED_FOR, GRACE, LISTED_FOR, SKEW, VACATED_FOR
 from realtime_drf.webhook_events import WebhookEvent
 from tests.occupancy_site import PRIVATE, PUBLIC, CountingCache, Service, Site
 from tests.recording import PATH
@@ -130,7 +126,7 @@ def test_a_word_is_as_new_as_its_coming_and_the_service_may_be_behind(site: Site
 
 def test_a_channel_once_occupied_is_not_listed_away_at_once(site: Site) -> None:
     site.sends(PUBLIC)
-    site.cache.delete(site.one._key("heard", PUBLIC))
+    site.cache.delete(site.one._key("observed", PUBLIC))
     site.report("occupied", PUBLIC)
     assert site.sends(PUBLIC) == [PUBLIC]
 
@@ -183,7 +179,7 @@ def test_a_clock_ahead_of_ours_does_not_make_a_vacated_newer_than_a_grant(site: 
         site.now += 1
 
 
-def test_what_is_heard_while_a_listing_runs_is_newer(site: Site) -> None:
+def test_what_is_reported_while_a_listing_runs_is_newer(site: Site) -> None:
     def listing(prefix: str) -> dict[str, None]:
         site.now += 0.5
         site.report("occupied", PUBLIC)
@@ -194,7 +190,7 @@ def test_what_is_heard_while_a_listing_runs_is_newer(site: Site) -> None:
     assert site.sends(PUBLIC, worker=site.two) == [PUBLIC]
 
 
-@pytest.mark.parametrize("what", ["heard", "vacated"])
+@pytest.mark.parametrize("what", ["observed", "vacated"])
 def test_what_the_cache_has_forgotten_is_sent(site: Site, what: str) -> None:
     site.service.occupied = {PUBLIC}
     vacate(site, PUBLIC)
@@ -209,13 +205,13 @@ def test_a_cache_that_is_down_means_send_and_is_logged_once(
     vacate(site, PUBLIC)
     site.cache.error = ConnectionError("redis://:password@cache")
     assert [site.sends(PUBLIC) for _ in range(3)] == [[PUBLIC]] * 3
-    site.now += REST
+    site.now += COOLDOWN
     assert site.sends(PUBLIC) == [PUBLIC]
     assert len(caplog.records) == 1
     assert "password" not in caplog.text
     site.cache.error = None
     assert site.sends(PUBLIC) == [PUBLIC]
-    site.now += REST
+    site.now += COOLDOWN
     assert site.sends(PUBLIC) == []
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
@@ -229,7 +225,7 @@ def test_a_cache_that_fails_is_not_asked_for_each_event(site: Site) -> None:
 
 
 @pytest.mark.parametrize("refuses", [False, True])
-def test_while_a_yes_is_owed_nothing_is_skipped(
+def test_while_a_yes_is_pending_nothing_is_skipped(
     site: Site, monkeypatch: pytest.MonkeyPatch, refuses: bool
 ) -> None:
     vacate(site, PUBLIC)
@@ -243,14 +239,14 @@ def test_while_a_yes_is_owed_nothing_is_skipped(
     monkeypatch.setattr(site.cache, "set_many", fail)
     site.one.mark_occupied([PRIVATE])
     site.service.supports_channel_info = False
-    site.now += REST
+    site.now += COOLDOWN
     assert site.sends(PUBLIC, worker=site.two) == [], "it can be read"
     assert site.sends(PUBLIC) == [PUBLIC]
     monkeypatch.setattr(site.cache, "set_many", set_many)
-    site.now += REST
+    site.now += COOLDOWN
     site.report("vacated", "news.3")
-    assert site.cache.get(site.one._key("heard", PRIVATE))[2]
-    assert site.one._owed == {}
+    assert site.cache.get(site.one._key("observed", PRIVATE))[2]
+    assert site.one._pending == {}
 
 
 def test_a_cache_that_takes_nothing_is_not_asked_for_each_event(
@@ -283,12 +279,12 @@ def test_a_slow_cache_means_send(site: Site) -> None:
 
 
 @pytest.mark.parametrize("how", ["error", "refuses"])
-def test_a_grant_that_could_not_be_written_is_owed(site: Site, how: str) -> None:
+def test_a_grant_that_could_not_be_written_is_pending(site: Site, how: str) -> None:
     vacate(site, PRIVATE)
     setattr(site.cache, how, ConnectionError() if how == "error" else True)
     site.one.mark_occupied([PRIVATE])
     setattr(site.cache, how, None)
-    site.now += REST
+    site.now += COOLDOWN
     assert site.sends(PRIVATE) == [PRIVATE]
     assert site.sends(PRIVATE, worker=site.two) == [PRIVATE]
 
@@ -305,19 +301,19 @@ def test_a_cache_that_answers_nothing_has_taken_it(
     monkeypatch.setattr(site.cache, "set_many", set_many_silently)
     vacate(site, PRIVATE)
     site.one.mark_occupied([PRIVATE])
-    assert site.one._owed == {}
+    assert site.one._pending == {}
     assert site.sends(PRIVATE, worker=site.two) == [PRIVATE]
 
 
-def test_what_is_owed_is_bounded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime_drf.occupancy.MAX_OWED", 5)
+def test_what_is_pending_is_bounded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime_drf.occupancy.knowledge.MAX_PENDING", 5)
     site.service.occupied = {PUBLIC}
     vacate(site, PUBLIC)
     site.cache.error = ConnectionError()
     site.one.mark_occupied([PUBLIC, *(f"a.{n}" for n in range(5))])
-    assert site.one._owed == {}
+    assert site.one._pending == {}
     site.cache.error = None
-    site.now += REST
+    site.now += COOLDOWN
     assert site.sends(PUBLIC) == [PUBLIC]
 
 
@@ -327,7 +323,7 @@ def test_what_can_never_be_written_does_not_stop_a_process_from_skipping_for_goo
     site.cache.refuses = True
     site.one.mark_occupied([PRIVATE])
     site.now += BELIEVED_FOR - 1
-    site.cache.set(site.one._key("heard", PUBLIC), (site.now - 60, 0.0, True))
+    site.cache.set(site.one._key("observed", PUBLIC), (site.now - 60, 0.0, True))
     site.cache.set(site.one._key("vacated", PUBLIC), site.now)
     assert site.sends(PUBLIC) == [PUBLIC]
     site.now += 1
@@ -346,7 +342,7 @@ def going_back(site: Site) -> Iterator[None]:
     site.cache._cache.update(before)
 
 
-@pytest.mark.parametrize("how", ["granted", "heard", "listed"])
+@pytest.mark.parametrize("how", ["granted", "observed", "listed"])
 @pytest.mark.parametrize("channel", [PUBLIC, PRIVATE])
 def test_a_process_that_knew_of_a_subscriber_sends_although_the_cache_has_lost_it(
     site: Site, how: str, channel: str
@@ -355,7 +351,7 @@ def test_a_process_that_knew_of_a_subscriber_sends_although_the_cache_has_lost_i
     with going_back(site):
         if how == "granted":
             site.one.mark_occupied([channel])
-        elif how == "heard":
+        elif how == "observed":
             site.report("occupied", channel)
         else:
             site.one._remember({channel: site.now})
@@ -383,7 +379,7 @@ def test_two_caches_after_a_deploy_are_two_copies_of_one(site: Site) -> None:
     site.cache = old
     site.one.mark_occupied([PRIVATE])
     site.cache = CountingCache(f"new-{id(site)}", {})
-    site.cache.set(site.one._key("heard", PRIVATE), (site.now - 60, 0.0, True))
+    site.cache.set(site.one._key("observed", PRIVATE), (site.now - 60, 0.0, True))
     site.now += 1
     assert site.sends(PRIVATE) == [PRIVATE]
 
@@ -398,7 +394,7 @@ def test_a_process_that_saw_the_cache_fail_believes_nothing_that_it_said_before(
     site.cache.error = ConnectionError()
     site.sends(PUBLIC, worker=site.two)
     site.cache.error = None
-    site.now += REST
+    site.now += COOLDOWN
     site.service.supports_channel_info = False
     assert site.sends(PRIVATE, worker=site.two) == [PRIVATE]
     site.now += GRACE
@@ -409,13 +405,13 @@ def test_a_process_that_saw_the_cache_fail_believes_nothing_that_it_said_before(
 def test_what_a_process_remembers_for_itself_is_bounded(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("realtime_drf.occupancy.MAX_OWN", 10)
+    monkeypatch.setattr("realtime_drf.occupancy.knowledge.MAX_RECENT", 10)
     worker = site.worker()
     vacate(site, PRIVATE)
     with going_back(site):
         worker.mark_occupied([PRIVATE])
         worker.mark_occupied(f"private-a.{number}" for number in range(10))
-    assert sum(map(len, worker._own._generations.values())) == 0
+    assert sum(map(len, worker._recent._generations.values())) == 0
     site.service.supports_channel_info = False
     site.now += VACATED_FOR / 2
     assert site.sends(PRIVATE, worker=worker) == [PRIVATE]
@@ -423,22 +419,22 @@ def test_what_a_process_remembers_for_itself_is_bounded(
 
 def test_what_is_old_is_forgotten() -> None:
     now = 1000.0
-    words = OwnWords(10, 100, lambda: now)
+    recent = RecentlyOccupied(10, 100, lambda: now)
     for _ in range(50):
         now += 5
-        words.note([f"a.{now:g}", "b"])
-    assert sum(map(len, words._generations.values())) <= 2 * (10 + 10) / 5
-    assert (words.latest("b"), words.latest("a.1005")) == (now, 0.0)
-    assert words.latest(f"a.{now - 10:g}") == now - 10
+        recent.add([f"a.{now:g}", "b"])
+    assert sum(map(len, recent._generations.values())) <= 2 * (10 + 10) / 5
+    assert (recent.latest("b"), recent.latest("a.1005")) == (now, 0.0)
+    assert recent.latest(f"a.{now - 10:g}") == now - 10
 
 
 def test_a_clock_that_is_set_back_makes_nothing_forgotten() -> None:
     now = 1000.5
-    words = OwnWords(10, 100, lambda: now)
-    words.note(["a"])
+    recent = RecentlyOccupied(10, 100, lambda: now)
+    recent.add(["a"])
     now = 999.5
-    words.note(["b"])
-    assert words.latest("a") == 1000.5
+    recent.add(["b"])
+    assert recent.latest("a") == 1000.5
 
 
 def test_a_forked_child_knows_what_its_parent_knew(site: Site) -> None:
@@ -453,14 +449,14 @@ def test_a_forked_child_knows_what_its_parent_knew(site: Site) -> None:
 
 
 def test_threads_lose_no_word_while_another_forgets_all() -> None:
-    words = OwnWords(1000, 50, time.time)
+    recent = RecentlyOccupied(1000, 50, time.time)
     lost: list[float] = []
 
     def note(thread: int) -> None:
         for number in range(300):
             started = time.time()
-            words.note([f"{thread}.{number}"])
-            if words.latest(f"{thread}.{number}") < started:
+            recent.add([f"{thread}.{number}"])
+            if recent.latest(f"{thread}.{number}") < started:
                 lost.append(started)
 
     threads = [threading.Thread(target=note, args=[thread]) for thread in range(8)]
@@ -580,7 +576,7 @@ def test_aliases_and_apps_share_nothing(site: Site, service: Service) -> None:
     assert site.sends(PUBLIC, worker=site.worker(service)) == [PUBLIC]
 
 
-@pytest.mark.parametrize("what", ["heard", "vacated", "listing"])
+@pytest.mark.parametrize("what", ["observed", "vacated", "listing"])
 @pytest.mark.parametrize("value", ["text", 7, (1, 2, 3, 4), ("a", "b", "c"), [1.0, None], {}])
 def test_what_another_version_has_written_is_not_known(
     site: Site, what: str, value: Any, caplog: pytest.LogCaptureFixture
@@ -745,8 +741,8 @@ def test_the_authorization_view_marks_what_it_grants(
     form = {"socket_id": "1.1", "channel_names": ["private-a", "private-b"]}
     assert Client().post("/auth/", form).status_code == 200
     cache, occupancy = caches["default"], occupancies["default"]
-    assert cache.get(occupancy._key("heard", "private-a"))[2]
-    assert cache.get(occupancy._key("heard", "private-b")) is None
+    assert cache.get(occupancy._key("observed", "private-a"))[2]
+    assert cache.get(occupancy._key("observed", "private-b")) is None
 
 
 MEMORY = "realtime_drf.transports.memory.MemoryTransport"

@@ -10,7 +10,7 @@ import pytest
 from django.core.cache import caches
 from pytest_django import Settings
 
-from realtime_drf.vacancy import GRACE, LISTED_FOR, SKEW
+from realtime_drf.occupancy.vacancy import GRACE, LISTED_FOR, SKEW
 from tests.occupancy_site import PRIVATE, PUBLIC, Site
 
 DJANGO = "django.core.cache.backends"
@@ -66,7 +66,7 @@ def test_what_is_written_can_be_read(site: Site, caplog: pytest.LogCaptureFixtur
     names = [PUBLIC, PRIVATE, "news.2"]
     found = site.one._look_up(names)
     assert found is not None
-    assert [each.heard and each.heard.is_occupied for each in found.values()] == [True] * 3
+    assert [each.observed and each.observed.is_occupied for each in found.values()] == [True] * 3
     assert found[PUBLIC].listing is not None
     assert found[PUBLIC].listing.names == {PUBLIC}
     assert caplog.records == []

@@ -22,16 +22,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from realtime_drf import Event
-from realtime_drf.occupancy import KEPT_FOR, REST, SLOW, Occupancy
-from realtime_drf.vacancy import (
+from realtime_drf.occupancy import Occupancy
+from realtime_drf.occupancy.knowledge import COOLDOWN, KEPT_FOR, SLOW_CALL
+from realtime_drf.occupancy.vacancy import (
     GRACE,
     LISTED_FOR,
     SKEW,
     VACATED_FOR,
     Found,
     is_vacant,
-    read_heard,
     read_listing,
+    read_observation,
     read_time,
 )
 from realtime_drf.webhook_events import WebhookEvent
@@ -57,9 +58,9 @@ numbers = itertools.count()
 REACHED = {
     "an event was skipped": 1000,
     "the cache went back": 500,
-    "the cache went back, and only a worker's own word had an event sent": 50,
+    "the cache went back, and only what a worker itself knew had an event sent": 50,
     "a listing spared an event": 200,
-    "a word of yes was owed": 200,
+    "a report was pending": 200,
 }
 """What the machine is for, and how often it must come to it in all examples together."""
 
@@ -71,7 +72,7 @@ class Word:
     at: float
     worker: int
     reached: set[int]
-    is_owed: bool
+    is_pending: bool
 
 
 @dataclass
@@ -91,7 +92,7 @@ class Knowledge:
     all: set[int] = field(default_factory=set)
     own: set[int] = field(default_factory=set)
     """Those who granted it or were told, and do not depend on the cache."""
-    is_owed: bool = False
+    is_pending: bool = False
 
 
 class World:
@@ -295,7 +296,7 @@ class OccupancyMachine(RuleBasedStateMachine):
                 self.set_cache(is_down=True)
                 self.act("subscribe" if number % 2 else "settle", channel, worker, number)
                 self.set_cache(is_down=False)
-                world.now += REST
+                world.now += COOLDOWN
             case "replay":
                 if number % 3:
                     self.evict(0)
@@ -324,7 +325,7 @@ class OccupancyMachine(RuleBasedStateMachine):
             case "down" | "up":
                 self.set_cache(is_down=step == "down")
             case "slow":
-                self.cache.delay = SLOW * 2 if number == 0 else 0.0
+                self.cache.delay = SLOW_CALL * 2 if number == 0 else 0.0
             case "broken":
                 world.is_listing_broken = number % 3 == 0
             case "skew":
@@ -348,7 +349,7 @@ class OccupancyMachine(RuleBasedStateMachine):
         for word in self.recent_grants(channel):
             knowing.all |= word.reached
             knowing.own.add(word.worker)
-        knowing.is_owed = knowing.is_owed or self.cache.is_down
+        knowing.is_pending = knowing.is_pending or self.cache.is_down
 
     def recent_grants(self, channel: str) -> list[Word]:
         words = self.world.granted[channel]
@@ -366,7 +367,7 @@ class OccupancyMachine(RuleBasedStateMachine):
             knowing = world.knowing[event.channel]
             knowing.all |= self.reached(worker)
             knowing.own.add(worker)
-            knowing.is_owed = knowing.is_owed or self.cache.is_down
+            knowing.is_pending = knowing.is_pending or self.cache.is_down
 
     def take_copy(self) -> None:
         knowing = {name: set(each.all) for name, each in self.world.knowing.items()}
@@ -374,7 +375,7 @@ class OccupancyMachine(RuleBasedStateMachine):
         self.copy = Copy(self.world.now, self.cache.copy(), knowing, occupations)
 
     def go_back(self) -> None:
-        """Lose what was written since the copy: what is left is what it says, and own words."""
+        """Lose what was written since the copy; processes keep what they themselves know."""
         if self.copy is None:
             return
         count("the cache went back")
@@ -410,17 +411,17 @@ class OccupancyMachine(RuleBasedStateMachine):
         self.cache.is_down = is_down
         if not is_down:
             for worker in self.workers:
-                if worker._owed:
-                    count("a word of yes was owed")
-                worker._repay()
+                if worker._pending:
+                    count("a report was pending")
+                worker._write_pending()
             for knowing in self.world.knowing.values():
-                if knowing.is_owed:
+                if knowing.is_pending:
                     knowing.all |= WORKERS
-                    knowing.is_owed = False
+                    knowing.is_pending = False
             for word in itertools.chain(*self.world.granted.values()):
-                if word.is_owed:
+                if word.is_pending:
                     word.reached = set(WORKERS)
-                    word.is_owed = False
+                    word.is_pending = False
 
     def publish(self, channels: tuple[str, ...], worker: int) -> None:
         world = self.world
@@ -437,14 +438,14 @@ class OccupancyMachine(RuleBasedStateMachine):
         }
         assert must_go <= went, f"skipped: {must_go - went}"
         if forgotten & must_go and self.has_gone_back:
-            count("the cache went back, and only a worker's own word had an event sent")
+            count("the cache went back, and only what a worker itself knew had an event sent")
         if set(channels) - went:
             count("an event was skipped")
 
     def is_vacant_by_the_cache(self, name: str, worker: int) -> bool:
         key = self.workers[worker]._key
         found = Found(
-            read_heard(self.cache.look(key("heard", name))),
+            read_observation(self.cache.look(key("observed", name))),
             read_time(self.cache.look(key("vacated", name))),
             read_listing(self.cache.look(key("listing", name.rpartition(".")[0] + "."))),
         )
@@ -456,7 +457,7 @@ class OccupancyMachine(RuleBasedStateMachine):
         world.meanwhile.clear()
         world.is_listing_broken, self.cache.delay = False, 0.0
         self.set_cache(is_down=False)
-        world.now += KEPT_FOR + REST
+        world.now += KEPT_FOR + COOLDOWN
         for prefix in ("private-lists.", "news."):
             names = [name for name in CHANNELS if name.startswith(prefix)]
             self.workers[1].filter([Event("e", names)])

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from django.core.cache.backends.redis import RedisCache
 
-from realtime_drf.vacancy import GRACE
+from realtime_drf.occupancy.vacancy import GRACE
 from tests.occupancy_site import PRIVATE, Site
 from tests.pages import ROOT
 from tests.services import redis, soketi

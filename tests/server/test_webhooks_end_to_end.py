@@ -17,8 +17,8 @@ from django.core.cache import caches
 from django.core.wsgi import get_wsgi_application
 from pytest_django import Settings
 
-from realtime_drf import Event, publish, signals, vacancy
-from realtime_drf.occupancy import occupancies
+from realtime_drf import Event, publish, signals
+from realtime_drf.occupancy import occupancies, vacancy
 from tests.server.tokens import channel_tokens
 from tests.services.asgi_server import COMMANDS, AsgiServer
 from tests.services.faults import Status

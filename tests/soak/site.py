@@ -50,10 +50,10 @@ def configure(options: dict[str, Any], cache: str) -> None:
 
 def flush(factor: float) -> None:
     """Divide what is waited for, so that a short run sees as much as a long one."""
-    from realtime_drf import occupancy, vacancy
+    from realtime_drf.occupancy import knowledge, vacancy
 
-    for name in ("SKEW", "GRACE", "VACATED_FOR", "LISTED_FOR", "BELIEVED_FOR", "REST"):
-        for module in (occupancy, vacancy):
+    for name in ("SKEW", "GRACE", "VACATED_FOR", "LISTED_FOR", "BELIEVED_FOR", "COOLDOWN"):
+        for module in (knowledge, vacancy):
             if hasattr(module, name):
                 setattr(module, name, getattr(module, name) / factor)
 

@@ -1,21 +1,21 @@
-"""What this process has recently said or heard of channels, kept where no cache can lose it."""
+"""What this process itself has recently known to be occupied, kept where no cache can lose it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
 
-class OwnWords:
-    """The channels of which this process knew that they are occupied, and when it last did.
+class RecentlyOccupied:
+    """The channels that this process knew to be occupied, and when it last did.
 
     Times are kept in generations, and the oldest one is dropped as a whole: so nothing that is
     fresh is ever removed, and threads need no lock, which a fork could leave locked. A child of a
     fork goes on with a copy.
 
     Args:
-        kept_for: seconds for which a word is kept at least.
-        limit: words beyond which all are forgotten. `latest` then answers for any channel with the
-            time at which that happened, so that none is taken for vacant by mistake.
+        kept_for: seconds for which a channel is kept at least.
+        limit: channels beyond which all are forgotten. `latest` then answers for any channel with
+            the time at which that happened, so that none is taken for vacant by mistake.
         clock: returns the time in seconds since 1970.
     """
 
@@ -24,10 +24,10 @@ class OwnWords:
         self._limit = limit
         self._clock = clock
         self._generations: dict[int, dict[str, float]] = {}
-        self._doubted_at = 0.0
+        self._all_occupied_at = 0.0
 
-    def note(self, names: Iterable[str]) -> None:
-        """Keep that these channels are occupied now."""
+    def add(self, names: Iterable[str]) -> None:
+        """Remember that these channels are occupied now."""
         now = self._clock()
         current = int(now // self._kept_for)
         self._generations.setdefault(current, {}).update(dict.fromkeys(names, now))
@@ -37,17 +37,17 @@ class OwnWords:
         if sum(map(len, list(self._generations.values()))) > self._limit:
             self._forget()
 
-    def doubt(self) -> None:
-        """Answer for every channel as if it had been occupied a moment ago."""
-        self._doubted_at = self._clock()
+    def assume_all(self) -> None:
+        """Answer for every channel as if it were occupied now."""
+        self._all_occupied_at = self._clock()
 
     def latest(self, name: str) -> float:
         """Return when a channel was last known to be occupied, or 0."""
-        words = [each.get(name, 0.0) for each in list(self._generations.values())]
-        return max(self._doubted_at, *words, 0.0)
+        times = [each.get(name, 0.0) for each in list(self._generations.values())]
+        return max(self._all_occupied_at, *times, 0.0)
 
     def _forget(self) -> None:
         # Emptied in place: another thread may be about to add to one of them.
-        for words in list(self._generations.values()):
-            words.clear()
-        self.doubt()
+        for times in list(self._generations.values()):
+            times.clear()
+        self.assume_all()

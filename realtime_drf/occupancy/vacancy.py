@@ -1,6 +1,6 @@
-"""What is known of a channel, and whether it follows that nobody is on it.
+"""What is known of one channel, and whether it follows that it is vacant.
 
-The law by which that is decided stands in `realtime_drf.occupancy`.
+`realtime_drf.occupancy` explains the rules.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ SKEW: Final = 5.0
 """Seconds by which the service's clock and ours may differ."""
 
 GRACE: Final = 15.0
-"""Seconds after a grant in which nobody is believed that its channel is vacant."""
+"""Seconds after a grant in which no report is believed that its channel is vacant."""
 
 VACATED_FOR: Final = 60.0
 """Seconds for which a webhook of a vacated channel is fresh."""
 
 LISTED_FOR: Final = 5.0
-"""Seconds for which a listing is fresh, and no other of its prefix is asked for."""
+"""Seconds for which a listing is fresh, and no other of its prefix is requested."""
 
 BELIEVED_FOR: Final = GRACE + VACATED_FOR
-"""Seconds after a "yes" in which a "no" may be fresh that is not later than it by the margin."""
+"""Seconds after a report of occupancy in which one of vacancy that it overrides may be fresh."""
 
 
-class Heard(NamedTuple):
-    """The last word of a subscriber; or, where there is none, since when we have listened."""
+class Observation(NamedTuple):
+    """The last report that a channel is occupied; without one, when we began to watch it."""
 
     at: float
     """When this was written, by our clock."""
     stamp: float
-    """The time of which we heard: a webhook's time, or ``at``."""
+    """The time that it is about: a webhook's time, or ``at``."""
     is_occupied: bool
-    """False where we have only begun to listen."""
+    """False where we have only begun to watch."""
 
 
 class Listing(NamedTuple):
@@ -44,49 +44,49 @@ class Listing(NamedTuple):
 
 
 class Found(NamedTuple):
-    """All that the cache knows of a channel."""
+    """Everything that the cache knows of a channel."""
 
-    heard: Heard | None
+    observed: Observation | None
     vacated: float | None
     listing: Listing | None
 
 
 def is_vacant(name: str, found: Found, own: float, now: float) -> bool:
-    """Tell whether nobody is on a channel, by what the cache knows of it.
+    """Return whether a channel is vacant, by what the cache knows of it.
 
     Args:
-        own: when this process itself last knew that somebody was, or 0.
+        own: when this process itself last knew that it was occupied, or 0.
     """
-    heard = found.heard
-    if heard is None:
+    observed = found.observed
+    if observed is None:
         return False
     needs_grant = parse_channel_name(name).kind is not ChannelKind.PUBLIC
     margin = GRACE if needs_grant else SKEW
-    at = max(heard.at, own)
+    at = max(observed.at, own)
     vacated, listing = found.vacated, found.listing
     is_fresh = vacated is not None and now - vacated < VACATED_FOR
-    if vacated is not None and is_fresh and vacated > max(at + margin, heard.stamp):
+    if vacated is not None and is_fresh and vacated > max(at + margin, observed.stamp):
         return True
     if listing is None or name in listing.names or now - listing.at >= LISTED_FOR:
         return False
-    # Both times are ours; and of a public channel that we only watch, no word can be on its way.
-    is_ours = not (needs_grant or heard.is_occupied or own > heard.at)
+    # Both times are ours; and no report of a public channel that we only watch can be on its way.
+    is_ours = not (needs_grant or observed.is_occupied or own > observed.at)
     return listing.at >= at + (0 if is_ours else margin)
 
 
 def is_unknown(found: Found) -> bool:
-    """Tell whether it is worth asking the service."""
-    heard, vacated = found.heard, found.vacated
-    if heard is None or not heard.is_occupied:
+    """Return whether it is worth asking the service."""
+    observed, vacated = found.observed, found.vacated
+    if observed is None or not observed.is_occupied:
         return True
-    return vacated is not None and vacated >= heard.stamp
+    return vacated is not None and vacated >= observed.stamp
 
 
-def read_heard(value: Any) -> Heard | None:
-    """Return a value of the cache as what was written; None if another version wrote it."""
+def read_observation(value: Any) -> Observation | None:
+    """Return a value of the cache as it was written; None if another version wrote it."""
     match value:
         case [float() | int() as at, float() | int() as stamp, bool() as is_occupied]:
-            return Heard(at, stamp, is_occupied)
+            return Observation(at, stamp, is_occupied)
     return None
 
 
