@@ -1,4 +1,4 @@
-"""A transport that remembers its hand-overs and fails on demand."""
+"""A transport that remembers its batches and fails on demand."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ PATH = "tests.recording.RecordingTransport"
 
 
 class RecordingTransport(MemoryTransport):
-    """Keep each hand-over as a list of events; raise `error`, if set, instead of sending."""
+    """A transport that keeps each batch; it raises `error`, if set, instead of sending."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.hand_overs: list[list[Event]] = []
+        self.batches: list[list[Event]] = []
         self.error: Exception | None = None
 
     def send(self, events: Sequence[Event]) -> None:
-        self.hand_overs.append(list(events))
+        self.batches.append(list(events))
         if self.error:
             raise self.error
         super().send(events)

@@ -182,7 +182,7 @@ def test_an_async_perform_that_fails_publishes_nothing_and_the_next_one_does(
     assert sent(recording) == [("todo.create", "a")]
 
 
-def test_a_silent_async_view_is_told_and_one_that_publishes_is_not(
+def test_a_silent_async_view_is_warned_of_and_one_that_publishes_is_not(
     recording: RecordingTransport, register: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Quiet(AsyncTodoViewSet):
@@ -214,7 +214,7 @@ def test_publishing_a_change_on_an_event_loop_is_refused(
 
     with pytest.raises(SynchronousOnlyOperation, match="await apublish_change"):
         async_to_sync(wrong)()
-    assert recording.hand_overs == []
+    assert recording.batches == []
 
 
 def test_a_coroutine_publishes_a_change(

@@ -1,4 +1,4 @@
-"""Backends: what a change makes of itself, and who hears of it."""
+"""Backends: the events that changes become, and their channels."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_without_channels_there_is_no_event_and_no_payload(
 
     register(Unasked)
     publish_change(Todo(pk=1, title="x"), action="update")
-    assert recording.hand_overs == []
+    assert recording.batches == []
 
 
 def test_each_hook_has_its_say(recording: RecordingTransport, register: Any) -> None:
@@ -101,7 +101,7 @@ def test_adapting_to_nothing_drops_the_event(recording: RecordingTransport, regi
 
     register(Dropping)
     publish_change(Todo(pk=1, title="x"), action="update")
-    assert recording.hand_overs == []
+    assert recording.batches == []
 
 
 @pytest.mark.parametrize("channels", [None, 7, ["todos:5"], [None]])
@@ -160,7 +160,7 @@ def test_a_backend_may_make_several_events_of_a_change(
 
     register(Several)
     publish_change(*(Todo(pk=pk, title="x") for pk in (1, 0, 2, 3)), action="update")
-    [events] = recording.hand_overs
+    [events] = recording.batches
     assert [(event.name, event.data) for event in events] == [
         ("0.1", ""),
         ("0.2", ""),
@@ -170,7 +170,7 @@ def test_a_backend_may_make_several_events_of_a_change(
     ]
 
 
-def test_the_origin_is_left_out_unless_the_backend_wants_it_in(
+def test_the_sender_is_left_out_unless_the_backend_wants_it_in(
     recording: RecordingTransport, register: Any
 ) -> None:
     class Inclusive(OnTodos):
@@ -227,7 +227,7 @@ def test_too_large_an_event_without_a_fallback_is_refused_and_reported(
     assert "10,240 are allowed" in caplog.text
 
 
-def test_several_instances_are_one_hand_over(recording: RecordingTransport, register: Any) -> None:
+def test_several_instances_are_one_batch(recording: RecordingTransport, register: Any) -> None:
     class Plain(OnTodos):
         pass
 
@@ -235,7 +235,7 @@ def test_several_instances_are_one_hand_over(recording: RecordingTransport, regi
     with transaction.atomic():
         todos = Todo.objects.bulk_create([Todo(title="a"), Todo(title="b")])
         publish_change(*todos, action="create")
-    assert [[e.data["title"] for e in events] for events in recording.hand_overs] == [["a", "b"]]
+    assert [[e.data["title"] for e in events] for events in recording.batches] == [["a", "b"]]
 
 
 def test_a_change_waits_for_the_database_of_its_instance(
@@ -248,8 +248,8 @@ def test_a_change_waits_for_the_database_of_its_instance(
     with transaction.atomic("other"):
         todo = Todo.objects.using("other").create(title="x")
         publish_change(todo, action="create")
-        assert recording.hand_overs == []
-    assert len(recording.hand_overs) == 1
+        assert recording.batches == []
+    assert len(recording.batches) == 1
 
 
 class Replica:
@@ -273,7 +273,7 @@ def test_a_change_of_what_was_read_from_a_replica_waits_for_where_it_is_written(
     settings.DATABASE_ROUTERS = ["tests.test_backends.Replica"]
     with transaction.atomic():
         publish_change(todo, action="delete")
-        assert recording.hand_overs == []
+        assert recording.batches == []
     assert names(recording) == ["todo.delete"]
 
 
@@ -306,7 +306,7 @@ def test_a_fallback_that_is_dropped_sends_nothing(
 
     register(Dropping)
     publish_change(Todo(pk=1, title="x" * 11_000), action="update")
-    assert recording.hand_overs == []
+    assert recording.batches == []
 
 
 def test_a_meta_that_inherits_is_not_abstract(register: Any) -> None:
@@ -317,7 +317,9 @@ def test_a_meta_that_inherits_is_not_abstract(register: Any) -> None:
     assert Concrete in [type(each) for each in registry.get_backends(Todo)]
 
 
-def test_several_backends_of_a_model_all_hear(recording: RecordingTransport, register: Any) -> None:
+def test_several_backends_of_a_model_all_publish(
+    recording: RecordingTransport, register: Any
+) -> None:
     class One(OnTodos):
         pass
 
@@ -330,7 +332,7 @@ def test_several_backends_of_a_model_all_hear(recording: RecordingTransport, reg
     assert Two
     publish_change(Todo(pk=1, title="x"), action="update")
     assert names(recording) == ["todo.update", "two"]
-    assert len(recording.hand_overs) == 1
+    assert len(recording.batches) == 1
 
 
 def test_a_subclass_takes_the_place_of_its_concrete_parent(
@@ -370,7 +372,7 @@ def test_models_of_one_name_are_not_mixed_up(register: Any) -> None:
     assert registry.get_backends(TodoList) == []
 
 
-def test_a_proxy_is_heard_by_the_backends_of_its_model_or_by_its_own(
+def test_a_proxy_is_published_by_the_backends_of_its_model_or_by_its_own(
     recording: RecordingTransport, register: Any
 ) -> None:
     class Plain(OnTodos):
@@ -388,7 +390,7 @@ def test_a_proxy_is_heard_by_the_backends_of_its_model_or_by_its_own(
     assert names(recording) == ["todo.update", "urgenttodo.update", "todo.update"]
 
 
-def test_a_multi_table_child_is_heard_by_the_backends_of_its_parent_or_by_its_own(
+def test_a_multi_table_child_is_published_by_the_backends_of_its_parent_or_by_its_own(
     recording: RecordingTransport, register: Any
 ) -> None:
     class Plain(OnTodos):
@@ -415,7 +417,7 @@ def test_a_model_without_backends_is_warned_of_once(
         publish_change(Silent(pk=1), action="update")
     assert caplog.text.count("todos.Silent") == 1
     assert "found in the module 'realtime' of each installed app" in caplog.text
-    assert recording.hand_overs == []
+    assert recording.batches == []
 
 
 def test_a_backend_without_a_model_is_refused() -> None:
@@ -485,7 +487,7 @@ def test_nothing_is_rendered_for_a_disabled_transport(settings: Settings, regist
     publish_change(Todo(pk=1, title="x"), action="update")
     transport = transports["default"]
     assert isinstance(transport, RecordingTransport)
-    assert transport.hand_overs == []
+    assert transport.batches == []
 
 
 def test_the_context_holds_no_request_and_no_user(
@@ -506,6 +508,6 @@ def test_the_context_holds_no_request_and_no_user(
     assert seen == [{"request": None, "view": None, "format": None}]
 
 
-def test_origin_stays_out_of_the_repr_of_a_change() -> None:
+def test_the_socket_id_stays_out_of_the_repr_of_a_change() -> None:
     change = Change(instance=Todo(title="x"), action="update", socket_id="123.456")
     assert "123.456" not in repr(change)

@@ -74,7 +74,7 @@ class CommitMachine(RuleBasedStateMachine):
         super().__init__()
         type(self).examples += 1
         self.commits_without = 0
-        self.transport.hand_overs.clear()
+        self.transport.batches.clear()
         self.transport.error = None
         self.models = [Database(alias) for alias in self.pair]
         self.expected: list[list[str]] = []
@@ -179,10 +179,10 @@ class CommitMachine(RuleBasedStateMachine):
             model.pending[-1] = []
 
     def commit(self, model: Database, entries: list[Entry]) -> None:
-        """Expect one hand-over, up to the first hook of others that raises and is not robust.
+        """Expect one batch, up to the first hook of others that raises and is not robust.
 
         Django calls none behind that: if ours is one of them, what was published before the hook
-        waits for the next hand-over, and what was published after it is lost.
+        waits for the next batch, and what was published after it is lost.
         """
         events = [entry for entry in entries if entry.name]
         model.rows |= {entry.name for entry in events if entry.name}
@@ -203,7 +203,7 @@ class CommitMachine(RuleBasedStateMachine):
 
     @invariant()
     def what_is_delivered_is_what_was_committed(self) -> None:
-        delivered = [[event.name for event in events] for events in self.transport.hand_overs]
+        delivered = [[event.name for event in events] for events in self.transport.batches]
         assert delivered == self.expected
         for model in self.models:
             if not model.blocks:
@@ -220,7 +220,7 @@ class CommitMachine(RuleBasedStateMachine):
         type(self).examples_that_dropped += self.commits_without > 0
         event("a commit without what was rolled back" if self.commits_without else "no such commit")
         target(self.commits_without, label="commits without what was rolled back")
-        delivered = [[event.name for event in events] for events in self.transport.hand_overs]
+        delivered = [[event.name for event in events] for events in self.transport.batches]
         assert delivered == self.expected
 
 

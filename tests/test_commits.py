@@ -135,7 +135,7 @@ def touch(using: str, *keys: int) -> None:
 def get_batches(transport: RecordingTransport) -> list[list[str]]:
     return [
         [event.name if event.data is None else json.dumps(event.data) for event in batch]
-        for batch in transport.hand_overs
+        for batch in transport.batches
     ]
 
 
@@ -152,7 +152,7 @@ class TestEntriesOfSeveralKinds:
             publish(Event("a", "x"), using=using)
             touch(using, 4)
             touch(using)
-            assert recording.hand_overs == []
+            assert recording.batches == []
         assert get_batches(recording) == [["[1, 2, 3]", "a", "[4]"]]
 
     def test_a_savepoint_takes_its_own_along(

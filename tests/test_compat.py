@@ -154,7 +154,7 @@ def test_a_patch_of_what_a_view_calls_goes_on_working(
     assert recording.outbox == []
 
 
-def test_push_change_ignores_the_current_connection_unless_told(
+def test_push_change_ignores_the_current_connection_unless_asked_to(
     recording: RecordingTransport, register: Any, todo: Todo
 ) -> None:
     class Backend(OldBackend):
@@ -251,7 +251,7 @@ def test_a_provider_of_ones_own_is_called_after_the_commit(
         "configure",
         (["todos"], "todo.delete", pk, None),
     ]
-    assert recording.hand_overs == []
+    assert recording.batches == []
 
 
 def test_a_provider_that_fails_breaks_no_request(
@@ -272,10 +272,10 @@ def test_a_provider_that_fails_breaks_no_request(
 def test_the_old_signals_tell_of_packets(
     recording: RecordingTransport, register: Any, todo: Todo
 ) -> None:
-    told: list[Any] = []
+    received: list[Any] = []
 
     def receiver(signal: Any, sender: Any, instance: Any, event_name: str, **packet: Any) -> None:
-        told.append((signal is view_pre_destroy, sender, event_name, packet["channels"]))
+        received.append((signal is view_pre_destroy, sender, event_name, packet["channels"]))
 
     class Backend(OldBackend):
         pass
@@ -285,7 +285,7 @@ def test_the_old_signals_tell_of_packets(
     view_pre_destroy.connect(receiver)
     call(OldViewSet, "post", {"title": "a"})
     call(OldViewSet, "delete", pk=todo.pk)
-    assert told == [
+    assert received == [
         (False, Backend, "todo.create", ["todos"]),
         (True, Backend, "todo.delete", ["todos"]),
     ]
@@ -319,7 +319,7 @@ def test_without_channels_nothing_is_pushed_and_nothing_fails(
     register(Backend)
     assert call(View, "post", {"title": "a"}).status_code == 201
     Backend().push_change("update", todo)
-    assert recording.hand_overs == []
+    assert recording.batches == []
 
 
 def test_a_view_without_a_queryset_cannot_name_its_backends() -> None:
@@ -337,7 +337,7 @@ def test_a_view_without_a_queryset_cannot_name_its_backends() -> None:
 # Half-way through the move
 
 
-def test_an_old_backend_hears_of_a_new_view_and_of_publish_change(
+def test_an_old_backend_gets_changes_of_a_new_view_and_of_publish_change(
     recording: RecordingTransport, register: Any, todo: Todo
 ) -> None:
     class View(RealtimeViewMixin, viewsets.ModelViewSet[Todo]):
@@ -365,7 +365,7 @@ def test_an_old_backend_hears_of_a_new_view_and_of_publish_change(
     assert sent(recording)[1:] == [("todo.update", "x")]
 
 
-def test_a_new_backend_hears_of_an_old_view(
+def test_a_new_backend_gets_changes_of_an_old_view(
     recording: RecordingTransport, register: Any, todo: Todo
 ) -> None:
     class Backend(RealtimeBackend[Todo]):

@@ -33,7 +33,7 @@ TUNED = "tests.test_configuration.Tuned"
 
 
 class Deliveries:
-    """A delivery of somebody's own."""
+    """A delivery of the project."""
 
     def __init__(self) -> None:
         self.delivered: list[Any] = []
@@ -178,7 +178,9 @@ def test_a_wrong_entry_is_a_check_error_that_says_the_mend(
     assert "hunter2" not in text
 
 
-def test_an_entry_without_an_alias_is_told_where_it_belongs(settings: Settings) -> None:
+def test_an_entry_without_an_alias_is_an_error_that_says_where_it_belongs(
+    settings: Settings,
+) -> None:
     settings.REALTIME_TRANSPORTS = {"TRANSPORT": MEMORY, "OPTIONS": {"payload_limit": 1}}
     with pytest.raises(SystemCheckError, match="in the dict of an alias, such as 'default'"):
         run_check()

@@ -122,7 +122,7 @@ def test_nothing_is_published_for_what_was_refused(
     assert call(TodoViewSet, "post", {}).status_code == 400
     assert call(TodoViewSet, "put", {"title": ""}, pk=todo.pk).status_code == 400
     assert call(TodoViewSet, "delete", pk=todo.pk + 1).status_code == 404
-    assert recording.hand_overs == []
+    assert recording.batches == []
 
 
 # perform_*, overridden in every way
@@ -234,7 +234,7 @@ def test_an_override_that_saves_nothing_or_raises_publishes_nothing(
     with pytest.raises(ProtectedError):
         call(Saving, "delete", pk=todo.pk)
     assert call(Idle, "post", {"title": "a"}).status_code == 200
-    assert recording.hand_overs == []
+    assert recording.batches == []
 
 
 def test_a_view_that_failed_once_publishes_the_next_time(recording: RecordingTransport) -> None:
@@ -264,7 +264,7 @@ def test_under_atomic_requests_a_refusal_publishes_nothing(
 ) -> None:
     view = transaction.atomic(lambda: call(TodoViewSet, "put", {"title": "b"}, pk=todo.pk))
     view()
-    assert len(recording.hand_overs) == 1
+    assert len(recording.batches) == 1
 
     class Failing(TodoViewSet):
         def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -273,7 +273,7 @@ def test_under_atomic_requests_a_refusal_publishes_nothing(
 
     with pytest.raises(RuntimeError), transaction.atomic():
         call(Failing, "put", {"title": "c"}, pk=todo.pk)
-    assert len(recording.hand_overs) == 1
+    assert len(recording.batches) == 1
 
 
 def test_a_deletion_is_published_after_the_commit_that_deletes(
@@ -282,7 +282,7 @@ def test_a_deletion_is_published_after_the_commit_that_deletes(
     pk = todo.pk
     with transaction.atomic():
         call(TodoViewSet, "delete", pk=pk)
-        assert recording.hand_overs == []
+        assert recording.batches == []
     assert recording.outbox[0].data["id"] == pk
 
 
@@ -427,14 +427,14 @@ def test_a_view_that_only_creates(recording: RecordingTransport) -> None:
     assert sent(recording) == [("todo.create", "a")]
 
 
-def test_many_rows_at_once_are_one_hand_over(recording: RecordingTransport) -> None:
+def test_many_rows_at_once_are_one_batch(recording: RecordingTransport) -> None:
     class Many(TodoViewSet):
         def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
             return super().get_serializer(*args, **kwargs, many=True)
 
     call(Many, "post", [{"title": "a"}, {"title": "b"}])
     assert sent(recording) == [("todo.create", "a"), ("todo.create", "b")]
-    assert len(recording.hand_overs) == 1
+    assert len(recording.batches) == 1
 
 
 def test_a_serializer_of_no_model_publishes_nothing(recording: RecordingTransport) -> None:
@@ -448,7 +448,7 @@ def test_a_serializer_of_no_model_publishes_nothing(recording: RecordingTranspor
         serializer_class = Echo
 
     assert call(View, "post", {"word": "x"}).status_code == 201
-    assert recording.hand_overs == []
+    assert recording.batches == []
 
 
 def test_actions_and_events_of_ones_own(recording: RecordingTransport, todo: Todo) -> None:
@@ -473,7 +473,7 @@ def test_actions_and_events_of_ones_own(recording: RecordingTransport, todo: Tod
     assert recording.outbox[0].data["done"] is True
 
 
-def test_a_view_without_a_request_has_no_origin() -> None:
+def test_a_view_without_a_request_has_no_socket_id() -> None:
     assert TodoViewSet().get_realtime_socket_id() is None
 
 

@@ -623,7 +623,7 @@ def test_publish_skips_what_is_vacant(entry: dict[str, Any]) -> None:
     publish(Event("e", ["room.1", "room.2"]), Event("f", "room.2"))
     assert [(event.name, event.channels) for event in transport.outbox] == [("e", ("room.1",))]
     publish(Event("f", "room.2"))
-    assert len(transport.hand_overs) == 1
+    assert len(transport.batches) == 1
 
 
 @pytest.mark.django_db(transaction=True)
@@ -649,7 +649,7 @@ def test_the_setting_says_for_which_channels(
 
 
 class Delayed:
-    """A delivery that sends when it is told to."""
+    """A delivery that sends on demand."""
 
     def __init__(self) -> None:
         self.batches: list[tuple[Any, Any]] = []

@@ -91,7 +91,7 @@ class Knowledge:
 
     all: set[int] = field(default_factory=set)
     own: set[int] = field(default_factory=set)
-    """Those who granted it or were told, and do not depend on the cache."""
+    """Those that granted it or got a report, and do not depend on the cache."""
     is_pending: bool = False
 
 
@@ -389,7 +389,7 @@ class OccupancyMachine(RuleBasedStateMachine):
                     word.reached = {word.worker}
 
     def reached(self, worker: int) -> set[int]:
-        """Return which workers now know what one was told: it alone while the cache is down."""
+        """Return which workers now know what one got: it alone while the cache is down."""
         return {worker} if self.cache.is_down else set(WORKERS)
 
     def deliver_all(self, worker: int) -> None:

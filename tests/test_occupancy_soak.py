@@ -57,7 +57,7 @@ class Cache:
         with client.Redis(port=server.port) as connection:
             return connection.execute_command(*words)
 
-    def hand_over(self) -> None:
+    def fail_over(self) -> None:
         """Fail over as planned: the follower has every write before it leads."""
         self.ask(self.first, "FAILOVER", "TO", LOCALHOST, self.second.port)
         wait_until(lambda: self.ask(self.second, "INFO", "replication")["role"] == "master", 10)
@@ -209,7 +209,7 @@ def soak(request: pytest.FixtureRequest) -> Iterator[Soak]:
 
 
 @pytest.mark.end_to_end
-def test_who_granted_a_channel_or_was_told_sends_after_a_failover_that_loses_it() -> None:
+def test_what_a_process_knows_is_sent_after_a_failover_that_loses_it() -> None:
     require("redis", redis.unavailable())
     with ExitStack() as stack:
         cache = Cache(stack)
@@ -230,7 +230,7 @@ def test_who_granted_a_channel_or_was_told_sends_after_a_failover_that_loses_it(
 @pytest.mark.end_to_end
 @pytest.mark.parametrize("soak", [5.0], indirect=True)
 def test_nothing_on_a_private_channel_is_missed_in_a_planned_failover(soak: Soak) -> None:
-    soak.run(8, (0.5, soak.cache.hand_over))
+    soak.run(8, (0.5, soak.cache.fail_over))
     figures = soak.figures
     assert "private" not in figures["missed"], (soak.seed, figures, soak.log())
     assert figures["expected"]["private"] > 10
@@ -250,7 +250,7 @@ def test_nothing_on_a_private_channel_is_missed_for_minutes(
         with soak.cache.losing():
             soak.is_over.wait(1)
 
-    soak.run(150, (0.4, soak.cache.hand_over), (0.7, lose))
+    soak.run(150, (0.4, soak.cache.fail_over), (0.7, lose))
     missed = [each for each in soak.outcome().missed if each.tick.kind == "private"]
     before = [each for each in missed if each.tick.ended < lost_at[0]]
     known = [each for each in missed if each.was_granted_by_publisher]

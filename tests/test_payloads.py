@@ -279,7 +279,9 @@ class ForUser(serializers.ModelSerializer[Todo]):
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_serializer_that_reads_the_request_is_told_what_to_do(register: Any, count: int) -> None:
+def test_a_serializer_that_reads_the_request_gets_an_error_with_the_mend(
+    register: Any, count: int
+) -> None:
     backend = register(make_backend(ForUser))
     with pytest.raises(AttributeError) as caught:
         publish_change(*[Todo(pk=1) for _ in range(count)], action="update")

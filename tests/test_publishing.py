@@ -1,4 +1,4 @@
-"""Publishing: after the commit, in one hand-over, in order, and never at the request's expense."""
+"""Publishing: after the commit, in one batch, in order, and never at the request's expense."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.views import make_backend, make_serializer
 
 
 def names(transport: RecordingTransport) -> list[list[str]]:
-    return [[event.name for event in events] for events in transport.hand_overs]
+    return [[event.name for event in events] for events in transport.batches]
 
 
 class Boom(Exception):
@@ -52,9 +52,9 @@ def test_without_a_transaction_it_goes_at_once(recording: RecordingTransport) ->
     assert names(recording) == [["a", "b"], ["c"]]
 
 
-def test_nothing_published_is_nothing_handed_over(recording: RecordingTransport) -> None:
+def test_nothing_published_is_nothing_sent(recording: RecordingTransport) -> None:
     publish()
-    assert recording.hand_overs == []
+    assert recording.batches == []
 
 
 def test_an_unknown_alias_is_said_at_once(recording: RecordingTransport) -> None:
@@ -111,7 +111,7 @@ def test_what_is_no_event_is_a_type_error_at_the_call(
 def test_a_coroutine_learns_of_what_is_no_event(recording: RecordingTransport) -> None:
     with pytest.raises(TypeError, match=r"Event\(name, channels, data\)"):
         asyncio.run(apublish("todos", "created", {"id": 1}))  # type: ignore[arg-type]
-    assert recording.hand_overs == []
+    assert recording.batches == []
 
 
 def test_the_type_error_shows_nothing_of_the_data() -> None:
@@ -137,8 +137,8 @@ def test_an_event_kept_as_a_constant_is_published_each_time(recording: Recording
     constant = Event("reload", "x")
     publish(constant)
     publish(constant, constant)
-    assert [event for events in recording.hand_overs for event in events] == [constant] * 3
-    assert len({event.id for events in recording.hand_overs for event in events}) == 3
+    assert [event for events in recording.batches for event in events] == [constant] * 3
+    assert len({event.id for events in recording.batches for event in events}) == 3
 
 
 def test_what_was_not_sent_keeps_its_id_when_it_is_published_again(
@@ -157,7 +157,7 @@ def test_what_was_not_sent_keeps_its_id_when_it_is_published_again(
         publish_failed.disconnect(receiver)
     recording.error = None
     publish(*failed)
-    assert [event.id for event in recording.hand_overs[-1]] == [failed[0].id]
+    assert [event.id for event in recording.batches[-1]] == [failed[0].id]
 
 
 @pytest.mark.parametrize(
@@ -197,13 +197,13 @@ def test_coroutines_publish_side_by_side_and_hold_up_no_query(
 # Outages
 
 
-def test_an_outage_is_logged_and_told_and_never_raised(
+def test_an_outage_is_logged_and_signalled_and_never_raised(
     recording: RecordingTransport, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told: list[dict[str, Any]] = []
+    received: list[dict[str, Any]] = []
 
     def receiver(**kwargs: Any) -> None:
-        told.append(kwargs)
+        received.append(kwargs)
 
     publish_failed.connect(receiver)
     event = Event("a", "x", {"password": "hunter2"})
@@ -212,10 +212,10 @@ def test_an_outage_is_logged_and_told_and_never_raised(
         publish(event)
     finally:
         publish_failed.disconnect(receiver)
-    assert told[0]["sender"] is RecordingTransport
-    assert told[0]["events"] == (event,)
-    assert told[0]["transport"] == "default"
-    assert told[0]["error"] is recording.error
+    assert received[0]["sender"] is RecordingTransport
+    assert received[0]["events"] == (event,)
+    assert received[0]["transport"] == "default"
+    assert received[0]["error"] is recording.error
     assert "down" in caplog.text
     assert "hunter2" not in caplog.text
 
@@ -255,11 +255,11 @@ def test_an_outage_of_one_transport_does_not_touch_another(recording: RecordingT
     assert names(other) == [["b"]]
 
 
-def test_each_event_that_went_is_told(recording: RecordingTransport) -> None:
-    told: list[tuple[Event, str]] = []
+def test_each_event_that_was_sent_is_signalled(recording: RecordingTransport) -> None:
+    received: list[tuple[Event, str]] = []
 
     def receiver(event: Event, transport: str, **kwargs: Any) -> None:
-        told.append((event, transport))
+        received.append((event, transport))
 
     went, too_large = Event("a", "x"), Event("b", "x", "x" * 20_000)
     event_published.connect(receiver)
@@ -269,7 +269,7 @@ def test_each_event_that_went_is_told(recording: RecordingTransport) -> None:
     finally:
         event_published.disconnect(receiver)
         event_published.disconnect(raise_boom)
-    assert told == [(went, "default")]
+    assert received == [(went, "default")]
 
 
 # Transactions
@@ -283,7 +283,7 @@ def pair(vendor: str, transactional_db: None) -> tuple[str, str]:
 @on_each_database
 @pytest.mark.django_db(transaction=True, databases=ALL)
 class TestTransactions:
-    def test_it_waits_for_the_commit_and_leaves_in_one_hand_over(
+    def test_it_waits_for_the_commit_and_leaves_in_one_batch(
         self, recording: RecordingTransport, pair: tuple[str, str]
     ) -> None:
         with transaction.atomic(pair[0]):
@@ -291,7 +291,7 @@ class TestTransactions:
             with transaction.atomic(pair[0]):
                 publish(Event("b", "x"), using=pair[0])
             publish(Event("c", "x"), using=pair[0])
-            assert recording.hand_overs == []
+            assert recording.batches == []
         assert names(recording) == [["a", "b", "c"]]
 
     def test_a_rollback_sends_nothing_ever(
@@ -311,7 +311,7 @@ class TestTransactions:
         with transaction.atomic(pair[0]):
             publish(Event("a", "x"), using=pair[0])
             transaction.set_rollback(True, pair[0])
-        assert recording.hand_overs == []
+        assert recording.batches == []
 
     def test_a_savepoint_that_is_rolled_back_takes_its_own_events_and_no_others(
         self, recording: RecordingTransport, pair: tuple[str, str]
@@ -349,7 +349,7 @@ class TestTransactions:
                 publish(Event("c", "x"), using=pair[1])
         assert names(recording) == [["c"], ["a", "b"]]
 
-    def test_each_transport_has_one_hand_over(
+    def test_each_transport_has_one_batch(
         self, recording: RecordingTransport, pair: tuple[str, str]
     ) -> None:
         other = transports["other"]
@@ -394,13 +394,13 @@ class TestTransactions:
         finally:
             transaction.rollback(pair[0])
             transaction.set_autocommit(True, pair[0])
-        assert recording.hand_overs == []
+        assert recording.batches == []
 
     def test_a_hook_of_others_that_raises_loses_nothing_published_before_it(
         self, recording: RecordingTransport, pair: tuple[str, str]
     ) -> None:
         self.commit_with_a_hook_that_raises(pair[0])
-        assert recording.hand_overs == []
+        assert recording.batches == []
         publish(Event("c", "x"), using=pair[0])
         assert names(recording) == [["before"], ["c"]]
 
@@ -442,20 +442,20 @@ class UnderTestCase(TestCase):
     def setUp(self) -> None:
         transport = transports["default"]
         assert isinstance(transport, RecordingTransport)
-        transport.hand_overs.clear()
+        transport.batches.clear()
         self.transport = transport
 
     @property
-    def hand_overs(self) -> list[list[str]]:
+    def batches(self) -> list[list[str]]:
         return names(self.transport)
 
-    def test_captured_hooks_hand_over(self) -> None:
+    def test_captured_hooks_send(self) -> None:
         with self.captureOnCommitCallbacks(execute=True):
             publish(Event("a", "x"))
             with transaction.atomic():
                 publish(Event("b", "x"))
-            assert self.hand_overs == []
-        assert self.hand_overs == [["a", "b"]]
+            assert self.batches == []
+        assert self.batches == [["a", "b"]]
 
     def test_a_second_capture_sends_nothing_again(self) -> None:
         with self.captureOnCommitCallbacks(execute=True):
@@ -464,14 +464,14 @@ class UnderTestCase(TestCase):
             publish(Event("b", "x"))
         with self.captureOnCommitCallbacks(execute=True):
             pass
-        assert self.hand_overs == [["a"], ["b"]]
+        assert self.batches == [["a"], ["b"]]
 
     def test_nested_captures_send_once(self) -> None:
         with self.captureOnCommitCallbacks(execute=True):
             with self.captureOnCommitCallbacks(execute=True):
                 publish(Event("a", "x"))
             publish(Event("b", "x"))
-        assert self.hand_overs == [["a"], ["b"]]
+        assert self.batches == [["a"], ["b"]]
 
     def test_what_was_published_before_a_capture_stays_out_of_it(self) -> None:
         publish(Event("before", "x"))
@@ -480,7 +480,7 @@ class UnderTestCase(TestCase):
         with self.captureOnCommitCallbacks(execute=True):
             publish(Event("a", "x"))
             transaction.on_commit(lambda: hooks.append(2))
-        assert self.hand_overs == [["a"]]
+        assert self.batches == [["a"]]
         assert hooks == [2]
 
     def test_a_rolled_back_savepoint_sends_nothing(self) -> None:
@@ -489,11 +489,11 @@ class UnderTestCase(TestCase):
                 publish(Event("gone", "x"))
                 raise Boom
             publish(Event("a", "x"))
-        assert self.hand_overs == [["a"]]
+        assert self.batches == [["a"]]
 
     def test_without_capture_nothing_goes(self) -> None:
         publish(Event("a", "x"))
-        assert self.hand_overs == []
+        assert self.batches == []
 
 
 @override_settings(REALTIME_TRANSPORTS={"default": {"TRANSPORT": PATH}})
@@ -531,12 +531,12 @@ def test_what_one_test_left_behind_does_not_reach_the_next(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_thousands_of_events_leave_in_one_hand_over(recording: RecordingTransport) -> None:
+def test_thousands_of_events_leave_in_one_batch(recording: RecordingTransport) -> None:
     with transaction.atomic():
         for number in range(4000):
             publish(Event(f"{number}", "x"))
-    assert len(recording.hand_overs) == 1
-    assert [event.name for event in recording.hand_overs[0]] == [f"{n}" for n in range(4000)]
+    assert len(recording.batches) == 1
+    assert [event.name for event in recording.batches[0]] == [f"{n}" for n in range(4000)]
 
 
 def test_nothing_is_logged_when_all_is_well(

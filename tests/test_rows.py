@@ -413,7 +413,7 @@ def test_a_bulk_update_loads_the_rows_that_it_names_and_no_others(
     finally:
         post_init.disconnect(count, sender=Todo)
     assert data(recording) == [[todo.title, f"new {todo.pk}"] for todo in todos[:2]]
-    assert len(recording.hand_overs) == 1
+    assert len(recording.batches) == 1
     if perform is in_place:
         assert len(made) <= 6
 
@@ -459,7 +459,7 @@ def test_an_instance_without_a_key_is_refused(recording: RecordingTransport, reg
     todo.delete()
     with pytest.raises(InvalidEvent, match=r"todos.Todo without a primary key .* before delete"):
         publish_change(todo, action="delete")
-    assert recording.hand_overs == []
+    assert recording.batches == []
 
 
 def test_rows_whose_keys_are_not_known_are_refused(
@@ -481,7 +481,7 @@ def test_rows_whose_keys_are_not_known_are_refused(
     view = make_view(Todo.objects.all(), Many, get_serializer=get_serializer)
     with pytest.raises(InvalidEvent, match=r"ignore_conflicts"):
         call(view, "post", [{"title": "a"}])
-    assert recording.hand_overs == []
+    assert recording.batches == []
 
 
 def test_an_upsert_that_finds_nothing_is_a_create(

@@ -264,4 +264,4 @@ def test_bulk_creates_and_deletes(recording: RecordingTransport, register: Any) 
         ("todo.delete", "a"),
         ("todo.delete", "c"),
     ]
-    assert len(recording.hand_overs) == 2
+    assert len(recording.batches) == 2

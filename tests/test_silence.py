@@ -102,7 +102,7 @@ class InADict(serializers.Serializer[Any]):
     ],
     ids=["a service", "create()", "PUT as create", "patch()", "destroy()", "a dict", "queryset"],
 )  # fmt: skip
-def test_a_view_that_writes_and_publishes_nothing_is_told_once(
+def test_a_view_that_writes_and_publishes_nothing_is_warned_of_once(
     said: Any, register: Any, body: Any, method: str, call_for: str
 ) -> None:
     register(make_backend(TITLES))
@@ -117,7 +117,7 @@ def test_a_view_that_writes_and_publishes_nothing_is_told_once(
     assert f"self.publish_change(instance, action={call_for!r})" in text
 
 
-def test_each_action_of_a_view_is_told_by_itself(said: Any, register: Any) -> None:
+def test_each_action_of_a_view_is_warned_of_by_itself(said: Any, register: Any) -> None:
     register(make_backend(TITLES))
     view = make_view(Todo.objects.all(), TITLES, create=save_by_itself, destroy=delete_by_itself)
     for _ in range(2):
@@ -130,7 +130,7 @@ def test_each_action_of_a_view_is_told_by_itself(said: Any, register: Any) -> No
 
 
 @pytest.mark.parametrize("base", [APIView, generics.GenericAPIView])
-def test_a_view_of_which_no_model_is_known_is_told_where_there_are_backends(
+def test_a_view_of_which_no_model_is_known_is_warned_of_where_there_are_backends(
     said: Any, register: Any, monkeypatch: pytest.MonkeyPatch, base: Any
 ) -> None:
     class View(RealtimeViewMixin, base):  # type: ignore[misc]
@@ -150,7 +150,7 @@ def test_a_view_of_which_no_model_is_known_is_told_where_there_are_backends(
     assert "action='create'" in said()[0]
 
 
-def test_who_publishes_in_any_way_is_not_told(said: Any, register: Any) -> None:
+def test_who_publishes_in_any_way_is_not_warned_of(said: Any, register: Any) -> None:
     def by_change(self: Any, request: Request) -> Response:
         publish_change(Todo.objects.create(title="a"), action="create")
         return Response()
@@ -170,7 +170,7 @@ def test_who_publishes_in_any_way_is_not_told(said: Any, register: Any) -> None:
     assert said() == []
 
 
-def test_what_is_no_write_or_no_success_or_of_no_backend_is_not_told(said: Any) -> None:
+def test_what_is_no_write_or_no_success_or_of_no_backend_is_not_warned_of(said: Any) -> None:
     def refuse(self: Any, request: Request) -> Response:
         return Response(status=400)
 
@@ -182,7 +182,7 @@ def test_what_is_no_write_or_no_success_or_of_no_backend_is_not_told(said: Any) 
     assert said() == []
 
 
-def test_a_write_of_no_instances_is_not_told(said: Any, register: Any) -> None:
+def test_a_write_of_no_instances_is_not_warned_of(said: Any, register: Any) -> None:
     class Many(serializers.ListSerializer[Any]):
         def update(self, instance: Any, validated_data: Any) -> Any:
             return []
@@ -208,7 +208,7 @@ def test_a_write_of_no_instances_is_not_told(said: Any, register: Any) -> None:
     assert said() == []
 
 
-def test_an_update_that_deletes_the_row_is_answered_and_told(
+def test_an_update_that_deletes_the_row_is_answered_and_warned_of(
     said: Any, register: Any, recording: RecordingTransport
 ) -> None:
     def perform_update(self: Any, serializer: Any) -> None:
@@ -218,7 +218,7 @@ def test_an_update_that_deletes_the_row_is_answered_and_told(
     todo = Todo.objects.create(title="a")
     view = make_view(Todo.objects.all(), TITLES, perform_update=perform_update)
     assert call(view, "patch", {"title": "b"}, pk=todo.pk).status_code == 200
-    assert recording.hand_overs == []
+    assert recording.batches == []
     [warning] = said()
     assert "self.publish_change(instance, action='update')" in warning
 
@@ -238,7 +238,7 @@ def test_requests_that_fail_leave_nothing_in_their_thread() -> None:
     assert len(watches) <= 1
 
 
-def test_a_view_whose_flags_turn_pushing_off_is_not_told(said: Any, register: Any) -> None:
+def test_a_view_whose_flags_turn_pushing_off_is_not_warned_of(said: Any, register: Any) -> None:
     class View(ModelPusherViewMixin, viewsets.ModelViewSet[Todo]):
         queryset = Todo.objects.all()
         serializer_class = TITLES
@@ -255,7 +255,9 @@ def test_a_view_whose_flags_turn_pushing_off_is_not_told(said: Any, register: An
 # Channels that nobody names
 
 
-def test_a_backend_that_is_left_without_channels_is_told_once(said: Any, register: Any) -> None:
+def test_a_backend_that_is_left_without_channels_is_warned_of_once(
+    said: Any, register: Any
+) -> None:
     class Nameless(RealtimeBackend[Todo]):
         serializer_class = TITLES
 
@@ -266,7 +268,7 @@ def test_a_backend_that_is_left_without_channels_is_told_once(said: Any, registe
     assert "Nameless sends nothing: it has no get_channels()" in text
 
 
-def test_a_backend_that_decides_on_no_channels_is_not_told(said: Any, register: Any) -> None:
+def test_a_backend_that_decides_on_no_channels_is_not_warned_of(said: Any, register: Any) -> None:
     register(make_backend(TITLES, get_channels=lambda self, change: []))
     publish_change(Todo.objects.create(title="a"), action="create")
     assert said() == []
@@ -276,7 +278,7 @@ def test_a_backend_that_decides_on_no_channels_is_not_told(said: Any, register: 
 
 
 @isolate_apps("django.contrib.contenttypes")
-def test_models_of_two_apps_with_one_name_and_one_channel_are_told_of(
+def test_models_of_two_apps_with_one_name_and_one_channel_are_warned_of(
     said: Any, register: Any
 ) -> None:
     meta = type("Meta", (), {"app_label": "contenttypes"})
@@ -327,7 +329,7 @@ class Other(View):
 """
 
 
-def test_an_app_that_is_not_installed_is_told_of_once() -> None:
+def test_an_app_that_is_not_installed_is_warned_of_once() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", FORGOTTEN],
         capture_output=True,
