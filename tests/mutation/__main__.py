@@ -136,6 +136,10 @@ FIELDS: dict[str, str] = {
             "state": "states",
         }.items()
     },
+    **{
+        f"cluster/{name}": _paths("transports/", ["channels", "channels_store"])
+        for name in ("app", "checks")
+    },
     "cluster/webhooks/endpoints": _paths("cluster/", ["endpoints"]),
     "cluster/webhooks/queue": _paths("cluster/", ["webhook_queue"])
     + " tests/server/test_webhooks_out.py",
