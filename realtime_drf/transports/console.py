@@ -4,13 +4,33 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any, TextIO
+from dataclasses import dataclass
+from typing import Any, TextIO, cast
 
 from django.core.management.color import color_style, no_style, supports_color
 
 from realtime_drf.events import Event
+from realtime_drf.options import Options, option, takes_options
 from realtime_drf.pusher_protocol.signatures import is_socket_id
 from realtime_drf.transports.base import BaseTransport, Limits
+
+
+def _check_stream(stream: Any) -> TextIO:
+    if not hasattr(stream, "write") or not hasattr(stream, "isatty"):
+        raise ValueError(f"must be a text stream, not {type(stream).__name__}")
+    return cast("TextIO", stream)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsoleOptions(Options):
+    """The options of the console transport."""
+
+    stream: TextIO | None = option(
+        None, "a text stream to write to", unset="standard output", clean=_check_stream
+    )
+    payload_limit: int | None = option(
+        10_240, "bytes of an event's data that are allowed; `None` is no limit"
+    )
 
 
 class ConsoleTransport(BaseTransport):
@@ -18,26 +38,17 @@ class ConsoleTransport(BaseTransport):
 
     It checks as Pusher's transport does. Channels of the kind encrypted are refused, since it would
     print in the clear what is meant to be read by few.
-
-    Options:
-        stream: a text stream; standard output unless given.
-        payload_limit: bytes of an event's data that are allowed; None is no limit.
     """
 
     development_only = True
     supports_exclusion = True
     supports_user_events = True
 
-    def __init__(
-        self,
-        *,
-        stream: TextIO | None = None,
-        payload_limit: int | None = 10_240,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.limits = Limits(payload_bytes=payload_limit)
-        self._stream = stream
+    @takes_options(ConsoleOptions)
+    def __init__(self, options: ConsoleOptions) -> None:
+        super().__init__(alias=options.alias)
+        self.limits = Limits(payload_bytes=options.payload_limit)
+        self._stream = options.stream
 
     def send_batch(self, events: Sequence[Event]) -> None:
         # Looked up now, since test runners and servers put another stream in place.

@@ -6,11 +6,13 @@ import itertools
 import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from realtime_drf.events import Event
 from realtime_drf.exceptions import InvalidRequest
 from realtime_drf.names import ChannelKind, parse_channel_name
+from realtime_drf.options import Options, option, takes_options
 from realtime_drf.pusher_protocol.signatures import Signer
 from realtime_drf.transports.base import ChannelInfo, Limits
 from realtime_drf.transports.signing import SigningTransport
@@ -96,6 +98,15 @@ class Subscriber:
             ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class MemoryOptions(Options):
+    """The options of the memory transport."""
+
+    payload_limit: int | None = option(
+        10_240, "bytes of an event's data that are allowed; `None` is no limit"
+    )
+
+
 class MemoryTransport(SigningTransport):
     """Keep events in `outbox`, and hand them to subscribers in this process.
 
@@ -103,9 +114,6 @@ class MemoryTransport(SigningTransport):
     verifies with keys of its own. Events cannot be changed, so the outbox shows what was sent and
     not what became of it.
 
-    Options:
-        payload_limit: bytes of an event's data that are allowed, Pusher's unless given; None is no
-            limit.
     """
 
     development_only = True
@@ -115,9 +123,10 @@ class MemoryTransport(SigningTransport):
     supports_presence = True
     supports_cache = True
 
-    def __init__(self, *, payload_limit: int | None = 10_240, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.limits = Limits(payload_bytes=payload_limit)
+    @takes_options(MemoryOptions)
+    def __init__(self, options: MemoryOptions) -> None:
+        super().__init__(alias=options.alias)
+        self.limits = Limits(payload_bytes=options.payload_limit)
         self.outbox: list[Event] = []
         self.signer = Signer("memory", secrets.token_hex(16), secrets.token_bytes(32))
         self._subscribers: list[Subscriber] = []

@@ -51,21 +51,33 @@ class Redactor:
         return copy.with_traceback(exc.__traceback__)
 
 
-def find_secrets(options: Any, *, is_secret: bool = False) -> list[str]:
-    """Return the values of options whose names say that they are secret, or may hold a secret."""
-    if isinstance(options, str):
-        return [options] if is_secret and len(options) >= _SHORTEST else []
-    if isinstance(options, Mapping):
-        return [
-            found
-            for name, value in options.items()
-            for found in find_secrets(
-                value, is_secret=is_secret or bool(_SECRET_NAME.search(str(name)))
-            )
-        ]
-    if isinstance(options, list | tuple | set | frozenset):
-        return [found for each in options for found in find_secrets(each, is_secret=is_secret)]
-    return []
+def find_secrets(options: Mapping[str, Any], declared: Mapping[str, bool]) -> list[str]:
+    """Return the texts among options that are secret, or may hold a secret.
+
+    Args:
+        declared: by name, whether a declared option is secret. Of any other its name decides.
+    """
+    return [
+        text
+        for name, value in options.items()
+        for text in _find_texts(value, is_secret=declared.get(name, _has_secret_name(name)))
+    ]
+
+
+def _find_texts(value: Any, *, is_secret: bool) -> list[str]:
+    if isinstance(value, str):
+        return [value] if is_secret and len(value) >= _SHORTEST else []
+    if isinstance(value, Mapping):
+        pairs = [(each, is_secret or _has_secret_name(name)) for name, each in value.items()]
+    elif isinstance(value, list | tuple | set | frozenset):
+        pairs = [(each, is_secret) for each in value]
+    else:
+        return []
+    return [text for each, secret in pairs for text in _find_texts(each, is_secret=secret)]
+
+
+def _has_secret_name(name: object) -> bool:
+    return bool(_SECRET_NAME.search(str(name)))
 
 
 class RedactingFilter(logging.Filter):

@@ -34,6 +34,7 @@ SERVER = [
 ]
 CLUSTER = ["states", "serial_worker", "layer_faults", "companions", "origins", "prefixes"]
 PUSHER = "pusher pusher_options pusher_outages pusher_connections pusher_servers pusher_packing"
+PUSHER_MODULES = ("address", "options", "packing", "session", "transport")
 ABLY = "ably ably_auth ably_options ably_outages ably_webhooks ably_connections"
 
 
@@ -68,6 +69,7 @@ FIELDS: dict[str, str] = {
             "mixins": "mixins rows silence shapes async_views backends",
             "names": "names events patterns",
             "occupancy": "occupancy occupancy_caches occupancy_machine",
+            "options": "options configuration",
             "own_words": "occupancy occupancy_machine",
             "patterns": "patterns authorization channel_checks",
             "permissions": "permissions authorization",
@@ -90,12 +92,12 @@ FIELDS: dict[str, str] = {
             "hosts": "pusher_options ably_options",
             "redaction": "redaction",
             "signing": "pusher channels base",
-            **{f"pusher/{name}": PUSHER for name in ("address", "packing", "session", "transport")},
+            **{f"pusher/{name}": PUSHER for name in PUSHER_MODULES},
             **{
                 f"ably/{name}": ABLY
                 for name in (
                     "auth",
-                    "sender",
+                    "credentials",
                     "messages",
                     "names",
                     "network",
@@ -103,6 +105,7 @@ FIELDS: dict[str, str] = {
                     "packing",
                     "publishing",
                     "rest",
+                    "sender",
                     "tokens",
                     "transport",
                     "webhooks",

@@ -20,8 +20,8 @@ from realtime_drf.grants import Answer, AuthorizationRequest, Denial, Grant, Ide
 from realtime_drf.names import ChannelKind, is_unicode, parse_channel_name
 from realtime_drf.rendering import render
 from realtime_drf.tracebacks import opaque
+from realtime_drf.transports.ably.credentials import Credentials
 from realtime_drf.transports.ably.names import Names, user_channel
-from realtime_drf.transports.ably.options import Credentials
 from realtime_drf.transports.ably.rest import RestClient
 from realtime_drf.transports.ably.tokens import Signer, read_channels
 from realtime_drf.transports.base import BaseTransport

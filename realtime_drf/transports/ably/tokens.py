@@ -12,7 +12,7 @@ from typing import Any
 
 from realtime_drf.exceptions import InvalidRequest
 from realtime_drf.rendering import render
-from realtime_drf.transports.ably.options import Credentials
+from realtime_drf.transports.ably.credentials import Credentials
 
 
 class Signer:

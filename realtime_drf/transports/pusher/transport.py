@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import re
-from base64 import b64decode
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from django.core.checks import CheckMessage
 
@@ -20,28 +18,25 @@ from realtime_drf.events import Event
 from realtime_drf.exceptions import (
     AccessRefused,
     EventRejected,
-    InvalidTransport,
     PayloadTooLarge,
     TransportError,
     TransportUnavailable,
 )
 from realtime_drf.http_connections import read_retry_after
 from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_name
+from realtime_drf.options import takes_options
 from realtime_drf.pusher_protocol.signatures import Signer
 from realtime_drf.pusher_protocol.webhooks import WebhookReader
 from realtime_drf.tracebacks import opaque
 from realtime_drf.transports.base import ChannelInfo, Limits
 from realtime_drf.transports.environment import check_environment
 from realtime_drf.transports.hosts import check_encryption
-from realtime_drf.transports.pusher.address import Address, check_cluster, read_url
+from realtime_drf.transports.pusher.options import PusherOptions
 from realtime_drf.transports.pusher.packing import pack_calls
 from realtime_drf.transports.pusher.session import VARIABLES, prepare, read_environment
 from realtime_drf.transports.redaction import RedactingFilter, Redactor
 from realtime_drf.transports.signing import SigningTransport
 from realtime_drf.webhook_events import WebhookEvent
-
-PAYLOAD_LIMIT: Final = 10_240
-"""Bytes of data an event: https://pusher.com/docs/channels/server_api/http-api/#publishing-events."""
 
 _NAME_CHARACTERS = re.compile(r"[A-Za-z0-9_\-=@,.;]*")
 _KINDS_ALONE = (ChannelKind.ENCRYPTED, ChannelKind.USER)
@@ -59,21 +54,6 @@ class PusherTransport(SigningTransport):
     One HTTP client a process is shared by its threads; a forked child makes its own. Connections
     are kept for a few seconds. Nothing is retried that the service can have taken: a request that
     got no answer may have been carried out.
-
-    Options:
-        app_id, key, secret: the app's credentials.
-        url: ``https://key:secret@host:port/apps/app_id`` in their place. With neither, the
-            environment variable ``PUSHER_URL`` is read.
-        cluster: such as "eu"; or
-        host, port, ssl: a server that speaks Pusher's protocol, which goes before a cluster; port
-            is 443, or 80 without ssl.
-        timeout: seconds for a call, over all addresses of the host, until an answer begins; and
-            for each further piece of it.
-        encryption_master_key_base64: 32 bytes, in base64, for channels of the kind encrypted.
-        payload_limit: bytes of an event's data, for plans with more than the usual 10,240.
-        subscription_counting: the app has it enabled, so that `channel_info` may ask for it.
-        webhook_keys: further keys, and their secrets, that may sign webhooks while the app's keys
-            are being replaced.
     """
 
     supports_user_events = True
@@ -83,63 +63,23 @@ class PusherTransport(SigningTransport):
     supports_disconnecting_users = True
     supports_webhooks = True
 
-    @opaque
-    def __init__(
-        self,
-        *,
-        app_id: str | int | None = None,
-        key: str | None = None,
-        secret: str | None = None,
-        url: str | None = None,
-        cluster: str | None = None,
-        host: str | None = None,
-        port: int | None = None,
-        ssl: bool | None = None,
-        timeout: float = 5,
-        encryption_master_key_base64: str | None = None,
-        payload_limit: int = PAYLOAD_LIMIT,
-        subscription_counting: bool = False,
-        webhook_keys: Mapping[str, str] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        address = Address(None if app_id is None else str(app_id), key, secret, host, port, ssl)
-        check_cluster(cluster, alias=self.alias)
-        if url or not (app_id or key or secret):
-            found = read_url(url, alias=self.alias)
-            if cluster:  # an option goes before what the URL says of the same
-                found = found._replace(host=None, port=None, ssl=None)
-            address = address.completed_from(found)
-        address = address.checked(alias=self.alias)
-        self._check_number("timeout", timeout, int | float)
-        self._check_number("payload_limit", payload_limit, int)
-        self.app_id = address.app_id
+    @takes_options(PusherOptions)
+    def __init__(self, options: PusherOptions) -> None:
+        super().__init__(alias=options.alias)
+        options = options.complete()
+        key, secret = options.key or "", options.secret or ""
+        self.app_id = options.app_id
         self.limits = Limits(
-            payload_bytes=payload_limit, channels_per_event=100, events_per_call=10
+            payload_bytes=options.payload_limit, channels_per_event=100, events_per_call=10
         )
-        self.supports_encryption = encryption_master_key_base64 is not None
-        self._subscription_counting = subscription_counting
-        self._redactor = Redactor(
-            filter(None, [address.secret, address.key, encryption_master_key_base64])
-        )
-        self._webhooks = WebhookReader(
-            {**self._checked_keys(webhook_keys), address.key or "": address.secret or ""}
-        )
-        self._client_options = {
-            **address._asdict(),
-            "ssl": True if address.ssl is None else address.ssl,
-            "cluster": cluster,
-            "timeout": timeout,
-            "encryption_master_key_base64": encryption_master_key_base64,
-        }
+        self.supports_encryption = options.master_key is not None
+        self.signer = Signer(key, secret, options.master_key)
+        self._subscription_counting = options.subscription_counting
+        self._redactor = Redactor(options.secrets())
+        self._webhooks = WebhookReader({**(options.webhook_keys or {}), key: secret})
+        self._client_options = options.for_client()
         self._sdk = self.require("pusher", extra="pusher")
         self._pid_and_client = (os.getpid(), self._make_client())
-        # After the client, which refuses a malformed master key.
-        self.signer = Signer(
-            address.key or "",
-            address.secret or "",
-            b64decode(encryption_master_key_base64) if encryption_master_key_base64 else None,
-        )
         logging.getLogger("urllib3.connectionpool").addFilter(_url_filter)
 
     def pack(self, events: Sequence[Event]) -> Iterable[Sequence[Event]]:
@@ -225,22 +165,6 @@ class PusherTransport(SigningTransport):
 
     def close(self) -> None:
         self._client.http.session.close()
-
-    # Settings
-
-    def _check_number(self, option: str, value: Any, kind: Any) -> None:
-        if type(value) is bool or not isinstance(value, kind) or not 0 < value < math.inf:
-            raise InvalidTransport(f"{option!r} must be a number above 0.", alias=self.alias)
-
-    def _checked_keys(self, webhook_keys: Any) -> Mapping[str, str]:
-        keys = {} if webhook_keys is None else webhook_keys
-        if not isinstance(keys, Mapping) or not all(
-            isinstance(text, str) and text for item in keys.items() for text in item
-        ):
-            raise InvalidTransport(
-                "'webhook_keys' must be a dict of keys and their secrets.", alias=self.alias
-            )
-        return keys
 
     # The SDK
 
