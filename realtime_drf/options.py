@@ -171,7 +171,7 @@ class Options:
             else:
                 object.__setattr__(self, name, value)
                 continue
-            # Raised here and not in the handler, where a value could come along with the context.
+            # Raised outside the handler: a frame of the original could show the value.
             raise error
 
     def error(self, text: str) -> InvalidTransport:

@@ -34,10 +34,10 @@ class ConsoleOptions(Options):
 
 
 class ConsoleTransport(BaseTransport):
-    """Print events where a developer sees them.
+    """The transport that prints events to a stream.
 
-    It checks as Pusher's transport does. Channels of the kind encrypted are refused, since it would
-    print in the clear what is meant to be read by few.
+    It checks events as Pusher's transport does. Events for encrypted channels are rejected, since
+    they would be printed in the clear. Its options are those of `ConsoleOptions`.
     """
 
     development_only = True
@@ -51,18 +51,18 @@ class ConsoleTransport(BaseTransport):
         self._stream = options.stream
 
     def send_batch(self, events: Sequence[Event]) -> None:
-        # Looked up now, since test runners and servers put another stream in place.
+        # Looked up for each call, since test runners and servers replace the stream.
         stream = self._stream or sys.stdout
         lines = [self._line(event, colour=stream.isatty() and supports_color()) for event in events]
         stream.write("".join(lines))
         stream.flush()
 
-    def is_socket_id(self, token: str) -> bool:
-        return is_socket_id(token)
+    def is_socket_id(self, socket_id: str) -> bool:
+        return is_socket_id(socket_id)
 
     def _line(self, event: Event, *, colour: bool) -> str:
         style = color_style(force_color=True) if colour else no_style()
         name = style.SUCCESS(event.name)
         channels = style.MIGRATE_HEADING(", ".join(event.channels))
-        note = style.WARNING(" (not to its origin)") if event.socket_id else ""
+        note = style.WARNING(" (not to its sender)") if event.socket_id else ""
         return f"{name} to {channels}{note} {event.body}\n"

@@ -40,7 +40,7 @@ class TransportHandler(PerAlias[Transport]):
             error = _make_error(transport_class, config, exc)
         else:
             return transport
-        # Raised here and not in the handler, where the original would come along as the context.
+        # Raised outside the except clause, where the original would become its context.
         raise error
 
 

@@ -34,11 +34,12 @@ from realtime_drf.webhook_events import WebhookEvent
 
 
 class AblyTransport(TokenTransport):
-    """Send events through Ably's REST API with the synchronous client of its Python SDK.
+    """The transport that sends events through Ably's REST API.
 
-    One client a process keeps its connections open; threads share it and a forked child makes its
-    own. A message has an id made from that of its event, so that the service knows a repeated one
-    again for two minutes.
+    It uses the synchronous client of Ably's Python SDK: one a process, whose connections stay open
+    and which threads share; a forked child makes its own. The id of a message is made from that of
+    its event, by which the service recognizes repeated messages for two minutes. Its options are
+    those of `AblyOptions`.
     """
 
     supports_exclusion = True
@@ -89,8 +90,8 @@ class AblyTransport(TokenTransport):
         """Return the bytes of name, data and extras: https://ably.com/docs/platform/pricing/limits."""
         return self._encoder.wire_size(event)
 
-    def is_socket_id(self, token: str) -> bool:
-        return read_sender(token) is not None
+    def is_socket_id(self, socket_id: str) -> bool:
+        return read_sender(socket_id) is not None
 
     def to_wire_name(self, channel: str) -> str:
         return self.names.to_wire(channel)
@@ -99,15 +100,15 @@ class AblyTransport(TokenTransport):
         return self.names.from_wire(name)
 
     def get_extras(self, event: Event) -> Mapping[str, Any] | None:
-        """Return what a message carries besides; a subclass may say it for each event."""
+        """Return the extras of a message; a subclass may return others for each event."""
         return self._extras
 
-    # Who is there
+    # Presence
 
     def members(self, channel: str) -> list[str]:
         """Return the ids of the users on a presence channel, in order and each once."""
         if parse_channel_name(channel).kind is not ChannelKind.PRESENCE:
-            raise self._unsupported(f"tell who is on {channel!r}")
+            raise self._unsupported(f"list the members of {channel!r}")
         path = f"/channels/{quote(self.to_wire_name(channel))}/presence?limit=1000"
         found = self.rest.get(path)
         if not isinstance(found, list):
@@ -116,17 +117,17 @@ class AblyTransport(TokenTransport):
         return sorted({user_id for user_id in ids if isinstance(user_id, str)})
 
     def channel_info(self, channel: str) -> ChannelInfo:
-        """Say how many users are on a presence channel.
+        """Return how many users are on a presence channel.
 
-        Of others nothing is asked: the question alone would open a channel.
+        Other channels are not supported: a request for their status would open them.
         """
         members = self.members(channel)
         return ChannelInfo(name=channel, occupied=bool(members), user_count=len(members))
 
     def disconnect_user(self, user_id: str) -> None:
-        """Revoke the tokens of a user, which ends the connections that use them."""
+        """Revoke the tokens of a user, which closes the connections that use them."""
         if not self.supports_disconnecting_users:
-            raise self._unsupported("disconnect a user, for which it needs the key itself")
+            raise self._unsupported("disconnect a user without using the key itself")
         self.revoke_tokens(user_id)
 
     @opaque

@@ -41,7 +41,7 @@ from realtime_drf.webhook_events import WebhookEvent
 _NAME_CHARACTERS = re.compile(r"[A-Za-z0-9_\-=@,.;]*")
 _KINDS_ALONE = (ChannelKind.ENCRYPTED, ChannelKind.USER)
 
-# An HTTP client resolves these when they stand between slashes, and the signature is lost.
+# An HTTP client resolves these between slashes, which makes the signature invalid.
 _NOT_IN_PATHS = (".", "..")
 
 # The SDK's HTTP client logs every URL it calls, at level DEBUG, and the URL is signed.
@@ -49,11 +49,11 @@ _url_filter = RedactingFilter()
 
 
 class PusherTransport(SigningTransport):
-    """Send events through Pusher's HTTP API with its Python SDK.
+    """The transport that sends events through Pusher's HTTP API.
 
-    One HTTP client a process is shared by its threads; a forked child makes its own. Connections
-    are kept for a few seconds. Nothing is retried that the service can have taken: a request that
-    got no answer may have been carried out.
+    It uses Pusher's Python SDK, with one HTTP client a process, which threads share; a forked child
+    makes its own. Connections are kept for a few seconds. A request is not repeated if the service
+    may have processed it, as one without an answer. Its options are those of `PusherOptions`.
     """
 
     supports_user_events = True
@@ -104,13 +104,13 @@ class PusherTransport(SigningTransport):
             self._post("/batch_events", {"batch": batch})
 
     def channel_info(self, channel: str) -> ChannelInfo:
-        """Ask who is on a channel; presence channels tell ``user_count``.
+        """Ask for the state of a channel; presence channels have a ``user_count``.
 
-        ``subscription_count`` is told where the option ``subscription_counting`` is on.
+        ``subscription_count`` is there if the option ``subscription_counting`` is on.
         """
         kind = parse_channel_name(channel).kind
         if kind is ChannelKind.USER or channel in _NOT_IN_PATHS:
-            raise self._unsupported(f"tell who is on {channel!r}")
+            raise self._unsupported(f"report the state of {channel!r}")
         attributes = []
         if kind is ChannelKind.PRESENCE:
             attributes.append("user_count")
@@ -120,11 +120,11 @@ class PusherTransport(SigningTransport):
         return _channel_info(channel, self._get(f"/channels/{channel}", params))
 
     def occupied_channels(self, prefix: str = "") -> dict[str, ChannelInfo]:
-        """Ask for the occupied channels; with a prefix of presence channels, user counts too."""
+        """Ask for the occupied channels; those of a presence prefix have user counts."""
         if prefix.startswith("#"):
             raise self._unsupported("list the channels of users")
         if not _NAME_CHARACTERS.fullmatch(prefix):
-            return {}  # no name starts so, and the SDK would not escape it
+            return {}  # no name has this prefix, and the SDK would not escape it
         params = {"filter_by_prefix": prefix} if prefix else {}
         if prefix.startswith("presence-"):
             params["info"] = "user_count"
@@ -137,16 +137,16 @@ class PusherTransport(SigningTransport):
     def members(self, channel: str) -> list[str]:
         """Ask for the ids of the users on a presence channel."""
         if parse_channel_name(channel).kind is not ChannelKind.PRESENCE:
-            raise self._unsupported(f"tell who is on {channel!r}")
+            raise self._unsupported(f"list the members of {channel!r}")
         users = self._get(f"/channels/{channel}/users", {}).get("users", [])
         return sorted({str(user["id"]) for user in users})
 
     def disconnect_user(self, user_id: str) -> None:
-        """End the connections on which the user has signed in."""
-        build_channel_name(ChannelKind.USER, user_id)  # refuses what is no user id
+        """Close the connections on which the user has signed in."""
+        build_channel_name(ChannelKind.USER, user_id)  # raises if the id is invalid
         if user_id in _NOT_IN_PATHS:
             raise self._unsupported(f"disconnect the user {user_id!r}")
-        # The SDK's own method leaves the app out of the path, and is answered 404.
+        # The SDK's own method omits the app from the path, which is answered with 404.
         self._post(f"/users/{user_id}/terminate_connections", {})
 
     @opaque
@@ -170,7 +170,7 @@ class PusherTransport(SigningTransport):
 
     @property
     def _client(self) -> Any:
-        """Return the client of this process: sockets shared with a parent would mix up answers."""
+        """The client of this process: sockets shared with the parent would mix up answers."""
         pid, client = self._pid_and_client
         if pid != os.getpid():
             client = self._make_client()
@@ -201,10 +201,10 @@ class PusherTransport(SigningTransport):
 
     @opaque
     def _request(self, method: str, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Make a signed request with the SDK; raise what `_translate` makes of its errors.
+        """Make a signed request with the SDK; raise the error of `_translate`.
 
-        Not with `Pusher.trigger`, which measures data by the memory it takes in Python and so
-        refuses some that the service accepts.
+        `Pusher.trigger` is not used: it measures data by its memory in Python, and so rejects data
+        that the service accepts.
         """
         client = self._client
         response = None
@@ -212,7 +212,7 @@ class PusherTransport(SigningTransport):
             request = self._sdk.http.Request(
                 client, method, f"/apps/{self.app_id}{path}", dict(params)
             )
-            # As the SDK's own send_request() does, which keeps the headers of an answer to itself.
+            # As the SDK's send_request() does, which does not return the headers of an answer.
             response = client.http.session.request(
                 request.method,
                 request.url,
@@ -231,7 +231,7 @@ class PusherTransport(SigningTransport):
             if isinstance(answer, dict) and "error" not in answer:
                 return answer
             error = self._unwelcome(answer)
-        # Raised here and not in the handler, where the original would come along as the context.
+        # Raised outside the handler, where the original would become its context.
         raise error
 
     def _translate(self, exc: Exception) -> TransportError:
@@ -252,14 +252,14 @@ class PusherTransport(SigningTransport):
         return TransportUnavailable(f"Pusher could not be reached: {type(exc).__name__}.")
 
     def _unwelcome(self, answer: Any) -> TransportError:
-        """Make an error of a 200 that says otherwise, as some servers of the protocol send."""
+        """Make the error of a 200 with an error inside, which some servers of the protocol send."""
         if isinstance(answer, dict) and isinstance(answer.get("code"), int):
             return _error_of_status(answer["code"], self._redactor.text(str(answer["error"])))
-        return TransportUnavailable("Pusher answered 200, but not in its own words.")
+        return TransportUnavailable("Pusher answered 200, but not with its JSON.")
 
 
 def _error_of_status(status: int, text: str) -> TransportError:
-    """Make the error of an HTTP status. The service is quoted only on what concerns an event."""
+    """Make the error of an HTTP status. Only errors of an event quote the service."""
     if status in (408, 429) or status >= 500:
         return TransportUnavailable(f"Pusher answered {status}.")
     if status == 413:
@@ -270,7 +270,7 @@ def _error_of_status(status: int, text: str) -> TransportError:
         )
     if status == 403:
         return AccessRefused("Pusher answered 403: the app is disabled or over its quota.")
-    if status in (400, 422):  # 422 is what Laravel Reverb says
+    if status in (400, 422):  # 422 is Laravel Reverb's
         return EventRejected(f"Pusher answered {status}: {text[:200]}")
     return AccessRefused(f"Pusher answered {status}: check app_id, cluster, host, port and ssl.")
 
