@@ -326,7 +326,7 @@ def test_a_client_may_have_as_many_channels_as_the_account_allows(
     assert answer.status_code == 403
     error = {"code": 40300, "statusCode": 403, "message": "A client may have 200 channels."}
     assert answer.json() == {"error": error}
-    assert "201 channels was denied by <AblyTransport 'default'>: 'max_channels' is 200" in caplog.text
+    assert "201 channels was denied by <AblyTransport 'default'>" in caplog.text
     options = {"key": app.key, "max_channels": 250}
     settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": ABLY, "OPTIONS": options}}
     assert len(entered(app, ask(client, *names[:250])).capability) == 251
