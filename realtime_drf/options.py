@@ -53,6 +53,7 @@ O = TypeVar("O", bound="Options")  # noqa: E741
 MASTER_KEY_BYTES: Final = 32
 
 _LISTS: Final = (Sequence, Collection)
+_NO_LISTS: Final = (str, bytes, bytearray, memoryview, Mapping)
 _WANTED: Final[Mapping[Any, str]] = {
     bool: "True or False",
     str: "a str",
@@ -122,9 +123,12 @@ class Option:
             is_number = isinstance(value, kind | int) and not isinstance(value, bool)
             return is_number and self._is_within(value)
         if kind in _LISTS:
-            return _is_list(value) and self._holds_text(value)
+            return _is_list(value, kind) and self._holds_text(value)
         if kind is Mapping:
-            return isinstance(value, Mapping) and self._holds_text([*value, *value.values()])
+            if not isinstance(value, Mapping):
+                return False
+            items = [*value, *value.values()]
+            return self._holds_text(items) and (self._get_item() is not str or all(items))
         return kind is not str or isinstance(value, str)
 
     def _is_within(self, number: float) -> bool:
@@ -133,11 +137,13 @@ class Option:
 
     def _holds_text(self, values: Collection[Any]) -> bool:
         """Tell whether values are text, where the annotation says that they are."""
-        return not self._is_of_text() or all(isinstance(each, str) and each for each in values)
+        return self._get_item() is not str or all(isinstance(each, str) for each in values)
 
-    def _is_of_text(self) -> bool:
+    def _get_item(self) -> Any:
+        """Return the class of all that a list or dict holds, if it is one."""
         parts = get_args(self.type) if _is_union(self.type) else (self.type,)
-        return set(get_args(parts[0])) == {str}
+        items = {get_origin(each) or each for each in get_args(parts[0])}
+        return items.pop() if len(items) == 1 else None
 
     def _wanted(self, kind: Any) -> str:
         if kind in (int, float):
@@ -146,12 +152,13 @@ class Option:
                 return f"{what} from {1 if self.least is None else self.least} to {self.most}"
             return f"{what} above 0" if self.least is None else f"{what} of {self.least} or more"
         wanted = _WANTED.get(kind) or f"a {kind.__name__}"
-        return f"{wanted} of str" if self._is_of_text() else wanted
+        item = {str: " of str", Mapping: " of dicts"}.get(self._get_item(), "")
+        return f"{wanted}{item}"
 
     def _but_is(self, value: Any, kind: Any) -> str:
         if kind in (int, float) and not self.is_secret:
             return f", not {value!r:.60}"
-        holds_others = isinstance(value, Mapping) if kind is Mapping else _is_list(value)
+        holds_others = isinstance(value, Mapping) if kind is Mapping else _is_list(value, kind)
         return "" if holds_others else f", not {type(value).__name__}"
 
 
@@ -299,8 +306,8 @@ def _is_switch(parameter: inspect.Parameter) -> bool:
     return parameter.annotation in (bool, bool | None, "bool", "bool | None", "Optional[bool]")
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping)
+def _is_list(value: Any, kind: Any) -> bool:
+    return kind in _LISTS and isinstance(value, kind) and not isinstance(value, _NO_LISTS)
 
 
 def _is_union(annotation: Any) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from realtime_drf.options import Option, find_table
 from realtime_drf.transports.ably import AblyTransport
+from realtime_drf.transports.channels import ChannelsTransport
 from realtime_drf.transports.console import ConsoleTransport
 from realtime_drf.transports.memory import MemoryTransport
 from realtime_drf.transports.pusher import PusherTransport
@@ -20,6 +21,7 @@ from tests.pages import ROOT
 
 PAGES: Final[dict[type[Any], str]] = {
     AblyTransport: "ably.md",
+    ChannelsTransport: "channels.md",
     ConsoleTransport: "memory-and-console.md",
     MemoryTransport: "memory-and-console.md",
     PusherTransport: "pusher.md",

@@ -317,6 +317,10 @@ def test_options_are_documented(transport: type[BaseTransport]) -> None:
     )
 
 
+def test_each_transport_has_a_table_of_options() -> None:
+    assert set(option_tables.PAGES) == set(capabilities.find_transports())
+
+
 def test_what_transports_can_is_published() -> None:
     text = capabilities.PAGE.read_text()
     table = text.partition(capabilities.BEGIN)[2].partition(capabilities.END)[0]

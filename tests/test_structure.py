@@ -27,7 +27,6 @@ MAX_LINES = 30
 MAX_PARAMETERS = 8
 LONG_CONSTRUCTORS = {
     "Node": "it makes the parts of the server, and each is given others of them",
-    "ChannelsTransport": "its options are not declared yet",
 }
 """Classes whose constructors are longer, and why."""
 

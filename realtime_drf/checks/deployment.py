@@ -83,7 +83,7 @@ def _check_secret(alias: str, transport: ChannelsTransport) -> Iterator[checks.C
 
 def _check_origins(alias: str, transport: ChannelsTransport) -> Iterator[checks.CheckMessage]:
     private = [cls for cls in channel_registry if issubclass(cls, PrivateChannel)]
-    if private and transport.app.server_options.allowed_origins is None:
+    if private and transport.app.options.allowed_origins is None:
         yield checks.Warning(
             f"REALTIME_TRANSPORTS[{alias!r}]: pages of any origin may connect, and there are "
             f"channels that are not public, such as {private[0].__qualname__}.",

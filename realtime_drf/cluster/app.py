@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 from realtime_drf.cluster.backplane import Backplane, LayerBackplane, LocalBackplane
 from realtime_drf.cluster.memory_state import MemoryStore
-from realtime_drf.cluster.options import AppOptions, ServerOptions
+from realtime_drf.cluster.options import AppOptions
 from realtime_drf.cluster.redis_state import RedisStore
 from realtime_drf.cluster.state import PresenceStore
 from realtime_drf.cluster.threads import check_threads
@@ -46,9 +46,7 @@ class App:
     """An app of the Pusher protocol: its id, keys, options, and what its processes share.
 
     Args:
-        options: of the app.
-        server_options: of its nodes.
-        master_key: the key of encrypted channels.
+        options: of the app and its nodes.
         require: imports optional dependencies.
 
     Raises:
@@ -57,23 +55,16 @@ class App:
     """
 
     @opaque
-    def __init__(
-        self,
-        options: AppOptions,
-        server_options: ServerOptions,
-        *,
-        master_key: bytes | None = None,
-        require: Require,
-    ) -> None:
+    def __init__(self, options: AppOptions, *, require: Require) -> None:
         self.alias = options.alias
-        self.app_id = options.app_id
-        self.server_options = server_options
+        self.app_id = str(options.app_id)
+        self.options = options
         self.timeout = options.timeout
         self.serves_http_api = options.http_api
         accepted = (
             [options.secret] if options.secret else derive_secrets(f"{self.alias}:{self.app_id}")
         )
-        self.signer = Signer(options.key, accepted[0], master_key, fallbacks=accepted[1:])
+        self.signer = Signer(options.key, accepted[0], options.master_key, fallbacks=accepted[1:])
         self.namespace = _make_namespace(self.app_id, options.namespace or accepted[-1])
         self.endpoints = read_endpoints(options.webhooks, alias=self.alias)
         self.webhooks = _make_sender(self.endpoints, self.signer, require)

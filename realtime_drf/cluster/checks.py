@@ -14,7 +14,7 @@ from realtime_drf.cluster.webhooks.endpoints import check_endpoints, check_endpo
 def check_app(app: App, others: Iterable[App]) -> list[checks.CheckMessage]:
     """Check an app beside others, whose transports come before its own in the settings."""
     return [
-        *check_endpoints(app.endpoints, app.server_options, alias=app.alias),
+        *check_endpoints(app.endpoints, app.options, alias=app.alias),
         *(message for other in others for message in _check_other(app, other)),
         *_check_app_id(app),
     ]

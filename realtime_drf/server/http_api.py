@@ -72,7 +72,7 @@ class HttpApi:
         self._app = app
         self._store = app.backplane.store
         self._clock = clock
-        self._limit = app.server_options.payload_limit
+        self._limit = app.options.payload_limit
 
     async def __call__(self, scope: Scope, resource: str, receive: Receive, send: Send) -> None:
         """Answer one request; `resource` is the path behind that of the app."""

@@ -62,7 +62,7 @@ class Node:
         self.name = secrets.token_hex(8)
         self.app = app
         self.signer = app.signer
-        self.options = app.server_options
+        self.options = app.options
         allowed = self.options.allowed_origins
         self.origins = None if allowed is None else Origins(allowed)
         self.clock = clock

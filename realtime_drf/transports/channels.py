@@ -11,7 +11,7 @@ import itertools
 import json
 import logging
 import secrets
-from collections.abc import Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 from django.core import checks
@@ -20,18 +20,18 @@ from django.core.exceptions import ImproperlyConfigured
 from realtime_drf.cluster import messages
 from realtime_drf.cluster.app import App
 from realtime_drf.cluster.checks import check_app, check_app_for_production
-from realtime_drf.cluster.options import DEFAULT_APP_ID, DEFAULT_KEY, AppOptions, ServerOptions
+from realtime_drf.cluster.options import AppOptions
 from realtime_drf.cluster.state import ChannelState
 from realtime_drf.conf import (
-    DEFAULT_ALIAS,
     configs,
     get_aliases,
     get_asgi_application,
     is_runserver_without_sockets,
 )
 from realtime_drf.events import Event
-from realtime_drf.exceptions import InvalidTransport, TransportUnavailable
+from realtime_drf.exceptions import TransportUnavailable
 from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_name
+from realtime_drf.options import takes_options
 from realtime_drf.tracebacks import opaque
 from realtime_drf.transports.base import ChannelInfo, Limits
 from realtime_drf.transports.handler import transports
@@ -41,7 +41,6 @@ logger = logging.getLogger("realtime_drf")
 
 T = TypeVar("T")
 
-MASTER_KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 24
 
 
@@ -50,35 +49,7 @@ class ChannelsTransport(SigningTransport):
 
     With the in-memory layer, or none, these are the nodes of this process alone.
 
-    Options:
-        app_id, key, secret: name and sign for the app, as with Pusher; the key is what clients
-            connect with. The secret is derived from SECRET_KEY if it is not given.
-        layer: alias of the channel layer in CHANNEL_LAYERS.
-        store: where it is kept who is on which channel, if the layer reaches other processes: the
-            URL of a Redis, or "memory" if no more than one process serves browsers.
-        namespace: sets the app apart from those of other projects on the same Redis, instead of its
-            secret; the processes of one app must agree on it.
-        timeout: seconds to wait for the layer.
-        consumer_groups: events are also sent to a group for each channel, for consumers of one's
-            own; see `realtime_drf.server.consumer_group`.
-        encryption_master_key_base64: 32 bytes, in base64, for channels of the kind encrypted.
-        payload_limit: bytes of an event's data, those of clients included; None is no limit.
-        http_api: Pusher's HTTP API is served, for whoever has the secret.
-        client_events: clients may send events to private and presence channels.
-        client_events_per_second: how many of them a connection may send.
-        subscription_counting: subscribers are told how many subscriptions their channel has.
-        allowed_origins: origins from which browsers may connect, as in CSRF_TRUSTED_ORIGINS and
-            ALLOWED_HOSTS; any if not given.
-        activity_timeout, pong_timeout: seconds of silence after which a connection is asked whether
-            it is there, and seconds that it has to answer.
-        max_connections: connections of one process; as many as the system allows if not given.
-        max_channels: channels that one connection may be on.
-        max_presence_members: users that a presence channel may have.
-        max_frame_bytes: length of what a client may send at once.
-        vacated_delay: seconds after which an empty channel, and a member's leaving, is reported.
-        webhooks: to whom what happens on channels is reported, a dict for each: ``url``, and if not
-            all is wanted ``events``, ``channel_name_starts_with`` and ``channel_name_ends_with``;
-            ``headers`` are sent along. See `realtime_drf.cluster.webhooks.endpoints`.
+    Its options are those of `AppOptions`.
     """
 
     supports_user_events = True
@@ -87,73 +58,16 @@ class ChannelsTransport(SigningTransport):
     supports_cache = True
     supports_disconnecting_users = True
 
-    @opaque
-    def __init__(
-        self,
-        *,
-        app_id: str | int = DEFAULT_APP_ID,
-        key: str = DEFAULT_KEY,
-        secret: str | None = None,
-        layer: str = DEFAULT_ALIAS,
-        store: str | None = None,
-        namespace: str | None = None,
-        timeout: float = 5,
-        consumer_groups: bool = False,
-        encryption_master_key_base64: str | None = None,
-        payload_limit: int | None = 10_240,
-        http_api: bool = False,
-        client_events: bool = False,
-        client_events_per_second: int = 10,
-        subscription_counting: bool = False,
-        allowed_origins: Collection[str] | None = None,
-        activity_timeout: int = 120,
-        pong_timeout: float = 30,
-        max_connections: int | None = None,
-        max_channels: int = 500,
-        max_presence_members: int = 100,
-        max_frame_bytes: int = 65_536,
-        vacated_delay: float = 3,
-        webhooks: Sequence[Mapping[str, Any]] = (),
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        try:
-            options = AppOptions(
-                alias=self.alias,
-                app_id=str(app_id),
-                key=key,
-                secret=secret,
-                layer=layer,
-                store=store,
-                namespace=namespace,
-                timeout=timeout,
-                consumer_groups=consumer_groups,
-                http_api=http_api,
-                vacated_delay=vacated_delay,
-                webhooks=webhooks,
-            )
-            server_options = ServerOptions(
-                client_events=client_events,
-                client_events_per_second=client_events_per_second,
-                subscription_counting=subscription_counting,
-                allowed_origins=allowed_origins,
-                activity_timeout=activity_timeout,
-                pong_timeout=pong_timeout,
-                max_connections=max_connections,
-                max_channels=max_channels,
-                max_presence_members=max_presence_members,
-                max_frame_bytes=max_frame_bytes,
-                payload_limit=payload_limit,
-            )
-        except ValueError as exc:
-            raise InvalidTransport(str(exc), alias=self.alias) from None
-        self.limits = Limits(payload_bytes=payload_limit)
-        self._layer_alias = layer
+    @takes_options(AppOptions)
+    def __init__(self, options: AppOptions) -> None:
+        super().__init__(alias=options.alias)
+        self.limits = Limits(payload_bytes=options.payload_limit)
+        self._layer_alias = options.layer
         self.require("channels.layers", extra="channels")
-        master_key = self._read_master_key(encryption_master_key_base64)
-        self.supports_encryption = master_key is not None
-        self._nacl: Any = self.require("nacl.secret", extra="channels") if master_key else None
-        self.app = App(options, server_options, master_key=master_key, require=self.require)
+        self.supports_encryption = options.master_key is not None
+        if self.supports_encryption:
+            self._nacl: Any = self.require("nacl.secret", extra="channels")
+        self.app = App(options, require=self.require)
         self.signer = self.app.signer
         self._has_warned = False
 
@@ -271,23 +185,6 @@ class ChannelsTransport(SigningTransport):
                 self,
                 mend,
             )
-
-    # Settings
-
-    def _read_master_key(self, text: str | None) -> bytes | None:
-        if text is None:
-            return None
-        try:
-            key = base64.b64decode(text, validate=True)
-        except (ValueError, TypeError):
-            key = b""
-        if len(key) != MASTER_KEY_BYTES:
-            # Without its cause, which could quote the key.
-            raise InvalidTransport(
-                f"'encryption_master_key_base64' must be {MASTER_KEY_BYTES} bytes in base64.",
-                alias=self.alias,
-            ) from None
-        return key
 
 
 def _channel_info(view: ChannelState) -> ChannelInfo:

