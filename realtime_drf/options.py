@@ -284,6 +284,11 @@ def check_master_key(text: str) -> str:
     return text
 
 
+def decode_master_key(text: str | None) -> bytes | None:
+    """Return the bytes of a checked master key."""
+    return None if text is None else base64.b64decode(text)
+
+
 def _find_parameters(transport_class: type[Any]) -> dict[str, inspect.Parameter]:
     """Collect the keyword arguments of a constructor, and of those that it passes the rest to."""
     found: dict[str, inspect.Parameter] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any, ClassVar, Final
 
 from realtime_drf.cluster.origins import Origins
 from realtime_drf.conf import DEFAULT_ALIAS
-from realtime_drf.options import Options, check_master_key, option
+from realtime_drf.options import Options, check_master_key, decode_master_key, option
 
 DEFAULT_APP_ID: Final = "app"
 DEFAULT_KEY: Final = "app-key"
@@ -155,5 +154,4 @@ class AppOptions(Options):
     @property
     def master_key(self) -> bytes | None:
         """The bytes of the master key."""
-        text = self.encryption_master_key_base64
-        return None if text is None else base64.b64decode(text)
+        return decode_master_key(self.encryption_master_key_base64)

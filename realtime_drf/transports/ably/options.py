@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from realtime_drf.exceptions import InvalidEvent
-from realtime_drf.options import Options, check_master_key, option
+from realtime_drf.options import Options, check_master_key, decode_master_key, option
 from realtime_drf.rendering import render
 from realtime_drf.transports.ably.auth import MAX_CHANNELS
 from realtime_drf.transports.ably.credentials import VARIABLE, Credentials
@@ -123,8 +122,7 @@ class AblyOptions(Options):
     @property
     def master_key(self) -> bytes | None:
         """The bytes of the master key."""
-        text = self.encryption_master_key_base64
-        return None if text is None else base64.b64decode(text)
+        return decode_master_key(self.encryption_master_key_base64)
 
     def read_credentials(self) -> Credentials:
         """Return the credentials; raise InvalidTransport if they are missing or wrong."""

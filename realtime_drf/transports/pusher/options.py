@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from realtime_drf.options import Options, check_master_key, option
+from realtime_drf.options import Options, check_master_key, decode_master_key, option
 from realtime_drf.transports.hosts import read_host
 from realtime_drf.transports.pusher.address import read_url
 
@@ -105,8 +104,7 @@ class PusherOptions(Options):
     @property
     def master_key(self) -> bytes | None:
         """The bytes of the master key."""
-        text = self.encryption_master_key_base64
-        return None if text is None else base64.b64decode(text)
+        return decode_master_key(self.encryption_master_key_base64)
 
     def complete(self) -> PusherOptions:
         """Return them with what the URL, or the environment's, says besides.
