@@ -1,9 +1,9 @@
-"""Connections to services over HTTP: none that may be stale, and made within a time.
+"""HTTP connections to services: never a stale one, and opened within a time limit.
 
-NAT gateways and firewalls forget a flow that is quiet, AWS's after 350 seconds, and answer what
-comes later with a reset, or with nothing. Servers close what is idle, Node's after 5 seconds. An
-event sent into such a connection is lost, and whether a service has taken it is not known. So a
-connection that was idle is closed, and the next call opens another.
+NAT gateways and firewalls forget idle flows (AWS's after 350 seconds) and answer later packets with
+a reset, or not at all. Servers close idle connections, those in Node after 5 seconds. An event sent
+over such a connection is lost, and nobody knows whether the service received it. So a connection
+that was idle is closed, and the next call opens another.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ T = TypeVar("T")
 MAX_IDLE: Final = 4.0
 """Seconds: less than the 5 after which servers in Node close an idle connection."""
 
-_SHORTEST: Final = 0.001
-"""Seconds: a time that is over, as a timeout that is none for sockets must be above 0."""
+_MIN_TIMEOUT: Final = 0.001
+"""Seconds: stands for no time at all, as a timeout of 0 makes a socket non-blocking."""
 
 KEEP_ALIVE: Final = [
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -31,37 +31,37 @@ KEEP_ALIVE: Final = [
         if hasattr(socket, name)
     ),
 ]
-"""Options of sockets: the kernel notices within a minute that the other side is gone."""
+"""Socket options by which the kernel notices within a minute that the peer is gone."""
 
 
 class StaleConnection(ConnectionResetError):
-    """A connection that had answered before fell before it answered a request.
+    """The failure of a connection that had answered before, while it was sent another request.
 
-    `was_sent` says whether the whole request was handed to the kernel. If not, no service can have
-    taken it.
+    `was_sent` tells whether the whole request was written to the socket. If not, the service cannot
+    have processed it.
     """
 
     def __init__(self, *, was_sent: bool) -> None:
-        super().__init__("The connection fell before a request was answered.")
+        super().__init__("The connection was lost before a request was answered.")
         self.was_sent = was_sent
 
 
 def find_stale(exc: BaseException | None) -> StaleConnection | None:
-    """Return the reason of an HTTP client's error, if that is a stale connection."""
+    """Return the cause of an HTTP client's error, if that is a stale connection."""
     while exc is not None and not isinstance(exc, StaleConnection):
         exc = exc.__cause__ or exc.__context__
     return exc
 
 
 def time_left(deadline: float) -> float:
-    """Return the seconds until a time of `time.monotonic`, and hardly any if it is over."""
-    return max(deadline - time.monotonic(), _SHORTEST)
+    """Return the seconds until a time of `time.monotonic`; hardly any if it has passed."""
+    return max(deadline - time.monotonic(), _MIN_TIMEOUT)
 
 
 def try_addresses(host: str, port: int, timeout: float, connect: Callable[[str, float], T]) -> T:
-    """Connect to one address of a host after the other until one answers, all within `timeout`.
+    """Connect to the addresses of a host in turn until one answers, all within `timeout`.
 
-    `connect` is given an address and its share of the time. What the last one raises is raised.
+    `connect` is given an address and its share of the time. The error of the last one is raised.
     """
     deadline = time.monotonic() + timeout
     found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
@@ -69,13 +69,13 @@ def try_addresses(host: str, port: int, timeout: float, connect: Callable[[str, 
     for left in range(len(addresses), 1, -1):
         try:
             return connect(addresses[-left], time_left(deadline) / left)
-        except Exception:  # noqa: BLE001, S112  an HTTP client's own error; the next may be well
+        except Exception:  # noqa: BLE001, S112  any HTTP client's error; the next may answer
             continue
     return connect(addresses[-1], time_left(deadline))
 
 
 def read_retry_after(text: str) -> float | None:
-    """Return the seconds that a header ``Retry-After`` means, or None if it means nothing."""
+    """Return the seconds that a ``Retry-After`` header means, or None if it is malformed."""
     if text.isascii() and text.isdigit():
         return float(text)
     try:
@@ -87,68 +87,73 @@ def read_retry_after(text: str) -> float | None:
 
 @functools.cache
 def pool_classes(urllib3: Any) -> dict[str, Any]:
-    """Return classes for the ``pool_classes_by_scheme`` of urllib3's managers of pools."""
+    """Return classes for the ``pool_classes_by_scheme`` of urllib3's pool managers."""
     pools = (urllib3.HTTPConnectionPool, urllib3.HTTPSConnectionPool)
     return {
-        pool.scheme: type(
-            pool.__name__, (pool,), {"ConnectionCls": _extend(pool.ConnectionCls, urllib3)}
-        )
+        pool.scheme: type(pool.__name__, (pool,), {"ConnectionCls": _extend(pool, urllib3)})
         for pool in pools
     }
 
 
-def _extend(base: Any, urllib3: Any) -> Any:
-    errors = urllib3.exceptions
+def _extend(pool: Any, urllib3: Any) -> Any:
+    """Return the class of a pool's connections, with `_Connection` in front."""
+    base = pool.ConnectionCls
+    return type(base.__name__, (_Connection, base), {"urllib3": urllib3})
 
-    class Connection(base):  # type: ignore[misc]
-        """A connection that counts as dropped once it has been idle for `MAX_IDLE` seconds."""
 
-        answered_at: float | None = None
+_UrllibConnection: Any = object
 
-        @property
-        def is_connected(self) -> bool:
-            at = self.answered_at
-            is_fresh = at is None or time.monotonic() - at < MAX_IDLE
-            return is_fresh and bool(super().is_connected)
 
-        def connect(self) -> None:
-            self.answered_at = None
-            super().connect()
+class _Connection(_UrllibConnection):  # type: ignore[misc]
+    """A connection that counts as dropped once it has been idle for `MAX_IDLE` seconds.
 
-        def send(self, data: Any) -> None:
-            try:
-                super().send(data)
-            except OSError as exc:
-                if self.answered_at is None:
-                    raise
-                raise StaleConnection(was_sent=False) from exc
+    A mixin of urllib3's connections.
+    """
 
-        def getresponse(self) -> Any:
-            try:
-                response = super().getresponse()
-            except ConnectionError as exc:
-                if self.answered_at is None:
-                    raise
-                raise StaleConnection(was_sent=True) from exc
-            self.answered_at = time.monotonic()
-            return response
+    urllib3: Any
+    answered_at: float | None = None
 
-        def _new_conn(self) -> Any:
-            try:
-                return try_addresses(self._dns_host, self.port, self.timeout, self._connect_to)
-            except TimeoutError as exc:
-                raise errors.ConnectTimeoutError(
-                    self, f"Connection to {self.host} timed out."
-                ) from exc
-            except OSError as exc:
-                raise errors.NewConnectionError(
-                    self, f"Failed to establish a new connection: {exc}"
-                ) from exc
+    @property
+    def is_connected(self) -> bool:
+        at = self.answered_at
+        is_fresh = at is None or time.monotonic() - at < MAX_IDLE
+        return is_fresh and bool(super().is_connected)
 
-        def _connect_to(self, address: str, timeout: float) -> Any:
-            options = [*(self.socket_options or ()), *KEEP_ALIVE]
-            return urllib3.util.connection.create_connection(
-                (address, self.port), timeout, self.source_address, options
-            )
+    def connect(self) -> None:
+        self.answered_at = None
+        super().connect()
 
-    return Connection
+    def send(self, data: Any) -> None:
+        try:
+            super().send(data)
+        except OSError as exc:
+            if self.answered_at is None:
+                raise
+            raise StaleConnection(was_sent=False) from exc
+
+    def getresponse(self) -> Any:
+        try:
+            response = super().getresponse()
+        except ConnectionError as exc:
+            if self.answered_at is None:
+                raise
+            raise StaleConnection(was_sent=True) from exc
+        self.answered_at = time.monotonic()
+        return response
+
+    def _new_conn(self) -> Any:
+        errors = self.urllib3.exceptions
+        try:
+            return try_addresses(self._dns_host, self.port, self.timeout, self._connect_to)
+        except TimeoutError as exc:
+            raise errors.ConnectTimeoutError(self, f"Connection to {self.host} timed out.") from exc
+        except OSError as exc:
+            raise errors.NewConnectionError(
+                self, f"Failed to establish a new connection: {exc}"
+            ) from exc
+
+    def _connect_to(self, address: str, timeout: float) -> Any:
+        options = [*(self.socket_options or ()), *KEEP_ALIVE]
+        return self.urllib3.util.connection.create_connection(
+            (address, self.port), timeout, self.source_address, options
+        )

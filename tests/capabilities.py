@@ -34,7 +34,7 @@ def find_transports() -> list[type[BaseTransport]]:
             for name, value in vars(module).items()
             if isinstance(value, type)
             and issubclass(value, BaseTransport)
-            and value.__module__ == module.__name__
+            and f"{value.__module__}.".startswith(f"{module.__name__}.")
             and not inspect.isabstract(value)
             and not name.startswith("_")
         }

@@ -19,13 +19,9 @@ from realtime_drf import checks, conf, exceptions
 from realtime_drf.backends import RealtimeBackend
 from realtime_drf.testing import Outbox, RealtimeClient
 from realtime_drf.testing.contract.harness import Harness
-from realtime_drf.transports.ably import AblyTransport
 from realtime_drf.transports.base import BaseTransport
-from realtime_drf.transports.channels import ChannelsTransport
-from realtime_drf.transports.console import ConsoleTransport
-from realtime_drf.transports.memory import MemoryTransport
-from realtime_drf.transports.pusher import PusherTransport
-from tests import capabilities
+from realtime_drf.transports.pusher import address
+from tests import capabilities, option_tables
 from tests.pages import PAGES, PROJECT_PAGES, ROOT, read_blocks, read_prose, slugs
 from tests.processes import environment, run_server
 from tests.services.policy import REQUIRE_VARIABLE
@@ -291,7 +287,7 @@ def test_installed_extras_exist() -> None:
 
 
 def test_settings_that_are_named_exist() -> None:
-    sources = [inspect.getsource(conf), inspect.getsource(sys.modules[PusherTransport.__module__])]
+    sources = [source_of(conf), source_of(address)]
     known = set(re.findall(r"\b(?:REALTIME|PUSHER|DRF_MODEL_PUSHER)_\w+", "".join(sources)))
     known.add(REQUIRE_VARIABLE)  # of the tests
     for page in PAGES:
@@ -314,21 +310,15 @@ def test_checks_are_all_documented() -> None:
     assert ids == set(re.findall(r"\bid=f?\"(?:\{TAG\}|realtime_drf)\.([EW]\d{3})", text))
 
 
-@pytest.mark.parametrize(
-    ("transport", "page"),
-    [
-        (AblyTransport, "ably.md"),
-        (PusherTransport, "pusher.md"),
-        (MemoryTransport, "memory-and-console.md"),
-        (ConsoleTransport, "memory-and-console.md"),
-        (ChannelsTransport, "channels.md"),
-    ],
-)
-def test_options_are_documented(transport: type[BaseTransport], page: str) -> None:
-    rows = re.findall(r"^\| (`.*?) \|", (DOCS / page).read_text(), re.MULTILINE)
-    documented = {option for row in rows for option in re.findall(r"`(\w+)`", row)}
-    options = set(inspect.signature(transport).parameters) - {"kwargs"}
-    assert options <= documented
+@pytest.mark.parametrize("transport", option_tables.PAGES, ids=lambda cls: cls.__name__)
+def test_options_are_documented(transport: type[BaseTransport]) -> None:
+    assert option_tables.read_table(transport) == option_tables.make_table(transport), (
+        "run: python -m tests.option_tables"
+    )
+
+
+def test_each_transport_has_a_table_of_options() -> None:
+    assert set(option_tables.PAGES) == set(capabilities.find_transports())
 
 
 def test_what_transports_can_is_published() -> None:

@@ -23,9 +23,9 @@ from realtime_drf.channels import PrivateChannel
 from realtime_drf.conf import configs, get_aliases
 from realtime_drf.exceptions import TransportError
 from realtime_drf.grants import Grant
+from realtime_drf.options import find_table
 from realtime_drf.tracebacks import hide_frames, opaque
 from realtime_drf.transports import transports
-from realtime_drf.transports.handler import _find_options
 from realtime_drf.webhooks import receive
 from tests.error_reports import attempt, catch, show, show_log, walk
 from tests.services.faults import Html, Status
@@ -141,7 +141,7 @@ def test_a_wrong_option_shows_no_other(
     configure(name)
     transport_class = type(get())
     refused = 0
-    for option in _find_options(transport_class):
+    for option in find_table(transport_class):
         if wrong == WRONG_URL and option not in TEXTS:
             continue  # a number that is none may be quoted
         configure(name, **{option: wrong})
@@ -372,7 +372,7 @@ def test_a_request_to_the_http_api_that_fails_shows_nothing_of_it(
         raise ConnectionError(f"redis://:{PASSWORD}@127.0.0.1")
 
     api = Api(secret=SECRET)
-    backplane = api.transport.backplane
+    backplane = api.transport.app.backplane
     backplane.apublish = backplane.store.find = fail  # type: ignore[assignment,method-assign]
     caplog.set_level(logging.DEBUG)
     event = {"name": "e", "channel": "c", "data": DATA} if resource == "/events" else None

@@ -108,7 +108,7 @@ def test_the_console_shows_each_event() -> None:
         [Event("todo.update", ["x", "private-y"], {"ä": 1}, socket_id="12.34"), Event("b", "x")]
     )
     assert stream.getvalue().splitlines() == [
-        'todo.update to x, private-y (not to its origin) {"ä":1}',
+        'todo.update to x, private-y (not to its sender) {"ä":1}',
         "b to x null",
     ]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import realtime_drf
@@ -19,6 +21,30 @@ def test_settings_are_read_in_one_place() -> None:
         if re.search(r"^from django\.conf import", path.read_text(), re.MULTILINE)
     ]
     assert readers == ["conf.py"]
+
+
+MAX_LINES = 30
+MAX_PARAMETERS = 8
+LONG_CONSTRUCTORS = {
+    "Node": "it makes the parts of the server, and each is given others of them",
+}
+"""Classes whose constructors are longer, and why."""
+
+
+def find_long_constructors() -> Iterator[str]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for cls in ast.walk(ast.parse(path.read_text())):
+            for node in cls.body if isinstance(cls, ast.ClassDef) else ():
+                if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+                    args = node.args
+                    count = len([*args.posonlyargs, *args.args, *args.kwonlyargs]) - 1
+                    lines = (node.end_lineno or 0) - node.lineno + 1
+                    if count > MAX_PARAMETERS or lines > MAX_LINES:
+                        yield cls.name
+
+
+def test_constructors_are_short_and_take_little() -> None:
+    assert set(find_long_constructors()) == set(LONG_CONSTRUCTORS)
 
 
 def test_importing_the_package_imports_no_sdk_and_needs_no_settings() -> None:

@@ -1,13 +1,18 @@
-"""What an app's server allows, and how long it waits."""
+"""The options of an app: what its processes share, and what its server allows."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from realtime_drf.cluster.origins import Origins
+from realtime_drf.conf import DEFAULT_ALIAS
+from realtime_drf.options import Options, check_master_key, decode_master_key, option
+
+DEFAULT_APP_ID: Final = "app"
+DEFAULT_KEY: Final = "app-key"
 
 MAX_PRESENCE_MEMBERS: Final = 100
 """https://pusher.com/docs/channels/using_channels/presence-channels/"""
@@ -21,80 +26,132 @@ CLIENT_EVENTS_PER_SECOND: Final = 10
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
+def _read_name(name: str | int) -> str:
+    text = str(name)
+    if not _NAME.fullmatch(text):
+        raise ValueError(
+            "must be text of letters, digits, hyphens, underscores and periods, as it is part of "
+            "addresses"
+        )
+    return text
+
+
+def _check_secret(secret: str) -> str:
+    if not secret:
+        raise ValueError("must be text, or left out to have it derived from SECRET_KEY")
+    return secret
+
+
+def _check_namespace(namespace: str) -> str:
+    if not namespace:
+        raise ValueError("must be text, or left out to have it follow the secret")
+    return namespace
+
+
+def _check_origins(origins: Collection[str]) -> Collection[str]:
+    Origins(origins)
+    return origins
+
+
 @dataclass(frozen=True, kw_only=True)
-class ServerOptions:
-    """Hold the options of `ChannelsTransport` that concern the server."""
+class AppOptions(Options):
+    """The options of `ChannelsTransport`."""
 
-    subscription_counting: bool = False
-    """Subscribers are told how many subscriptions their channel has."""
-    client_events: bool = False
-    """Clients may send events to private and presence channels."""
-    allowed_origins: Collection[str] | None = None
-    """Which values of the header Origin a browser may connect with; None is any. See `Origins`."""
-    activity_timeout: int = 120
-    """Seconds of silence after which a connection is asked whether it is there."""
-    pong_timeout: float = 30.0
-    """Seconds that it has for its answer."""
-    max_connections: int | None = None
-    """Connections of one process; None is as many as the system allows."""
-    max_channels: int = 500
-    """Channels that one connection may be on."""
-    max_frame_bytes: int = 65_536
-    """Bytes of a frame that a client sends."""
-    max_presence_members: int = MAX_PRESENCE_MEMBERS
-    max_watchlist: int = MAX_WATCHLIST
-    client_events_per_second: int = CLIENT_EVENTS_PER_SECOND
-    payload_limit: int | None = 10_240
-    """Bytes of a client event's data."""
+    app_id: str | int = option(
+        DEFAULT_APP_ID,
+        "the name of the app; each transport needs its own. Pusher's SDKs, which may use "
+        "`http_api`, accept digits only",
+        clean=_read_name,
+    )
+    key: str = option(
+        DEFAULT_KEY,
+        "the key with which browsers connect; each transport needs its own",
+        clean=_read_name,
+    )
+    secret: str | None = option(
+        None,
+        "signs the tokens with which browsers subscribe; see [replacing `SECRET_KEY`]"
+        "(deploying.md#replacing-the-secret-key)",
+        unset="derived from `SECRET_KEY`",
+        secret=True,
+        clean=_check_secret,
+    )
+    layer: str = option(DEFAULT_ALIAS, "the alias of the layer in `CHANNEL_LAYERS`")
+    store: str | None = option(
+        None,
+        "where the subscribers of channels are kept, for [several processes]"
+        '(deploying.md#several-processes): the URL of a Redis, or `"memory"` if only one process '
+        "serves browsers",
+        unset="in memory",
+        secret=True,
+    )
+    namespace: str | None = option(
+        None,
+        "distinguishes the names in Redis from those of other projects: see [several projects on "
+        "one Redis](deploying.md#several-projects-on-one-redis)",
+        unset="derived from the secret",
+        clean=_check_namespace,
+    )
+    timeout: float = option(5, "seconds to wait for the layer and the store")
+    consumer_groups: bool = option(
+        False, "events are also sent to [consumers of your own](#consumers-of-your-own)"
+    )
+    encryption_master_key_base64: str | None = option(
+        None, "32 bytes, in base64, for encrypted channels", secret=True, clean=check_master_key
+    )
+    payload_limit: int | None = option(
+        10_240, "bytes of an event's data, and of a client event's; `None` is no limit"
+    )
+    http_api: bool = option(
+        False,
+        "the [HTTP API](pusher-protocol.md#http) is served, for publishers in other languages",
+    )
+    webhooks: Sequence[Mapping[str, Any]] = option(
+        (),
+        "where to report what happens on channels: see [webhooks the server sends]"
+        "(webhooks.md#webhooks-the-server-sends)",
+        secret=True,
+    )
+    client_events: bool = option(
+        False, "browsers may send events to each other on private and presence channels"
+    )
+    client_events_per_second: int = option(
+        CLIENT_EVENTS_PER_SECOND, "client events a second that each connection may send"
+    )
+    subscription_counting: bool = option(
+        False, "subscribers receive the number of subscriptions to their channel"
+    )
+    allowed_origins: Collection[str] | None = option(
+        None,
+        "the [origins](#origins) from which browsers may connect",
+        unset="any",
+        clean=_check_origins,
+    )
+    activity_timeout: int = option(
+        120, "seconds without activity after which a browser is sent a ping"
+    )
+    pong_timeout: float = option(30, "seconds that the browser has to answer the ping")
+    max_connections: int | None = option(
+        None,
+        "connections of one process; the next one is closed with 4100",
+        unset="no limit",
+    )
+    max_channels: int = option(500, "channels of one connection")
+    max_presence_members: int = option(MAX_PRESENCE_MEMBERS, "users on a presence channel")
+    max_frame_bytes: int = option(
+        65_536,
+        "bytes of a message from a browser; the ASGI server has a limit of [its own]"
+        "(deploying.md#the-processes)",
+    )
+    vacated_delay: float = option(
+        3,
+        "seconds after which a vacated channel, and a member who has left, are reported",
+        least=0,
+    )
 
-    def __post_init__(self) -> None:
-        """Raise ValueError, with a sentence that says the mend, for a value that cannot work."""
-        for name in ("subscription_counting", "client_events"):
-            check_switch(name, getattr(self, name))
-        for name in (
-            "activity_timeout",
-            "max_channels",
-            "max_frame_bytes",
-            "max_presence_members",
-            "client_events_per_second",
-        ):
-            check_number(name, getattr(self, name), int)
-        check_number("pong_timeout", self.pong_timeout)
-        for name in ("max_connections", "payload_limit"):
-            if getattr(self, name) is not None:
-                check_number(name, getattr(self, name), int)
-        if self.allowed_origins is not None:
-            Origins(self.allowed_origins)
+    max_watchlist: ClassVar[int] = MAX_WATCHLIST
 
-
-def check_switch(name: str, value: Any) -> None:
-    """Raise ValueError unless an option is True or False."""
-    if not isinstance(value, bool):
-        raise ValueError(f"{name!r} must be True or False, not {value!r}.")
-
-
-def check_number(name: str, value: Any, kind: Any = int | float, *, may_be_0: bool = False) -> None:
-    """Raise ValueError unless an option is a number of that kind above 0, or perhaps 0."""
-    is_number = isinstance(value, kind) and not isinstance(value, bool)
-    if not (is_number and (0 < value < float("inf") or (may_be_0 and value == 0))):
-        what = "a whole number" if kind is int else "a number"
-        least = "of 0 or more" if may_be_0 else "above 0"
-        raise ValueError(f"{name!r} must be {what} {least}, not {value!r}.")
-
-
-def check_credentials(*, app_id: str, key: Any, secret: Any) -> None:
-    """Raise ValueError, without the secret in its text, unless they can be those of an app."""
-    for name, value in (("app_id", app_id), ("key", key)):
-        if not isinstance(value, str) or not _NAME.fullmatch(value):
-            raise ValueError(
-                f"{name!r} must be text of letters, digits, hyphens, underscores and periods, as "
-                f"it is part of addresses."
-            )
-    if secret is not None and not (isinstance(secret, str) and secret):
-        raise ValueError("'secret' must be text, or left out to have it derived from SECRET_KEY.")
-
-
-def check_namespace(namespace: Any) -> None:
-    """Raise ValueError unless it can set an app apart."""
-    if namespace is not None and not (isinstance(namespace, str) and namespace):
-        raise ValueError("'namespace' must be text, or left out to have it follow the secret.")
+    @property
+    def master_key(self) -> bytes | None:
+        """The bytes of the master key."""
+        return decode_master_key(self.encryption_master_key_base64)

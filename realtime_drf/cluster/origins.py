@@ -35,9 +35,7 @@ class Origins:
         ValueError: a pattern is none, or no browser sends what it describes.
     """
 
-    def __init__(self, patterns: Any) -> None:
-        if not isinstance(patterns, Collection) or isinstance(patterns, str | bytes):
-            raise ValueError("'allowed_origins' must be a list, such as ['https://example.com'].")
+    def __init__(self, patterns: Collection[Any]) -> None:
         self._pattern = re.compile("|".join(map(_compile, patterns)) or r"(?!)")
 
     def __contains__(self, origin: str) -> bool:
@@ -48,7 +46,7 @@ class Origins:
 def _compile(pattern: Any) -> str:
     """Return a regular expression for what a pattern describes."""
     if pattern == "*":
-        raise ValueError("'allowed_origins' has '*': leave the option out to allow any origin.")
+        raise ValueError("has '*': leave the option out to allow any origin")
     if pattern in _LITERALS:
         return re.escape(str(pattern))
     if isinstance(pattern, str) and (match := _ORIGIN.fullmatch(pattern)):
@@ -81,4 +79,4 @@ def _compile_host(wildcard: str | None, host: str) -> str:
 
 
 def _never(pattern: Any, reason: str) -> ValueError:
-    return ValueError(f"'allowed_origins' has {pattern!r}, which can never match: {reason}.")
+    return ValueError(f"has {pattern!r}, which can never match: {reason}")

@@ -12,9 +12,10 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from realtime_drf.cluster import messages
+from realtime_drf.cluster.app import App
 from realtime_drf.cluster.backplane import load_event
 from realtime_drf.cluster.state import ChannelState
 from realtime_drf.exceptions import InvalidEvent
@@ -41,9 +42,6 @@ from realtime_drf.server.http_messages import (
 )
 from realtime_drf.server.paths import read_signed_paths
 
-if TYPE_CHECKING:
-    from realtime_drf.transports.channels import ChannelsTransport
-
 logger = logging.getLogger("realtime_drf")
 
 MAX_CHANNELS: Final = 100
@@ -66,17 +64,15 @@ class HttpApi:
     """Answer requests to ``/apps/<app_id>/…`` that the app's secret has signed.
 
     Args:
-        transport: the app.
+        app: whose API it is.
         clock: returns the time in seconds since 1970.
     """
 
-    def __init__(
-        self, transport: ChannelsTransport, *, clock: Callable[[], float] = time.time
-    ) -> None:
-        self._transport = transport
-        self._store = transport.backplane.store
+    def __init__(self, app: App, *, clock: Callable[[], float] = time.time) -> None:
+        self._app = app
+        self._store = app.backplane.store
         self._clock = clock
-        self._limit = transport.limits.payload_bytes
+        self._limit = app.options.payload_limit
 
     async def __call__(self, scope: Scope, resource: str, receive: Receive, send: Send) -> None:
         """Answer one request; `resource` is the path behind that of the app."""
@@ -84,7 +80,7 @@ class HttpApi:
         try:
             parameters, body = await self._read(scope, receive)
             # What asks the store has no bound of its own.
-            async with asyncio.timeout(self._transport.timeout):
+            async with asyncio.timeout(self._app.timeout):
                 content = await self._act(scope["method"], resource, parameters, body)
         except Gone:
             return
@@ -103,7 +99,7 @@ class HttpApi:
         """Return the signed parameters and body of a request; keep nothing of a stranger's."""
         try:
             parameters = check_signature(
-                self._transport.signer,
+                self._app.signer,
                 method=scope["method"],
                 paths=read_signed_paths(scope),
                 query=read_parameters(scope),
@@ -144,7 +140,7 @@ class HttpApi:
         item = self._read_event(body, channels)
         info = _read_info(body.get("info"))
         described = await self._describe(item.channels, info) if info else []
-        await self._transport.backplane.apublish([item], self._transport.timeout)
+        await self._app.backplane.apublish([item], self._app.timeout)
         return {"channels": dict(zip(item.channels, described, strict=True))} if info else {}
 
     async def _publish_batch(self, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,7 +158,7 @@ class HttpApi:
             (await self._describe(item.channels, _read_info(event.get("info"))))[0]
             for item, event in zip(items, batch, strict=True)
         ]
-        await self._transport.backplane.apublish(items, self._transport.timeout)
+        await self._app.backplane.apublish(items, self._app.timeout)
         return {"batch": described} if any("info" in event for event in batch) else {}
 
     def _read_event(self, event: Mapping[str, Any], channels: Any) -> messages.EventMessage:
@@ -228,7 +224,7 @@ class HttpApi:
         except InvalidEvent as exc:
             raise Refusal(400, str(exc)) from None
         items = [messages.DisconnectMessage(user_id)]
-        await self._transport.backplane.apublish(items, self._transport.timeout)
+        await self._app.backplane.apublish(items, self._app.timeout)
         return {}
 
     async def _describe(self, channels: Sequence[str], info: Sequence[str]) -> list[dict[str, Any]]:

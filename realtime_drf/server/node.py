@@ -8,9 +8,10 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from realtime_drf.cluster import messages
+from realtime_drf.cluster.app import App
 from realtime_drf.cluster.backplane import Backplane, load_event
 from realtime_drf.cluster.origins import Origins
 from realtime_drf.cluster.serial_worker import end, raise_if_cancelled
@@ -22,11 +23,8 @@ from realtime_drf.server.connection import Connection
 from realtime_drf.server.fast_path import FlushScheduler
 from realtime_drf.server.hub import Hub, make_event
 from realtime_drf.server.pace import Pace
-from realtime_drf.server.reporter import Reporter
+from realtime_drf.server.reporter import Notify, Reporter
 from realtime_drf.server.writer import Send
-
-if TYPE_CHECKING:
-    from realtime_drf.transports.channels import ChannelsTransport
 
 logger = logging.getLogger("realtime_drf")
 
@@ -47,22 +45,24 @@ class Node:
     """Know the connections of an app here, and bring to them what concerns them.
 
     Args:
-        transport: the app: its keys, options, and backplane.
+        app: its keys, options, and backplane.
+        notify: calls the receivers of signals.
         clock: returns seconds that never go back.
         tick: seconds between two looks at what is due.
     """
 
     def __init__(
         self,
-        transport: ChannelsTransport,
+        app: App,
+        notify: Notify,
         *,
         clock: Callable[[], float] = time.monotonic,
         tick: float = TICK,
     ) -> None:
         self.name = secrets.token_hex(8)
-        self.transport = transport
-        self.signer = transport.signer
-        self.options = transport.server_options
+        self.app = app
+        self.signer = app.signer
+        self.options = app.options
         allowed = self.options.allowed_origins
         self.origins = None if allowed is None else Origins(allowed)
         self.clock = clock
@@ -76,8 +76,8 @@ class Node:
         self._logged_lost = 0
         self.dropped = 0
         """Clients that were parted with, since they did not read."""
-        self._backplane: Backplane = transport.backplane
-        self._reporter = Reporter(transport)
+        self._backplane: Backplane = app.backplane
+        self._reporter = Reporter(app, notify)
         self.hub = Hub(
             self.name,
             self._backplane,
@@ -164,7 +164,7 @@ class Node:
 
     def figures(self) -> dict[str, int]:
         """Return what is worth watching."""
-        webhooks = self.transport.webhooks
+        webhooks = self.app.webhooks
         return {
             "connections": len(self.connections),
             "fast_connections": sum(each.has_fast_path for each in self.connections.values()),
@@ -211,7 +211,7 @@ class Node:
         They reconnect at once where there are other processes. Where there is none, they would come
         back to this one, which may end before it answers: pusher-js waits 15 seconds after that.
         """
-        return frames.RECONNECT_LATER if self.transport.is_local else frames.RECONNECT
+        return frames.RECONNECT_LATER if self.app.is_local else frames.RECONNECT
 
     async def drain(self) -> None:
         """Have all clients reconnect, elsewhere or later; return once they have been told."""
@@ -224,8 +224,8 @@ class Node:
 
     async def send_webhooks(self) -> None:
         """Have the webhooks that wait sent, for the process ends; return after a short while."""
-        if self.transport.webhooks is not None:
-            await asyncio.to_thread(self.transport.webhooks.close)
+        if self.app.webhooks is not None:
+            await asyncio.to_thread(self.app.webhooks.close)
 
     def _look_after_silent(self) -> None:
         now = self.clock()

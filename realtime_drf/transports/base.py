@@ -1,4 +1,4 @@
-"""What every transport starts from: checks, limits, splitting, and the bookkeeping of failures."""
+"""The base of all transports: checks, limits, splitting, and bookkeeping of failures."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Say what a service takes; None is no limit."""
+    """The limits of a service; None is no limit."""
 
     payload_bytes: int | None = None
-    """Bytes of an event's data, as it goes over the wire."""
+    """Bytes of an event's data, as they are sent."""
     channels_per_event: int | None = None
     events_per_call: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ChannelInfo:
-    """Say who is on a channel; a count is None where the service did not tell."""
+    """The state of a channel; a count is None if the service does not report it."""
 
     name: str
     occupied: bool
@@ -52,11 +52,12 @@ class ChannelInfo:
 
 
 class BaseTransport(ABC):
-    """Carry events to a service. A subclass writes `send_batch`; all else has a default.
+    """The base of a transport, which carries events to a service.
 
-    One instance an alias serves all threads of a process, and those of its forks: the constructor
-    does no I/O, and what a parent process must not share (sockets) is made anew in a child.
-    Options of the settings reach the constructor as keyword arguments; hand ``alias`` on.
+    A subclass implements `send_batch`; everything else has a default. One instance an alias serves
+    all threads of a process and of its forks: the constructor does no I/O, and a forked child opens
+    connections of its own. Options in the settings reach the constructor as keyword arguments; pass
+    ``alias`` on to `super().__init__()`.
     """
 
     limits = Limits()
@@ -68,25 +69,25 @@ class BaseTransport(ABC):
     """`send_batch` leaves out the connection that an event's ``socket_id`` names."""
 
     supports_idempotency = False
-    """The service knows events by their ids: a hand-over that is sent again arrives once."""
+    """The service recognizes events by their ids: a batch that is sent again arrives once."""
 
     supports_encryption = False
-    """`send_batch` encrypts what goes to channels of the kind encrypted."""
+    """`send_batch` encrypts the data for encrypted channels."""
 
     supports_user_events = False
-    """`send_batch` reaches all connections of a user through the channel of that user."""
+    """`send_batch` reaches all connections of a user through the user's channel."""
 
     supports_channel_info = False
-    """`channel_info` and `occupied_channels` ask the service who listens."""
+    """`channel_info` and `occupied_channels` ask the service for subscribers."""
 
     supports_disconnecting_users = False
-    """`disconnect_user` ends all connections of a user."""
+    """`disconnect_user` closes all connections of a user."""
 
     supports_authorization = False
-    """`read_authorization` and `answer_authorization` let a client subscribe."""
+    """`read_authorization` and `answer_authorization` authorize subscriptions."""
 
     supports_user_authentication = False
-    """`read_user_authentication` and `answer_user_authentication` let a client sign in."""
+    """`read_user_authentication` and `answer_user_authentication` sign clients in."""
 
     supports_webhooks = False
     """`read_webhook` reads what the service reports."""
@@ -95,13 +96,13 @@ class BaseTransport(ABC):
     """`members` asks the service which users are on a presence channel."""
 
     supports_cache = False
-    """The service keeps the last event of a cache channel for who subscribes later."""
+    """The service keeps the last event of a cache channel for later subscribers."""
 
     authorizes_by_get = False
-    """Clients of the service may ask for an authorization with GET, too."""
+    """Clients of the service may request an authorization with GET, too."""
 
     authorizes_user_channels = False
-    """A client asks for the channel of its user as for others, without signing in before."""
+    """Clients request the channel of their user like any other, without signing in first."""
 
     def __init__(self, *, alias: str = "default") -> None:
         self.alias = alias
@@ -109,23 +110,23 @@ class BaseTransport(ABC):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.alias!r}>"
 
-    # What an implementer writes
+    # To implement
 
     @abstractmethod
     def send_batch(self, events: Sequence[Event]) -> None:
-        """Make one call to the service with what `pack` put together, in that order.
+        """Send the events of one call, as `pack` made it, in order.
 
-        Raise TransportUnavailable (ChannelUnavailable where that concerns some channels alone),
+        Raise TransportUnavailable (ChannelUnavailable if only some channels are concerned),
         EventRejected or AccessRefused, always ``from`` the cause, and no exception of an SDK. Give
-        the error ``unsent`` where the service took a part of the call; without it none of the
-        events counts as sent. Events that are refused together are tried again one at a time, so
-        that only the guilty one is lost.
+        the error ``unsent`` if the service accepted a part of the call; without it, none of the
+        events counts as sent. Events that are rejected together are sent again one at a time, so
+        that only the invalid one is lost.
         """
 
-    # What an implementer may write
+    # To override where needed
 
     def pack(self, events: Sequence[Event]) -> Iterable[Sequence[Event]]:
-        """Put events together into calls, within `limits` and in order."""
+        """Group events into calls, within `limits` and in order."""
         parts = [part for event in events for part in self.split_channels(event)]
         return _chunks(parts, self.limits.events_per_call)
 
@@ -133,8 +134,8 @@ class BaseTransport(ABC):
         """Return the bytes of an event's data that the service counts against its limit."""
         return len(event.body) if event.body.isascii() else len(event.body.encode())
 
-    def is_socket_id(self, token: str) -> bool:
-        """Tell whether a connection's token is well-formed; if not, nobody is excluded."""
+    def is_socket_id(self, socket_id: str) -> bool:
+        """Tell whether a socket id is well-formed; if not, no connection is excluded."""
         return self.supports_exclusion
 
     def to_wire_name(self, channel: str) -> str:
@@ -142,69 +143,84 @@ class BaseTransport(ABC):
         return channel
 
     def from_wire_name(self, name: str) -> str:
-        """Translate a name of the service's back into the canonical one."""
+        """Translate a name in the service's grammar back into the canonical one."""
         return name
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
-        """Return what `manage.py check` shall say, without using the network."""
+        """Return the messages of `manage.py check`, without using the network."""
         return []
 
     def check_deployment(self, **kwargs: Any) -> list[CheckMessage]:
-        """Return what `manage.py check --deploy` shall say besides."""
+        """Return further messages, of `manage.py check --deploy`."""
         return []
 
     def close(self) -> None:  # noqa: B027
-        """Let go of connections; the next call opens new ones."""
+        """Close connections; the next call opens new ones."""
+
+    def health(self) -> bool:
+        """Return whether this process can serve the clients of the transport.
+
+        False has a load balancer send them elsewhere. Where clients connect to a service, and not
+        to this process, it is always True. Does not use the network.
+        """
+        return True
+
+    def stats(self) -> dict[str, Any]:
+        """Return figures of this process, as JSON can hold them, by name.
+
+        They are shown to staff beside the health. Does not use the network.
+        """
+        return {}
 
     def channel_info(self, channel: str) -> ChannelInfo:
-        """Ask the service who is on a channel."""
-        raise self._unsupported("tell who is on a channel")
+        """Ask the service for the state of a channel."""
+        raise self._unsupported("report the state of a channel")
 
     def occupied_channels(self, prefix: str = "") -> dict[str, ChannelInfo]:
-        """Ask the service which channels, by canonical prefix, have a subscriber."""
+        """Ask the service for the channels, by canonical prefix, that have a subscriber."""
         raise self._unsupported("list channels")
 
     def members(self, channel: str) -> list[str]:
-        """Ask the service for the ids of the users on a presence channel; return each once."""
-        raise self._unsupported("tell which users are on a channel")
+        """Ask the service for the ids of the users on a presence channel, each once."""
+        raise self._unsupported("list the members of a channel")
 
     def disconnect_user(self, user_id: str) -> None:
-        """Ask the service to end all connections of a user."""
+        """Ask the service to close all connections of a user."""
         raise self._unsupported("disconnect a user")
 
     def read_authorization(self, data: Mapping[str, Any]) -> AuthorizationRequest:
-        """Read which channels a client asks for; raise InvalidRequest if that is malformed.
+        """Read the channels that a client requests; raise InvalidRequest if malformed.
 
-        `data` is what the client posted, as a form or as JSON.
+        `data` is the client's request, a form or JSON.
         """
         raise self._unsupported("authorize subscriptions")
 
     def answer_authorization(
         self, asked: AuthorizationRequest, decisions: Sequence[Grant | Denial]
     ) -> Answer:
-        """Return the client's answer; `decisions` are in the order of the channels asked for."""
+        """Return the answer to the client; `decisions` are in the order of its channels."""
         raise self._unsupported("authorize subscriptions")
 
     def read_user_authentication(self, data: Mapping[str, Any]) -> str:
-        """Return the token of the connection that signs in; raise InvalidRequest if malformed."""
+        """Return the socket id of a connection that signs in; raise InvalidRequest if malformed."""
         raise self._unsupported("sign users in")
 
     def answer_user_authentication(self, socket_id: str, identity: Identity) -> Answer:
-        """Return the client's answer."""
+        """Return the answer to the client."""
         raise self._unsupported("sign users in")
 
     def read_webhook(self, headers: Mapping[str, str], body: bytes) -> list[WebhookEvent]:
-        """Return what the service reports, once it is sure that it is the service.
+        """Verify a webhook, and return the events that it reports.
 
-        `headers` are case-insensitive; `body` is the body as it came. Raise InvalidSignature if it
-        is not signed by the service or too old to be, and InvalidRequest if it is malformed.
+        `headers` are case-insensitive; `body` is the raw body. Raise InvalidSignature if it is not
+        signed by the service or too old, and InvalidRequest if it is malformed.
         """
         raise self._unsupported("read webhooks")
 
-    # What callers use
+    # For callers
 
     def validate(self, event: Event) -> None:
-        """Raise EventRejected if the event cannot go, without asking the service."""
+        """Raise EventRejected if the event cannot be sent, without asking the service."""
         for channel in event.channels:
             kind = parse_channel_name(channel).kind
             if kind is ChannelKind.ENCRYPTED and not self.supports_encryption:
@@ -222,9 +238,9 @@ class BaseTransport(ABC):
     def send(self, events: Sequence[Event]) -> None:
         """Send events in order.
 
-        An event that is too large, or refused, is left out and the others go; once the service is
-        out of reach the rest stays. Then TransportError is raised, and its ``unsent`` holds exactly
-        what did not go.
+        An event that is too large, or rejected, is skipped and the others are sent; once the
+        service is unavailable, the rest is not sent. Then TransportError is raised, and its
+        ``unsent`` holds exactly what was not sent.
         """
         refusals: list[TransportError] = []
         outgoing: list[Event] = []
@@ -248,13 +264,13 @@ class BaseTransport(ABC):
             raise error
 
     async def asend(self, events: Sequence[Event]) -> None:
-        """Do what `send` does, in a thread, so that the event loop goes on."""
+        """Call `send` in a thread, which does not block the event loop."""
         await sync_to_async(self.send, thread_sensitive=False)(events)
 
     # Helpers
 
     def split_channels(self, event: Event) -> Iterator[Event]:
-        """Yield the event in parts of no more channels than the service takes at once."""
+        """Yield the event in parts that have no more channels than `limits` allow."""
         limit = self.limits.channels_per_event
         if limit is None or len(event.channels) <= limit:
             yield event
@@ -263,7 +279,7 @@ class BaseTransport(ABC):
                 yield event.to(channels)
 
     def require(self, module: str, *, extra: str) -> Any:
-        """Import an SDK, or raise MissingDependency, which says what to install."""
+        """Import an SDK; raise MissingDependency, which says what to install, if it is missing."""
         try:
             return importlib.import_module(module)
         except ImportError as exc:
@@ -275,7 +291,7 @@ class BaseTransport(ABC):
     def _send_call(
         self, call: Sequence[Event], sent: Counter[tuple[str, str]]
     ) -> list[TransportError]:
-        """Make one call, note what went, and return the errors after which the others go on."""
+        """Make one call, count what was sent, and return errors that do not stop the others."""
         refused: TransportError | None = None
         left: Counter[tuple[str, str]] = Counter()
         try:
@@ -318,12 +334,12 @@ def _chunks(items: Sequence[T], size: int | None) -> Iterator[Sequence[T]]:
 
 
 def _deliveries(events: Iterable[Event]) -> Counter[tuple[str, str]]:
-    """Count each event on each of its channels: what a subscriber receives or misses."""
+    """Count each event on each of its channels, as subscribers receive or miss it."""
     return Counter((event.id, channel) for event in events for channel in event.channels)
 
 
 def _unsent(events: Sequence[Event], sent: Counter[tuple[str, str]]) -> Iterator[Event]:
-    """Yield what did not go. An event given twice went once at its first place."""
+    """Yield what was not sent. Of an event that is given twice, the first counts as sent."""
     left = sent.copy()
     for event in events:
         channels = []
@@ -341,9 +357,9 @@ def _summary(refusals: Sequence[TransportError]) -> TransportError | None:
         return refusals[0] if refusals else None
     for refusal in refusals:
         if isinstance(refusal, ChannelUnavailable):
-            return refusal  # worth a retry, whatever became of the others
+            return refusal  # it is worth a retry, whatever the others are
     all_too_large = all(isinstance(error, PayloadTooLarge) for error in refusals)
     kind = PayloadTooLarge if all_too_large else EventRejected
-    error = kind(f"{len(refusals)} events were refused; the first: {refusals[0]}")
+    error = kind(f"{len(refusals)} events were rejected; the first: {refusals[0]}")
     error.__cause__ = refusals[0]
     return error

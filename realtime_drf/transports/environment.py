@@ -1,4 +1,4 @@
-"""What HTTP clients read of the environment: which proxies they use, and whom they trust."""
+"""The environment of HTTP clients: proxies, and certificate authorities."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from realtime_drf.transports.redaction import Redactor
 def check_environment(
     read: Callable[[], Any], variables: Sequence[str], *, alias: str
 ) -> list[checks.CheckMessage]:
-    """Report what `read` raises, which does what a client does with these variables."""
+    """Report the error of `read`, which reads the variables as a client does."""
     try:
         read()
     except Exception as exc:  # noqa: BLE001  any HTTP client, any error
@@ -24,7 +24,7 @@ def check_environment(
             checks.Error(
                 f"REALTIME_TRANSPORTS[{alias!r}]: the HTTP client cannot use its environment: "
                 f"{type(exc).__name__}: {text}",
-                hint=f"Mend one of {', '.join(variables)}: until then nothing is sent.",
+                hint=f"Correct one of {', '.join(variables)}: until then nothing is sent.",
                 id="realtime_drf.E001",
             )
         ]
@@ -32,6 +32,6 @@ def check_environment(
 
 
 def _find_users(variables: Sequence[str]) -> list[str]:
-    """Return the names and passwords that stand in the URLs of proxies."""
+    """Return the user names and passwords in the URLs of proxies."""
     values = [os.environ.get(case, "") for name in variables for case in (name, name.lower())]
     return [user for value in values for user in re.findall(r"[^/\s,]+(?=@)", value)]

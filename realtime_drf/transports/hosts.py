@@ -1,7 +1,7 @@
-"""The machine at which a service is reached, as settings name it.
+"""The host of a service, as settings name it.
 
-What comes out of an environment variable or a file may have a scheme, a port or a line end, of
-which the HTTP client would complain at the first event.
+A value from an environment variable or a file may have a scheme, a port or a line end, about which
+the HTTP client would complain at the first event.
 """
 
 from __future__ import annotations
@@ -11,39 +11,35 @@ import re
 
 from django.core import checks
 
-from realtime_drf.exceptions import InvalidTransport
-
 _HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
 
 
-def read_host(option: str, host: object, *, alias: str) -> str:
+def read_host(host: object) -> str:
     """Return a host name or address, an IPv6 address in brackets.
 
-    Raise InvalidTransport, which says what is wrong with it and does not quote it.
+    Raise ValueError, which says what is wrong with it and does not quote it.
     """
-
-    def refuse(problem: str) -> InvalidTransport:
-        return InvalidTransport(
-            f"{option!r} {problem}: it is the name of a machine or an IP address, such as "
-            f"'ws.example.com'.",
-            alias=alias,
-        )
-
     if not isinstance(host, str):
-        raise refuse(f"must be a str, not {type(host).__name__}")
+        raise _error(f"must be a str, not {type(host).__name__}")
     if not host or re.search(r"[\s\x00-\x1f\x7f]", host):
-        raise refuse("is empty, or holds a blank or line end")
+        raise _error("is empty, or holds a blank or line end")
     if "/" in host or "@" in host:
-        raise refuse("holds a scheme, user or path")
+        raise _error("holds a scheme, user or path")
     address = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if ":" in address:
         try:
             return f"[{ipaddress.IPv6Address(address)}]"
         except ValueError:
-            raise refuse("holds a port, which has an option of its own, or a colon") from None
+            raise _error("holds a port, which has an option of its own, or a colon") from None
     if not _HOST.fullmatch(host):
-        raise refuse("holds what no name does")
+        raise _error("holds characters that no host name has")
     return host
+
+
+def _error(problem: str) -> ValueError:
+    return ValueError(
+        f"{problem}: it is the name or IP address of a machine, such as 'ws.example.com'"
+    )
 
 
 def is_loopback(host: str) -> bool:
@@ -57,12 +53,12 @@ def is_loopback(host: str) -> bool:
 def check_encryption(
     host: str, *, is_encrypted: bool, option: str, alias: str
 ) -> list[checks.CheckMessage]:
-    """Warn for production of a connection that everybody on the way can read."""
+    """Return a warning, for production, of a connection that is not encrypted."""
     if is_encrypted or is_loopback(host):
         return []
     return [
         checks.Warning(
-            f"REALTIME_TRANSPORTS[{alias!r}]: events go over http://, not https://: whoever is on "
+            f"REALTIME_TRANSPORTS[{alias!r}]: events go over http://, not https://: anyone on "
             f"the way can read them.",
             hint=f"Set {option!r} to True, or write https:// in a URL; in a network of your own, "
             "silence this.",

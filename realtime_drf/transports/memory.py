@@ -1,4 +1,4 @@
-"""The in-memory transport: an outbox to look into and subscribers who receive, for tests."""
+"""The in-memory transport, for tests: an outbox to inspect, and subscribers that receive."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import itertools
 import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from realtime_drf.events import Event
 from realtime_drf.exceptions import InvalidRequest
 from realtime_drf.names import ChannelKind, parse_channel_name
+from realtime_drf.options import Options, option, takes_options
 from realtime_drf.pusher_protocol.signatures import Signer
 from realtime_drf.transports.base import ChannelInfo, Limits
 from realtime_drf.transports.signing import SigningTransport
 
 
 class Member(NamedTuple):
-    """A user on a presence channel, as the other subscribers see it."""
+    """A user on a presence channel, as other subscribers see them."""
 
     channel: str
     user_id: str
@@ -25,13 +27,13 @@ class Member(NamedTuple):
 
 
 class Subscriber:
-    """Receive what is sent to some channels, like one browser's connection.
+    """A connection, like a browser's, that receives the events of its channels.
 
-    Who joins a cache channel receives the last event that it holds.
+    One that subscribes to a cache channel receives the last event of that channel.
 
-    ``received`` holds, in order, an event for each of these channels that it was sent to, with that
-    channel alone in its ``channels``. ``member_added`` and ``member_removed`` hold, in order, the
-    users that joined and left its presence channels while it was there.
+    ``received`` holds, in order, an event for each channel of the connection that it was sent to,
+    with only that channel in its ``channels``. ``member_added`` and ``member_removed`` hold, in
+    order, the users that joined and left its presence channels while it was subscribed.
     """
 
     def __init__(self, transport: MemoryTransport, socket_id: str) -> None:
@@ -44,10 +46,10 @@ class Subscriber:
         self._transport = transport
 
     def subscribe(self, channel: str, token: Mapping[str, str] | None = None) -> None:
-        """Join a channel as a browser would, which shows what the authorization view answered.
+        """Subscribe as a browser would, with the token that the authorization view answered.
 
         Raises:
-            InvalidRequest: the channel is not public, and the token is not for it and this
+            InvalidRequest: the channel is not public, and the token is not for this channel and
                 connection.
         """
         self._transport._verify(self.socket_id, channel, token or {})
@@ -56,7 +58,7 @@ class Subscriber:
             self._enter(channel, json.loads(token["channel_data"]))
 
     def unsubscribe(self, channel: str | None = None) -> None:
-        """Leave a channel, or all of them."""
+        """Unsubscribe from a channel, or from all of them."""
         for name in [channel] if channel else list(self.channels):
             self.channels.discard(name)
             member = self._memberships.pop(name, None)
@@ -65,10 +67,10 @@ class Subscriber:
                     other.member_removed.append(member)
 
     def members(self, channel: str) -> dict[str, Any]:
-        """Return the info of each user on a presence channel that it has joined, by the id.
+        """Return the info of each member of one of its presence channels, by user id.
 
         Raises:
-            ValueError: it has not joined such a channel.
+            ValueError: it is not subscribed, or the channel is not a presence channel.
         """
         if channel not in self._memberships:
             raise ValueError(f"Subscribe to {channel} first; only presence channels have members.")
@@ -81,7 +83,7 @@ class Subscriber:
         self.channels.add(channel)
 
     def _enter(self, channel: str, data: Mapping[str, Any]) -> None:
-        """Become a member; the others are told of a user's first connection alone."""
+        """Become a member; the others are notified of a user's first connection only."""
         member = Member(channel, data["user_id"], data.get("user_info"))
         if not self._transport._has(member):
             for other in self._transport._on(channel):
@@ -96,16 +98,20 @@ class Subscriber:
             ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class MemoryOptions(Options):
+    """The options of the memory transport."""
+
+    payload_limit: int | None = option(
+        10_240, "bytes of an event's data that are allowed; `None` is no limit"
+    )
+
+
 class MemoryTransport(SigningTransport):
-    """Keep events in `outbox`, and hand them to subscribers in this process.
+    """The transport that keeps events in `outbox` and delivers them within this process.
 
-    It checks as Pusher's transport does, so that what passes a test passes there, and signs and
-    verifies with keys of its own. Events cannot be changed, so the outbox shows what was sent and
-    not what became of it.
-
-    Options:
-        payload_limit: bytes of an event's data that are allowed, Pusher's unless given; None is no
-            limit.
+    It checks events as Pusher's transport does, so that what passes a test passes there, and signs
+    and verifies with keys of its own. Its options are those of `MemoryOptions`.
     """
 
     development_only = True
@@ -115,9 +121,10 @@ class MemoryTransport(SigningTransport):
     supports_presence = True
     supports_cache = True
 
-    def __init__(self, *, payload_limit: int | None = 10_240, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.limits = Limits(payload_bytes=payload_limit)
+    @takes_options(MemoryOptions)
+    def __init__(self, options: MemoryOptions) -> None:
+        super().__init__(alias=options.alias)
+        self.limits = Limits(payload_bytes=options.payload_limit)
         self.outbox: list[Event] = []
         self.signer = Signer("memory", secrets.token_hex(16), secrets.token_bytes(32))
         self._subscribers: list[Subscriber] = []
@@ -125,11 +132,11 @@ class MemoryTransport(SigningTransport):
         self._socket_numbers = itertools.count(1)
 
     def connect(self) -> Subscriber:
-        """Return a new connection, which has a socket id and no channels."""
+        """Return a new connection, with a socket id and without channels."""
         return self._add(f"{next(self._socket_numbers)}.1")
 
     def subscribe(self, *channels: str, socket_id: str = "0.0") -> Subscriber:
-        """Return a connection that is on these channels; nobody asks whether it may be."""
+        """Return a connection that is subscribed to channels, without authorization."""
         for channel in channels:
             parse_channel_name(channel)
         subscriber = self._add(socket_id)
@@ -165,9 +172,9 @@ class MemoryTransport(SigningTransport):
         return {name: self.channel_info(name) for name in sorted(names) if name.startswith(prefix)}
 
     def members(self, channel: str) -> list[str]:
-        """Return the ids of the users who joined a presence channel with a token."""
+        """Return the ids of the users that subscribed to a presence channel with a token."""
         if parse_channel_name(channel).kind is not ChannelKind.PRESENCE:
-            raise self._unsupported(f"tell who is on {channel!r}")
+            raise self._unsupported(f"list the members of {channel!r}")
         return sorted({member.user_id for member in self._members(channel)})
 
     def _members(self, channel: str) -> Iterator[Member]:
@@ -191,7 +198,7 @@ class MemoryTransport(SigningTransport):
         if kind is ChannelKind.PUBLIC:
             return
         if kind is ChannelKind.USER:
-            raise InvalidRequest("A user's channel is joined by signing in.")
+            raise InvalidRequest("A user's channel is subscribed to by signing in.")
         text = f"{socket_id}:{channel}"
         if "channel_data" in token:
             text += f":{token['channel_data']}"

@@ -1,4 +1,4 @@
-"""What the transports that speak Pusher's protocol have in common: answers, and sizes."""
+"""The base of the transports of Pusher's protocol: authorization, and payload sizes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FORBIDDEN: Mapping[str, Any] = {"error": "Forbidden"}
 
 
 class SigningTransport(BaseTransport):
-    """Authorize and count bytes as Pusher's protocol does; a subclass gives its `signer`."""
+    """A transport that authorizes clients of Pusher's protocol; a subclass sets its `signer`."""
 
     supports_exclusion = True
     supports_authorization = True
@@ -33,11 +33,11 @@ class SigningTransport(BaseTransport):
 
     signer: Signer
 
-    def is_socket_id(self, token: str) -> bool:
-        return is_socket_id(token)
+    def is_socket_id(self, socket_id: str) -> bool:
+        return is_socket_id(socket_id)
 
     def wire_size(self, event: Event) -> int:
-        """Count encrypted data as it goes over the wire."""
+        """Return the bytes of the data as it is sent: encrypted where the channel is."""
         size = super().wire_size(event)
         if any(parse_channel_name(name).kind is ChannelKind.ENCRYPTED for name in event.channels):
             return _encrypted_size(size)
@@ -51,7 +51,7 @@ class SigningTransport(BaseTransport):
     def answer_authorization(
         self, asked: AuthorizationRequest, decisions: Sequence[Grant | Denial]
     ) -> Answer:
-        """Answer 200 and a token, or 403; of many channels, 200 and a result for each."""
+        """Answer 200 with a token, or 403; for many channels, 200 with a result of each."""
         results = {each.channel: self._result(asked.socket_id, each) for each in decisions}
         if asked.is_many:
             return Answer(status=200, body=results)
@@ -73,13 +73,16 @@ class SigningTransport(BaseTransport):
         if isinstance(decision, Grant):
             try:
                 return {"status": 200, "data": self.signer.channel_token(socket_id, decision)}
-            except (InvalidEvent, InvalidRequest) as exc:  # a policy's data, a missing master key
+            except (
+                InvalidEvent,
+                InvalidRequest,
+            ) as exc:  # of a policy's data, or a missing master key
                 logger.error("%s cannot be granted: %s", decision.channel, exc)
         return {"status": 403}
 
 
 def _encrypted_size(size: int) -> int:
-    """Return the bytes of ``{"nonce": …, "ciphertext": …}`` for so many bytes of data.
+    """Return the bytes of ``{"nonce": …, "ciphertext": …}`` for data of a size.
 
     The box adds 16 bytes; base64 makes 4 of each 3, and 32 of the nonce.
     """

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realtime_drf.cluster.options import AppOptions
 from realtime_drf.cluster.origins import Origins
+from realtime_drf.exceptions import InvalidTransport
 
 LABEL = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
 HOST = st.lists(LABEL, min_size=1, max_size=4).map(lambda labels: f"{'.'.join(labels)}.org")
@@ -101,15 +103,15 @@ def test_an_entry_allows_what_it_says(pattern: str, allowed: list[str], refused:
     ],
 )
 def test_an_entry_that_can_never_match_is_refused(pattern: Any, mend: str) -> None:
-    with pytest.raises(ValueError, match="'allowed_origins' has") as error:
+    with pytest.raises(ValueError, match=r"^has ") as error:
         Origins([pattern])
     assert mend in str(error.value)
 
 
 @pytest.mark.parametrize("patterns", ["https://example.com", b"", 7])
 def test_it_is_a_list(patterns: Any) -> None:
-    with pytest.raises(ValueError, match="must be a list"):
-        Origins(patterns)
+    with pytest.raises(InvalidTransport, match="'allowed_origins' must be a list of str, not"):
+        AppOptions(allowed_origins=patterns)
 
 
 def test_an_empty_list_allows_none() -> None:

@@ -15,7 +15,7 @@ from realtime_drf.transports.console import ConsoleTransport
 
 LEGAL = r"[\w\-=@,.;#]"
 LINE = re.compile(
-    rf"(.*?) to ((?:{LEGAL}*, )*{LEGAL}+)( \(not to its origin\))? (.*)", re.ASCII | re.DOTALL
+    rf"(.*?) to ((?:{LEGAL}*, )*{LEGAL}+)( \(not to its sender\))? (.*)", re.ASCII | re.DOTALL
 )
 
 

@@ -34,6 +34,7 @@ SERVER = [
 ]
 CLUSTER = ["states", "serial_worker", "layer_faults", "companions", "origins", "prefixes"]
 PUSHER = "pusher pusher_options pusher_outages pusher_connections pusher_servers pusher_packing"
+PUSHER_MODULES = ("address", "options", "packing", "session", "transport")
 ABLY = "ably ably_auth ably_options ably_outages ably_webhooks ably_connections"
 
 
@@ -68,6 +69,7 @@ FIELDS: dict[str, str] = {
             "memberships": "memberships webhooks",
             "mixins": "mixins rows silence shapes async_views backends",
             "names": "names events patterns",
+            "options": "options configuration",
             "occupancy/handler": "occupancy",
             "occupancy/knowledge": "occupancy occupancy_caches occupancy_machine",
             "occupancy/prefixes": "occupancy",
@@ -94,12 +96,12 @@ FIELDS: dict[str, str] = {
             "hosts": "pusher_options ably_options",
             "redaction": "redaction",
             "signing": "pusher channels base",
-            **{f"pusher/{name}": PUSHER for name in ("address", "packing", "session", "transport")},
+            **{f"pusher/{name}": PUSHER for name in PUSHER_MODULES},
             **{
                 f"ably/{name}": ABLY
                 for name in (
                     "auth",
-                    "sender",
+                    "credentials",
                     "messages",
                     "names",
                     "network",
@@ -107,6 +109,7 @@ FIELDS: dict[str, str] = {
                     "packing",
                     "publishing",
                     "rest",
+                    "sender",
                     "tokens",
                     "transport",
                     "webhooks",
@@ -139,6 +142,10 @@ FIELDS: dict[str, str] = {
             "serial_worker": "serial_worker",
             "state": "states",
         }.items()
+    },
+    **{
+        f"cluster/{name}": _paths("transports/", ["channels", "channels_store"])
+        for name in ("app", "checks")
     },
     "cluster/webhooks/endpoints": _paths("cluster/", ["endpoints"]),
     "cluster/webhooks/queue": _paths("cluster/", ["webhook_queue"])

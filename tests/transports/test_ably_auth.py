@@ -326,7 +326,7 @@ def test_a_client_may_have_as_many_channels_as_the_account_allows(
     assert answer.status_code == 403
     error = {"code": 40300, "statusCode": 403, "message": "A client may have 200 channels."}
     assert answer.json() == {"error": error}
-    assert "refused 201 channels at <AblyTransport 'default'>: 'max_channels' is 200" in caplog.text
+    assert "201 channels was denied by <AblyTransport 'default'>" in caplog.text
     options = {"key": app.key, "max_channels": 250}
     settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": ABLY, "OPTIONS": options}}
     assert len(entered(app, ask(client, *names[:250])).capability) == 251
@@ -353,7 +353,7 @@ def test_an_id_that_would_be_everybodys_is_refused(
     for pk in ("*", "7\n8"):
         client.force_authenticate(User(pk=pk))  # type: ignore[misc]
         assert ask(client).status_code == 403
-    assert "no client of Ably's may have" in caplog.text
+    assert "not a valid client id of Ably" in caplog.text
 
 
 def test_a_token_in_place_of_the_key_authorizes_nobody(client: APIClient, mine: str) -> None:

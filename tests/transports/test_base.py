@@ -284,7 +284,7 @@ def test_several_refusals_are_told_as_one() -> None:
     large = [Event(f"large{n}", "x", "x" * 200) for n in range(2)]
     error = send(ScriptedTransport(), large)
     assert type(error) is PayloadTooLarge
-    assert str(error).startswith("2 events were refused; the first: The data of 'large0'")
+    assert str(error).startswith("2 events were rejected; the first: The data of 'large0'")
     assert type(error.__cause__) is PayloadTooLarge
 
     error = send(failing("bad", lambda: EventRejected("no")), [*large, Event("bad", "x")])

@@ -173,7 +173,7 @@ def test_a_transport_shows_nothing_but_its_alias() -> None:
         ({**CREDENTIALS, "host": " example.com"}, "'host' is empty, or holds a blank or line end"),
         ({**CREDENTIALS, "host": "example.com\n"}, "'host' is empty, or holds a blank"),
         ({**CREDENTIALS, "host": "example.com:6001"}, "'host' holds a port"),
-        ({**CREDENTIALS, "host": "[example.com]"}, "'host' holds what no name does"),
+        ({**CREDENTIALS, "host": "[example.com]"}, "'host' holds characters that no"),
         ({**CREDENTIALS, "host": "[::1]:6001"}, "'host' holds a port"),
         ({**CREDENTIALS, "host": "user@example.com"}, "'host' holds a scheme, user or path"),
         ({**CREDENTIALS, "host": 7}, "'host' must be a str, not int"),
@@ -186,8 +186,8 @@ def test_a_transport_shows_nothing_but_its_alias() -> None:
         ({**CREDENTIALS, "key": "test-key\n"}, "'key' begins or ends with a blank or line end"),
         ({**CREDENTIALS, "secret": "test-secret\n"}, "'secret' begins or ends with a blank"),
         ({"url": "https://k:s@exa mple.com/apps/1"}, "'host' is empty, or holds a blank"),
-        ({**CREDENTIALS, "port": 0}, "'port' must be a number from 1 to 65535"),
-        ({**CREDENTIALS, "port": 70_000}, "'port' must be a number from 1 to 65535"),
+        ({**CREDENTIALS, "port": 0}, "'port' must be a whole number from 1 to 65535, not "),
+        ({**CREDENTIALS, "port": 70_000}, "'port' must be a whole number from 1 to 65535, not "),
         ({"key": "test-key", "secret": "test-secret"}, "OPTIONS need 'app_id' (or"),
         ({"url": "https://example.com/apps/1"}, "OPTIONS need 'key' and 'secret' (or"),
         (
@@ -197,15 +197,15 @@ def test_a_transport_shows_nothing_but_its_alias() -> None:
         ({**CREDENTIALS, "clutser": "eu"}, "Did you mean 'cluster'?"),
         ({**CREDENTIALS, "app_id": "my-app"}, "'app_id' must be digits: Pusher's own"),
         ({**CREDENTIALS, "app_id": "١٢"}, "'app_id' must be digits: Pusher's own"),
-        ({**CREDENTIALS, "port": "443"}, "'port' must be a number from 1 to 65535"),
+        ({**CREDENTIALS, "port": "443"}, "'port' must be a whole number from 1 to 65535, not "),
         ({**CREDENTIALS, "ssl": "yes"}, "'ssl' must be True or False, not str"),
-        ({**CREDENTIALS, "timeout": "5"}, "timeout"),
-        ({**CREDENTIALS, "timeout": None}, "timeout"),
-        ({**CREDENTIALS, "timeout": 0}, "timeout"),
-        ({**CREDENTIALS, "timeout": -1}, "timeout"),
-        ({**CREDENTIALS, "timeout": True}, "timeout"),
-        ({**CREDENTIALS, "timeout": math.nan}, "timeout"),
-        ({**CREDENTIALS, "payload_limit": "10240"}, "payload_limit"),
+        ({**CREDENTIALS, "timeout": "5"}, "'timeout' must be a number above 0, not '5'."),
+        ({**CREDENTIALS, "timeout": None}, "'timeout' must be a number above 0, not None."),
+        ({**CREDENTIALS, "timeout": 0}, "'timeout' must be a number above 0, not 0."),
+        ({**CREDENTIALS, "timeout": -1}, "'timeout' must be"),
+        ({**CREDENTIALS, "timeout": True}, "'timeout' must be"),
+        ({**CREDENTIALS, "timeout": math.nan}, "'timeout' must be"),
+        ({**CREDENTIALS, "payload_limit": "9"}, "'payload_limit' must be a whole number above 0"),
     ],
     ids=repr,
 )
@@ -254,7 +254,7 @@ def test_a_wrong_url_is_named_and_not_shown(
     "master_key", ["", "too-short", "bm90IDMyIGJ5dGVz", "not base64 at all!", "Ä" * 44]
 )
 def test_a_wrong_master_key_is_named_and_not_shown(settings: Settings, master_key: str) -> None:
-    with pytest.raises(InvalidTransport, match="encryption_master_key_base64 must be") as caught:
+    with pytest.raises(InvalidTransport, match="must be 32 bytes in base64") as caught:
         configured(settings, **CREDENTIALS, encryption_master_key_base64=master_key)
     if master_key:
         assert master_key not in "".join(traceback.format_exception(caught.value))

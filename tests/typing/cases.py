@@ -31,6 +31,7 @@ from realtime_drf.changes import Change
 from realtime_drf.exceptions import TransportError
 from realtime_drf.names import NamedChannel
 from realtime_drf.transports.base import BaseTransport
+from realtime_drf.transports.pusher import PusherTransport
 from tests.todos.models import Tag, Todo, TodoList
 from tests.todos.serializers import TodoSerializer
 
@@ -100,6 +101,17 @@ assert_type(TodoChannel(pk=5).name, str)
 class OwnTransport(BaseTransport):
     def send_batch(self, events: Iterable[Event]) -> None:
         assert_type([event.body for event in events], list[str])
+
+
+class TenantTransport(PusherTransport):
+    def __init__(self, *, tenant: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.tenant = tenant
+
+
+PusherTransport(alias="live", app_id="1", key="key", secret="secret", timeout=5)
+PusherTransport(timeout="5")  # type: ignore[arg-type]
+PusherTransport(timeuot=5)  # type: ignore[call-arg]
 
 
 async def use(todo: Todo) -> None:

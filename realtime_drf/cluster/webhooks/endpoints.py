@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from django.core import checks
 
-from realtime_drf.cluster.options import ServerOptions
+from realtime_drf.cluster.options import AppOptions
 from realtime_drf.conf import nearest
 from realtime_drf.exceptions import InvalidTransport
 from realtime_drf.webhook_events import WebhookEvent
@@ -96,7 +96,7 @@ def read_endpoints(webhooks: Any, *, alias: str) -> tuple[Endpoint, ...]:
 
 
 def check_endpoints(
-    endpoints: Sequence[Endpoint], options: ServerOptions, *, alias: str
+    endpoints: Sequence[Endpoint], options: AppOptions, *, alias: str
 ) -> list[checks.CheckMessage]:
     """Warn of endpoints that ask by name for what is never reported."""
     switches = {

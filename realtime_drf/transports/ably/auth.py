@@ -1,6 +1,6 @@
-"""Tokens for Ably's clients: what they ask with, and what they are answered.
+"""Requests of Ably's clients for tokens, and the answers to them.
 
-A token says as whom a client connects, and what it may do on which channels (its capability):
+A token names the client that connects, and what it may do on which channels (its capability):
 https://ably.com/docs/auth/token and https://ably.com/docs/auth/capabilities.
 """
 
@@ -20,8 +20,8 @@ from realtime_drf.grants import Answer, AuthorizationRequest, Denial, Grant, Ide
 from realtime_drf.names import ChannelKind, is_unicode, parse_channel_name
 from realtime_drf.rendering import render
 from realtime_drf.tracebacks import opaque
+from realtime_drf.transports.ably.credentials import Credentials
 from realtime_drf.transports.ably.names import Names, user_channel
-from realtime_drf.transports.ably.options import Credentials
 from realtime_drf.transports.ably.rest import RestClient
 from realtime_drf.transports.ably.tokens import Signer, read_channels
 from realtime_drf.transports.base import BaseTransport
@@ -29,32 +29,32 @@ from realtime_drf.transports.base import BaseTransport
 logger = logging.getLogger("realtime_drf")
 
 MAX_CHANNELS: Final = 200
-"""Channels of one token, those of a token that is renewed included."""
+"""Channels of one token, including those of the token that it renews."""
 
 FORMATS: Final = ("request", "jwt", "object")
 
 FORBIDDEN: Final[Mapping[str, Any]] = {
     "error": {"code": 40300, "statusCode": 403, "message": "Forbidden"}
 }
-"""What ably-js reads: with 403 it gives up, with any other status it asks again later."""
+"""For ably-js, which gives up after a 403, and tries again later after any other status."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenRequest(AuthorizationRequest):
-    """Say how the token shall be answered, and on which channel the answer depends.
+    """A request for a token: its format, and the channel on which the answer depends.
 
     `format` is "request" for a signed request, which ably-js exchanges for a token; "jwt" for a
-    token as text; "object" for one in an object, with what else the client must know.
+    token as text; "object" for a token in an object, with the other details that a client needs.
     """
 
     format: str
     decisive: str | None = None
     is_too_much: bool = False
-    """More channels are wanted than one client may have; none is asked for then."""
+    """More channels are requested than one client may have; the request has none then."""
 
 
 class TokenTransport(BaseTransport):
-    """Authorize as Ably's clients ask for it."""
+    """A transport that authorizes Ably's clients."""
 
     authorizes_by_get = True
     authorizes_user_channels = True
@@ -66,7 +66,7 @@ class TokenTransport(BaseTransport):
     _master_key: bytes | None
 
     def set_up_tokens(self, credentials: Credentials, *, ttl: int, max_channels: int) -> None:
-        """Make tokens with a key; without one, that cannot be done."""
+        """Sign tokens with a key; without one, no client can be authorized."""
         self._max_channels = max_channels
         self.supports_authorization = credentials.key is not None
         self.supports_user_authentication = credentials.key is not None
@@ -75,16 +75,16 @@ class TokenTransport(BaseTransport):
 
     @opaque
     def read_authorization(self, data: Mapping[str, Any]) -> AuthorizationRequest:
-        """Read what ably-js is told to send, or what @ably/laravel-echo does.
+        """Read the parameters of ably-js, or the request of @ably/laravel-echo.
 
-        ``channel_names`` are several, as a list or as JSON; ``channel_name`` is one, without which
-        nothing is answered; ``token`` is the one that a client has, whose channels it keeps as far
-        as the policies still allow. ``format`` is one of `FORMATS`. Names are canonical or Ably's.
-        What else ably-js sends, an id and a capability that it would like, is not looked at.
+        ``channel_names`` are several channels, as a list or as JSON. ``channel_name`` is one: if it
+        is denied, there is no token. ``token`` is the client's current one, whose channels it keeps
+        as far as the policies still allow. ``format`` is one of `FORMATS`. Names are canonical or
+        Ably's. The client id and the capability that ably-js proposes are ignored.
         """
         single = [name for name in _strings(data, "channel_name") if name]
         if len(single) > 1:
-            raise InvalidRequest("channel_name is one; several are channel_names.")
+            raise InvalidRequest("channel_name is one channel; use channel_names for several.")
         many = _strings(data, "channel_names") or _strings(data, "channel_names[]")
         held = read_channels(data.get("token"))
         (form,) = _strings(data, "format")[:1] or ["object" if "token" in data else "request"]
@@ -96,12 +96,12 @@ class TokenTransport(BaseTransport):
         if decisive and _is_public(decisive):
             decisive = None
         asked = dict.fromkeys([*([decisive] if decisive else []), *names, *kept])
-        # Every token has the public channels; there is nobody to ask for them.
+        # Every token has the public channels; no policy decides on them.
         channels = [name for name in asked if not _is_public(name)]
         is_too_much = len(channels) > self._max_channels
         if is_too_much:
             logger.warning(
-                "A client was refused %d channels at %r: 'max_channels' is %d.",
+                "A request for %d channels was denied by %r: 'max_channels' is %d.",
                 len(channels),
                 self,
                 self._max_channels,
@@ -119,13 +119,13 @@ class TokenTransport(BaseTransport):
     def answer_authorization(
         self, asked: AuthorizationRequest, decisions: Sequence[Grant | Denial]
     ) -> Answer:
-        """Answer a token for what is granted, and for the public channels.
+        """Answer a token for the granted and the public channels.
 
-        It is 403 where the one channel that was asked for is denied, or all of several, and where
-        they are more than one client may have: ably-js would ask again after any other status.
+        The answer is 403 if the one requested channel is denied, or all of several, and if they are
+        more than one client may have: after any other status, ably-js would ask again.
         """
         if not isinstance(asked, TokenRequest):
-            raise InvalidRequest("This is not a request for a token.")
+            raise InvalidRequest("This is not a token request.")
         if asked.is_too_much:
             message = f"A client may have {self._max_channels} channels."
             error = {**FORBIDDEN["error"], "message": message}
@@ -144,7 +144,7 @@ class TokenTransport(BaseTransport):
         return self._answer(asked, grants)
 
     def read_user_authentication(self, data: Mapping[str, Any]) -> str:
-        """Return how the token shall be answered: a connection has no part in it."""
+        """Return the format of the token; Ably's tokens do not depend on the connection."""
         (form,) = _strings(data, "format")[:1] or ["request"]
         if form not in FORMATS:
             raise InvalidRequest(f"format is one of {', '.join(FORMATS)}.")
@@ -163,8 +163,8 @@ class TokenTransport(BaseTransport):
         return self._answer(asked, {channel: Grant(channel=channel, user_id=identity.user_id)})
 
     def revoke_tokens(self, user_id: str) -> None:
-        """Make the tokens of a user worthless: https://ably.com/docs/auth/revocation."""
-        user_channel(user_id)  # refuses what is no user id
+        """Revoke the tokens of a user: https://ably.com/docs/auth/revocation."""
+        user_channel(user_id)  # raises if the id is invalid
         path = f"/keys/{quote(self._key_name, safe='')}/revokeTokens"
         answer = self.rest.post_batch(path, {"targets": [f"clientId:{user_id}"]})
         results = answer if isinstance(answer, list) else [answer]
@@ -174,7 +174,7 @@ class TokenTransport(BaseTransport):
                     raise self.rest.make_error(each["error"], status=400)
 
     def channel_key(self, channel: str) -> bytes:
-        """Return the key of an encrypted channel, which its subscribers are given."""
+        """Return the key of an encrypted channel, which its subscribers receive."""
         if self._master_key is None:
             raise self._unsupported(f"encrypt for channel {channel!r}")
         return hashlib.sha256(channel.encode() + self._master_key).digest()
@@ -197,7 +197,7 @@ class TokenTransport(BaseTransport):
         return Answer(status=200, body={"token": token, "info": info, "channels": channels})
 
     def _details(self, grant: Grant) -> dict[str, Any]:
-        """Return what a client must know of a channel besides that it has it."""
+        """Return the details of a channel that a client needs."""
         details: dict[str, Any] = {}
         if parse_channel_name(grant.channel).kind is ChannelKind.ENCRYPTED:
             details["cipher_key"] = base64.b64encode(self.channel_key(grant.channel)).decode()
@@ -206,7 +206,7 @@ class TokenTransport(BaseTransport):
         return details
 
     def _can_grant(self, grant: Grant) -> bool:
-        """Tell whether a grant can be carried out; if not, that is a mistake of the project's."""
+        """Tell whether a grant can be answered; if not, log the project's mistake."""
         kind = parse_channel_name(grant.channel).kind
         try:
             if kind is ChannelKind.ENCRYPTED and not self.supports_encryption:
@@ -218,7 +218,7 @@ class TokenTransport(BaseTransport):
         return True
 
     def _read_name(self, name: str) -> str:
-        """Return the canonical name; one that is none is left as it is, and will be refused."""
+        """Return the canonical name; an invalid one is unchanged, and will be denied."""
         return self._find_name(name) or name
 
     def _find_name(self, name: str) -> str | None:
@@ -229,10 +229,10 @@ class TokenTransport(BaseTransport):
 
 
 def _is_client_id(user_id: str | None) -> bool:
-    """Tell whether a user's id can be a client's: ``*`` would be everybody's."""
+    """Tell whether a user's id can be a client id: ``*`` would stand for any."""
     if user_id is None or (user_id != "*" and user_id.isprintable()):
         return True
-    logger.error("A user has an id that no client of Ably's may have: %.50r", user_id)
+    logger.error("The id of a user is not a valid client id of Ably: %.50r", user_id)
     return False
 
 
@@ -251,7 +251,7 @@ def _is_public(channel: str) -> bool:
 
 
 def _strings(data: Mapping[str, Any], name: str) -> list[str]:
-    """Return the values of a field, be it of a query, a form or JSON."""
+    """Return the values of a field of a query, a form or JSON."""
     values = data.getlist(name) if hasattr(data, "getlist") else data.get(name)
     values = [] if values is None else [values] if isinstance(values, str) else values
     if not isinstance(values, list) or not all(
@@ -262,7 +262,7 @@ def _strings(data: Mapping[str, Any], name: str) -> list[str]:
 
 
 def _flatten(names: list[str]) -> list[str]:
-    """Return names of which some may be JSON: ably-js sends no lists but as one text."""
+    """Return names, some of which may be JSON: ably-js sends a list as one text."""
     found: list[str] = []
     for name in names:
         if not name.startswith("["):

@@ -1,4 +1,4 @@
-"""Messages as Ably's REST API takes them, and what it answers to a batch of them."""
+"""Messages in the form of Ably's REST API, and its answers to batches of them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from realtime_drf.rendering import render
 from realtime_drf.transports.ably.packing import Group
 from realtime_drf.transports.ably.sender import Sender, read_sender
 
-_BLOCK = 16  # of AES, whose first holds the initialization vector
+_BLOCK = 16  # bytes of AES; the first block is the initialization vector
 
 
 class Encoder:
-    """Make messages with the SDK's own class, and encrypt them with its cipher.
+    """Makes messages with the SDK's own class, and encrypts them with its cipher.
 
     Args:
         message_class: the SDK's ``Message``.
-        crypto: its module of ciphers; None where nothing is encrypted.
-        binary: msgpack is spoken, which needs no base64.
+        crypto: its module of ciphers.
+        binary: the format is msgpack, which needs no base64.
         get_key: returns the key of an encrypted channel.
-        get_extras: returns what a message carries besides.
+        get_extras: returns the extras of a message.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Encoder:
         self._get_extras = get_extras
 
     def wire_size(self, event: Event) -> int:
-        """Return the bytes of name, data and extras, which are what the service counts."""
+        """Return the bytes of name, data and extras, as the service counts them."""
         size = len(event.body.encode())
         if any(map(is_encrypted, event.channels)):
             size = _BLOCK + (size // _BLOCK + 1) * _BLOCK
@@ -77,15 +77,15 @@ class Encoder:
 
 
 def is_encrypted(channel: str) -> bool:
-    """Tell whether a channel is one whose data the service cannot read."""
+    """Tell whether the data of a channel is encrypted."""
     return parse_channel_name(channel).kind is ChannelKind.ENCRYPTED
 
 
 def read_results(answer: Any) -> dict[str, Mapping[str, Any]]:
-    """Return what became of each channel.
+    """Return the result of each channel.
 
-    A batch is answered with a list of results, of channels or of specifications that hold theirs,
-    by the version of the API.
+    The answer to a batch is a list of results: depending on the version of the API, of channels, or
+    of specifications that contain those of their channels.
     """
     results = answer if isinstance(answer, list) else [answer]
     flat: list[Any] = []
@@ -100,9 +100,9 @@ def read_results(answer: Any) -> dict[str, Mapping[str, Any]]:
 
 
 def _message_ids(events: Sequence[Event]) -> list[str]:
-    """Return an id for each message of one publish; the same events have the same ids again.
+    """Return an id for each message of one publish; the same events get the same ids again.
 
-    Several of one publish must have a base in common, and their places:
+    Several messages of one publish must share a base, followed by their index:
     https://ably.com/docs/pub-sub/advanced#idempotency
     """
     if len(events) == 1:

@@ -1,8 +1,8 @@
-"""Names of channels as Ably has them, and back.
+"""Translation of channel names to Ably's and back.
 
-The words before the colon are those that Laravel's clients use; ``user`` is ours. Ably's names hold
-any character but a line feed, and may not begin with ``[`` or ``:``, so that what a canonical name
-is made of needs no escapes: https://ably.com/docs/channels#names.
+The words before the colon are those of Laravel's clients; ``user`` is ours. Ably's names may hold
+any character but a line feed, and may not begin with ``[`` or ``:``, so the characters of a
+canonical name need no escapes: https://ably.com/docs/channels#names.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _WORDS = {"private:": "private-", "presence:": "presence-", "user:": USER_PREFIX
 
 
 class Names:
-    """Translate names both ways; a translation back is the identity.
+    """Translates names both ways; translating back is the identity.
 
     Args:
         prefix: what all names of this app begin with, such as ``"blog:"``; by default nothing.
@@ -26,14 +26,14 @@ class Names:
         self.prefix = prefix
 
     def to_wire(self, channel: str) -> str:
-        """Return Ably's name of a canonical one."""
+        """Return Ably's name for a canonical one."""
         for word, canonical in _WORDS.items():
             if channel.startswith(canonical):
                 return f"{self.prefix}{word}{channel[len(canonical) :]}"
         return f"{self.prefix}{PUBLIC}{channel}"
 
     def from_wire(self, name: str) -> str:
-        """Return the canonical name of one of Ably's; raise InvalidEvent if it is none of ours."""
+        """Return the canonical name of one of Ably's; raise InvalidEvent if it is not ours."""
         if name.startswith(self.prefix):
             rest = name[len(self.prefix) :]
             for word, canonical in _WORDS.items():
@@ -47,18 +47,18 @@ class Names:
         raise InvalidEvent(f"{name[:200]!r} is not the name of a channel of this app.")
 
     def read(self, name: str) -> str:
-        """Return the canonical name of what a client asks for, which may say it either way."""
+        """Return the canonical name of a channel that a client names either way."""
         # No canonical name holds a colon, and each of Ably's does.
         return self.from_wire(name) if ":" in name else name
 
     @property
     def public(self) -> str:
-        """What stands for all public channels in a capability."""
+        """The pattern of all public channels in a capability."""
         return f"{self.prefix}{PUBLIC}*"
 
 
 def user_channel(user_id: str) -> str:
-    """Return the canonical name of a user's channel; raise InvalidEvent if that is no user id."""
+    """Return the canonical name of a user's channel; raise InvalidEvent if the id is invalid."""
     return build_channel_name(ChannelKind.USER, user_id)
 
 

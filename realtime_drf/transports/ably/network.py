@@ -1,11 +1,10 @@
-"""The network below the HTTP client of Ably's SDK: bounded in time, and nothing stale in it."""
+"""The network under the HTTP client of Ably's SDK: with time limits, without stale connections."""
 
 from __future__ import annotations
 
 import importlib
 import threading
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
 from realtime_drf import http_connections as connections
@@ -18,14 +17,14 @@ VARIABLES: Final = (
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
 )
-"""What httpx reads of the environment."""
+"""The environment variables that httpx reads."""
 
 
 class Network:
-    """The calls of one client: how much time is left for each, and whether its connection fell.
+    """The network of one client: the time left for each call, and whether its connection was stale.
 
     Args:
-        timeout: seconds for a call, with all machines that are tried.
+        timeout: seconds for a call, including all machines that are tried.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -44,99 +43,115 @@ class Network:
         return self._timeout if deadline is None else connections.time_left(deadline)
 
     def may_try_again(self) -> bool:
-        """Tell, once, whether the call met a connection that fell before it answered."""
+        """Tell, once, whether the call of this thread met a stale connection."""
         is_stale = getattr(self._call, "is_stale", False)
         self._call.is_stale = False
         return is_stale
 
     def note_stale(self) -> None:
-        """Note that a connection which had answered before fell before it answered this call."""
+        """Note that the connection of this call had answered before, and was lost."""
         self._call.is_stale = True
 
     def prepare(self, client: Any) -> None:
-        """Have an httpx client go by this network."""
+        """Make an httpx client use this network."""
         client.event_hooks = {"request": [self._bound]}
-        backend = _make_backend(importlib.import_module("httpcore"), self)
-        # One transport for what needs no proxy, and one for each proxy; None goes without.
+        backend = Backend(importlib.import_module("httpcore"), self)
+        # One transport without a proxy, and one for each proxy; None uses the first.
         transports = filter(None, [client._transport, *client._mounts.values()])
         self._pools = [transport._pool for transport in transports]
         for pool in self._pools:
             pool._network_backend = backend
             pool._keepalive_expiry = connections.MAX_IDLE
-            # The SDK asks for HTTP/2, with which threads share a connection: httpcore then mixes
-            # up their streams now and then, and events are lost.
+            # The SDK asks for HTTP/2, where threads share a connection. httpcore sometimes mixes up
+            # their streams, and events are lost.
             pool._http2 = False
 
     def drop_idle(self) -> None:
-        """Close connections that are not in use: where one has fallen, the others may be stale."""
+        """Close idle connections: after one was lost, the others may be stale."""
         for pool in self._pools:
             for connection in pool.connections:
                 if connection.is_idle():
                     connection.close()
 
     def _bound(self, request: Any) -> None:
-        # The SDK bounds the time for connecting and reading, each by itself, and not for writing.
+        # The SDK limits the time to connect and to read, each by itself, and not the time to write.
         kinds = ("connect", "read", "write", "pool")
         request.extensions["timeout"] = dict.fromkeys(kinds, self.time_left())
 
 
-def _make_backend(httpcore: Any, network: Network) -> Any:
-    class Stream(httpcore.NetworkStream):  # type: ignore[misc]
-        """A connection, each piece of which comes within the time of the call that wants it."""
+class Backend:
+    """What opens httpcore's connections: to any address of a host, within the time of the call.
 
-        def __init__(self, stream: Any) -> None:
-            self._stream = stream
-            self._has_answered = self._is_asked = False
+    A network backend of httpcore's, by its methods.
+    """
 
-        def read(self, max_bytes: int, timeout: float | None = None) -> Any:
-            try:
-                data = self._stream.read(max_bytes, network.time_left())
-            except httpcore.ReadError:
-                self._note_end()
-                raise
-            if not data:
-                self._note_end()
-            self._has_answered, self._is_asked = True, False
-            return data
+    def __init__(self, httpcore: Any, network: Network) -> None:
+        self._httpcore = httpcore
+        self._sync = httpcore.SyncBackend()
+        self._network = network
 
-        def write(self, buffer: bytes, timeout: float | None = None) -> None:
-            self._is_asked = True
-            try:
-                self._stream.write(buffer, network.time_left())
-            except httpcore.WriteError:
-                self._note_end()
-                raise
+    def connect_tcp(
+        self, host: str, port: int, timeout: float | None = None, **kwargs: Any
+    ) -> Stream:
+        options = [*(kwargs.pop("socket_options", None) or ()), *connections.KEEP_ALIVE]
 
-        def start_tls(self, ssl_context: Any, *args: Any, **kwargs: Any) -> Any:
-            kwargs["timeout"] = network.time_left()
-            return Stream(self._stream.start_tls(ssl_context, *args, **kwargs))
+        def connect(address: str, share: float) -> Any:
+            return self._sync.connect_tcp(
+                address, port, timeout=share, socket_options=options, **kwargs
+            )
 
-        def close(self) -> None:
-            self._stream.close()
+        try:
+            found = connections.try_addresses(host, port, self._network.time_left(), connect)
+        except OSError as exc:  # the name cannot be resolved
+            raise self._httpcore.ConnectError(str(exc)) from exc
+        return Stream(found, self._httpcore, self._network)
 
-        def get_extra_info(self, info: str) -> Any:
-            return self._stream.get_extra_info(info)
+    def sleep(self, seconds: float) -> None:
+        self._sync.sleep(seconds)
 
-        def _note_end(self) -> None:
-            if self._has_answered and self._is_asked:
-                network.note_stale()
 
-    class Backend(httpcore.SyncBackend):  # type: ignore[misc]
-        """What opens connections: to all addresses of a name within the time of the call."""
+class Stream:
+    """A connection whose every read and write ends within the time of the call.
 
-        def connect_tcp(
-            self, host: str, port: int, timeout: float | None = None, **kwargs: Any
-        ) -> Any:
-            options = [*(kwargs.pop("socket_options", None) or ()), *connections.KEEP_ALIVE]
-            connect: Callable[[str, float], Any] = super().connect_tcp
+    A network stream of httpcore's, by its methods.
+    """
 
-            def connect_to(address: str, share: float) -> Any:
-                return connect(address, port, timeout=share, socket_options=options, **kwargs)  # type: ignore[call-arg]
+    def __init__(self, stream: Any, httpcore: Any, network: Network) -> None:
+        self._stream = stream
+        self._httpcore = httpcore
+        self._network = network
+        self._has_answered = self._is_asked = False
 
-            try:
-                found = connections.try_addresses(host, port, network.time_left(), connect_to)
-            except OSError as exc:  # its name is not known
-                raise httpcore.ConnectError(str(exc)) from exc
-            return Stream(found)
+    def read(self, max_bytes: int, timeout: float | None = None) -> Any:
+        try:
+            data = self._stream.read(max_bytes, self._network.time_left())
+        except self._httpcore.ReadError:
+            self._note_end()
+            raise
+        if not data:
+            self._note_end()
+        self._has_answered, self._is_asked = True, False
+        return data
 
-    return Backend()
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._is_asked = True
+        try:
+            self._stream.write(buffer, self._network.time_left())
+        except self._httpcore.WriteError:
+            self._note_end()
+            raise
+
+    def start_tls(self, ssl_context: Any, *args: Any, **kwargs: Any) -> Stream:
+        kwargs["timeout"] = self._network.time_left()
+        encrypted = self._stream.start_tls(ssl_context, *args, **kwargs)
+        return Stream(encrypted, self._httpcore, self._network)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+    def _note_end(self) -> None:
+        if self._has_answered and self._is_asked:
+            self._network.note_stale()

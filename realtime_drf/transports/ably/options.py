@@ -1,162 +1,154 @@
-"""What the options of the Ably transport may be, and the credentials among them."""
+"""The options of the Ably transport."""
 
 from __future__ import annotations
 
-import base64
-import math
-import os
 import re
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
-from realtime_drf.exceptions import InvalidEvent, InvalidTransport
+from realtime_drf.exceptions import InvalidEvent
+from realtime_drf.options import Options, check_master_key, decode_master_key, option
 from realtime_drf.rendering import render
+from realtime_drf.transports.ably.auth import MAX_CHANNELS
+from realtime_drf.transports.ably.credentials import VARIABLE, Credentials
 from realtime_drf.transports.hosts import read_host
 
-VARIABLE = "ABLY_API_KEY"
+PAYLOAD_LIMIT: Final = 65_536
+"""Bytes of a message, its name included: https://ably.com/docs/platform/pricing/limits#message."""
 
-_KEY = re.compile(r"([^.:\s]+)\.([^.:\s]+):([^\s:]+)", re.ASCII)
+MAX_TTL: Final = 86_400
+"""Seconds; the service refuses tokens that are valid for longer."""
+
 _PREFIX = re.compile(r"(?:[A-Za-z0-9_\-=@,.;]+:)+")
 
 _POLICY = re.compile(r"(nonprod:)?[A-Za-z0-9-]+")
 """https://ably.com/docs/platform/account/enterprise-customization"""
 
-MAX_TTL = 86_400
-"""Seconds; the service refuses tokens that are good for longer."""
+
+def _check_client_id(client_id: str) -> str:
+    if client_id == "*":
+        raise ValueError("must be the id of one client")
+    return client_id
 
 
-class Credentials(NamedTuple):
-    """Hold a key, or a token in its place."""
-
-    key: str | None
-    token: str | None
-
-    def __repr__(self) -> str:
-        return f"<Credentials of app {self.app_id!r}>"
-
-    @classmethod
-    def read(cls, key: Any, token: Any, *, alias: str) -> Credentials:
-        """Return what options or the environment say; raise InvalidTransport if that is wrong."""
-        for name, value in (("key", key), ("token", token)):
-            if value is not None and not isinstance(value, str):
-                raise InvalidTransport(
-                    f"{name!r} must be a str, not {type(value).__name__}.", alias=alias
-                )
-        if token and token != token.strip():
-            raise InvalidTransport(
-                "'token' begins or ends with a blank or line end: strip() it.", alias=alias
-            )
-        if key and token:
-            raise InvalidTransport("Give 'key' or 'token', and not both.", alias=alias)
-        if not token:
-            source = "'key'" if key else f"environment variable {VARIABLE}"
-            key = key or os.environ.get(VARIABLE)
-            if not key:
-                raise InvalidTransport(
-                    f"OPTIONS need 'key' or 'token' (or the environment variable {VARIABLE}).",
-                    alias=alias,
-                )
-            if not _KEY.fullmatch(key):
-                # Without the key itself.
-                raise InvalidTransport(
-                    f"{source} is not of the form appId.keyId:secret.", alias=alias
-                )
-        return cls(key or None, token or None)
-
-    @property
-    def name(self) -> str:
-        """The public part of the key."""
-        return (self.key or "").partition(":")[0]
-
-    @property
-    def secret(self) -> str:
-        """The other part of it."""
-        return (self.key or "").partition(":")[2]
-
-    @property
-    def app_id(self) -> str:
-        """The app of the key; of a token it is not known."""
-        return self.name.partition(".")[0]
-
-    def as_keys(self) -> dict[str, str]:
-        """Return the name of the key and its secret, if there is one."""
-        return {self.name: self.secret} if self.key else {}
-
-    def secrets(self) -> list[str]:
-        """Return all that nobody may see."""
-        return [each for each in (self.key, self.secret, self.token) if each]
+def _read_endpoint(endpoint: str) -> str:
+    return endpoint if _POLICY.fullmatch(endpoint) else read_host(endpoint)
 
 
-def check_options(
-    alias: str,
-    *,
-    texts: Mapping[str, Any],
-    numbers: Mapping[str, Any],
-    ports: Mapping[str, Any],
-    flags: Mapping[str, Any],
-    webhook_keys: Any,
-    extras: Any,
-    fallback_hosts: Any,
-) -> None:
-    """Raise InvalidTransport for the first option that is wrong."""
+def _read_hosts(hosts: Sequence[str]) -> list[str]:
+    return [read_host(host) for host in hosts]
 
-    def refuse(name: str, wanted: str) -> None:
-        raise InvalidTransport(f"{name!r} must be {wanted}.", alias=alias)
 
-    for name, value in texts.items():
-        if not isinstance(value, str):
-            refuse(name, f"a str, not {type(value).__name__}")
-    for name, value in flags.items():
-        if not isinstance(value, bool):
-            refuse(name, "True or False")
-    for name, value in numbers.items():
-        kinds = int | float if name == "timeout" else int
-        if type(value) is bool or not isinstance(value, kinds) or not 0 < value < math.inf:
-            refuse(name, "a number above 0")
-    for name, value in ports.items():
-        if value is not None and (type(value) is not int or not 0 < value < 65536):
-            refuse(name, "a number from 1 to 65535")
-    if numbers["token_ttl"] > MAX_TTL:
-        refuse("token_ttl", f"at most {MAX_TTL} seconds")
-    if texts["prefix"] and not _PREFIX.fullmatch(texts["prefix"]):
-        refuse("prefix", "words that each end in a colon, such as 'blog:'")
-    if texts.get("client_id") == "*":
-        refuse("client_id", "the id of one client")
-    if fallback_hosts is not None and not _is_list_of_texts(fallback_hosts):
-        refuse("fallback_hosts", "a list of names of machines")
-    if extras is not None and not isinstance(extras, Mapping):
-        refuse("extras", f"a dict, not {type(extras).__name__}")
+def _check_prefix(prefix: str) -> str:
+    if prefix and not _PREFIX.fullmatch(prefix):
+        raise ValueError("must be words that each end in a colon, such as 'blog:'")
+    return prefix
+
+
+def _check_extras(extras: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
         render(extras)
     except InvalidEvent as exc:
-        refuse("extras", f"JSON ({exc})")
-    keys = {} if webhook_keys is None else webhook_keys
-    if not isinstance(keys, Mapping) or not _is_list_of_texts([*keys, *keys.values()]):
-        refuse("webhook_keys", "a dict of keys (appId.keyId) and their secrets")
+        raise ValueError(f"must be JSON ({exc})") from None
+    return extras
 
 
-def read_endpoint(endpoint: str | None, *, alias: str) -> str | None:
-    """Return a routing policy or a host; raise InvalidTransport for what is neither."""
-    if endpoint is None or _POLICY.fullmatch(endpoint):
-        return endpoint
-    return read_host("endpoint", endpoint, alias=alias)
+@dataclass(frozen=True, kw_only=True)
+class AblyOptions(Options):
+    """The options of the Ably transport."""
 
-
-def read_master_key(text: Any, *, alias: str) -> bytes:
-    """Return the 32 bytes of a master key."""
-    try:
-        key = base64.b64decode(text, validate=True)
-    except (TypeError, ValueError):
-        key = b""
-    if len(key) != 32:
-        # Without the key itself, and without the cause, which may quote it.
-        raise InvalidTransport(
-            "'encryption_master_key_base64' must be 32 bytes in base64.", alias=alias
-        ) from None
-    return key
-
-
-def _is_list_of_texts(values: Any) -> bool:
-    return isinstance(values, list | tuple) and all(
-        isinstance(value, str) and value for value in values
+    key: str | None = option(
+        None,
+        "`appId.keyId:secret`",
+        unset=f"environment variable `{VARIABLE}`",
+        secret=True,
     )
+    token: str | None = option(
+        None,
+        "a token in place of the key. It is not renewed, and no client can be authorized with it",
+        secret=True,
+    )
+    use_token_auth: bool = option(False, "exchange the key for a token, which is renewed")
+    client_id: str | None = option(
+        None, "the client id with which events are published", clean=_check_client_id
+    )
+    endpoint: str | None = option(
+        None, "a routing policy, or the name of a machine", unset='`"main"`', clean=_read_endpoint
+    )
+    port: int | None = option(None, "the endpoint's port without TLS", unset="80", most=65_535)
+    tls_port: int | None = option(None, "the endpoint's port with TLS", unset="443", most=65_535)
+    tls: bool = option(True, "whether TLS is used. The key itself is sent over TLS only")
+    fallback_hosts: Sequence[str] | None = option(
+        None,
+        "machines to try where the endpoint fails",
+        unset="those of Ably",
+        clean=_read_hosts,
+    )
+    timeout: float = option(
+        5, "seconds for a call, including all addresses and machines that are tried"
+    )
+    use_binary_protocol: bool = option(True, "msgpack; `False` is JSON")
+    prefix: str = option(
+        "", 'what all names of channels begin with, such as `"blog:"`', clean=_check_prefix
+    )
+    payload_limit: int = option(
+        PAYLOAD_LIMIT, "bytes of an event's name, data and extras; 16,384 for free accounts"
+    )
+    extras: Mapping[str, Any] | None = option(
+        None,
+        "what each message carries besides: headers, push notifications",
+        clean=_check_extras,
+    )
+    encryption_master_key_base64: str | None = option(
+        None,
+        "32 bytes, in base64, for [encrypted channels](#encrypted-channels)",
+        secret=True,
+        clean=check_master_key,
+    )
+    token_ttl: int = option(
+        3600, "seconds for which a client's token is valid, 86,400 at most", most=MAX_TTL
+    )
+    max_channels: int = option(
+        MAX_CHANNELS,
+        "channels that one client may have. Set it to what your account allows a connection",
+    )
+    webhook_keys: Mapping[str, str] | None = option(
+        None,
+        "further keys (`appId.keyId`), and their secrets, that may sign [webhooks](#webhooks)",
+        secret=True,
+    )
+
+    @property
+    def master_key(self) -> bytes | None:
+        """The bytes of the master key."""
+        return decode_master_key(self.encryption_master_key_base64)
+
+    def read_credentials(self) -> Credentials:
+        """Return the credentials; raise InvalidTransport if they are missing or wrong."""
+        credentials = Credentials.read(self.key, self.token, alias=self.alias)
+        if credentials.key and not (self.tls or self.use_token_auth):
+            raise self.error(
+                "a key goes over TLS only: leave 'tls' as it is, or have 'use_token_auth' exchange "
+                "the key for a token."
+            )
+        return credentials
+
+    def for_client(self, credentials: Credentials) -> dict[str, Any]:
+        """Return the arguments of the SDK's client."""
+        arguments = {
+            "key": credentials.key,
+            "token": credentials.token,
+            "use_token_auth": True if self.use_token_auth or credentials.key is None else None,
+            "client_id": self.client_id,
+            "endpoint": self.endpoint,
+            "port": self.port or 0,
+            "tls_port": self.tls_port or 0,
+            "tls": self.tls,
+            "fallback_hosts": self.fallback_hosts,
+            "use_binary_protocol": self.use_binary_protocol,
+            "http_open_timeout": self.timeout,
+            "http_request_timeout": self.timeout,
+            "http_max_retry_duration": self.timeout,
+        }
+        return {name: value for name, value in arguments.items() if value is not None}

@@ -1,9 +1,9 @@
-"""Put events into calls for Ably's REST API, and divide a call into what is published where.
+"""Packing of events into calls to Ably's REST API, and of each call into groups.
 
-A call is one POST: to one channel, or a batch of specifications, each of several channels and the
-messages that all of these get: https://ably.com/docs/messages/batch#batch-publish. Specifications
-are carried out in parallel, so what goes to one channel in a call must stand in one of them: there
-it is published whole and in order, or not at all.
+A call is one POST: to one channel, or a batch of specifications, each with several channels and the
+messages for all of them: https://ably.com/docs/messages/batch#batch-publish. Specifications are
+processed in parallel, so all messages of a call for one channel must be in one of them: there they
+are published in order, all or none.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_MESSAGES: Final = 1_000
 """Messages to one channel in a call."""
 
 MAX_BYTES: Final = 2_000_000
-"""Bytes of all that a call holds: below the 2 MiB of the service by what is not counted here."""
+"""Bytes of all messages in a call: less than the service's 2 MiB, for what is not counted here."""
 
 _OVERHEAD: Final = 400
 """Bytes, at most, that a message needs for its id, keys and encoding."""
@@ -29,19 +29,19 @@ _OVERHEAD: Final = 400
 
 @dataclass(frozen=True)
 class Group:
-    """Say which events some channels get together, in order."""
+    """Events, in order, and the channels that all of them are for."""
 
     channels: tuple[str, ...]
     events: tuple[Event, ...]
 
 
 class Packer:
-    """Fill calls in order, as full as they may be.
+    """Fills calls in order, up to the limits of the service.
 
     Args:
         wire_size: returns the bytes of an event that the service counts.
-        payload_limit: bytes of what one channel may get in a call, and so of an event.
-        goes_alone: whether a channel's data is its own, as where it is encrypted.
+        payload_limit: bytes for one channel in a call, and so of an event.
+        goes_alone: tells whether a channel's data differs from that of others: it is encrypted.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class Packer:
         open_call = _Call(self._goes_alone)
         for event in events:
             size = self._wire_size(event)
-            if not calls or not open_call.take(event, size, self._payload_limit):
+            if not calls or not open_call.add(event, size, self._payload_limit):
                 calls.append([])
                 open_call = _Call(self._goes_alone)
-                open_call.take(event, size, limit=None)
+                open_call.add(event, size, limit=None)
             calls[-1].append(event)
         return calls
 
@@ -83,7 +83,7 @@ class Packer:
 
 
 class _Call:
-    """Know what a call holds, and whether one more event finds a place."""
+    """The content of a call, which tells whether one more event fits."""
 
     def __init__(self, goes_alone: Callable[[str], bool]) -> None:
         self._goes_alone = goes_alone
@@ -93,9 +93,9 @@ class _Call:
         self._senders: dict[str, str | None] = {}
         self._ids: set[str] = set()
 
-    def take(self, event: Event, size: int, limit: int | None) -> bool:
-        """Take an event in if it has a place; without a limit it always has."""
-        if limit is not None and not self._has_place(event, size, limit):
+    def add(self, event: Event, size: int, limit: int | None) -> bool:
+        """Add an event if it fits; without a limit it always does."""
+        if limit is not None and not self._fits(event, size, limit):
             return False
         number = len(self._sizes)
         before = {channel: self._held.get(channel) for channel in event.channels}
@@ -116,20 +116,20 @@ class _Call:
             self._senders[channel] = event.socket_id
         return True
 
-    def _has_place(self, event: Event, size: int, limit: int) -> bool:
+    def _fits(self, event: Event, size: int, limit: int) -> bool:
         if event.id in self._ids or len(self._held.keys() | set(event.channels)) > MAX_CHANNELS:
             return False
         return all(
             len(self._held[channel]) < MAX_MESSAGES
             and self._channel_bytes[channel] + size <= limit
-            # One publish leaves out one connection.
+            # One publish excludes one connection.
             and self._senders[channel] == event.socket_id
             for channel in event.channels
             if channel in self._held
         )
 
     def _total(self) -> int:
-        """Return the bytes of all: channels with the same events share them, unless encrypted."""
+        """Return the bytes of all; channels with the same events share them, unless encrypted."""
         shared = {numbers for name, numbers in self._held.items() if not self._goes_alone(name)}
         alone = [numbers for name, numbers in self._held.items() if self._goes_alone(name)]
         return sum(self._sizes[n] for numbers in (*shared, *alone) for n in numbers)

@@ -1,4 +1,4 @@
-"""Publish events through Ably's REST API: one call, and second tries for what it refuses."""
+"""Publishing through Ably's REST API: one call, and second tries for what it rejects."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from realtime_drf.transports.ably.packing import Group
 from realtime_drf.transports.ably.rest import RestClient
 
 MIN_PAUSE: Final = 1.0
-"""Seconds for which a channel that is too busy is left alone where the service did not say."""
+"""Seconds for which nothing is sent to a busy channel if the service does not say how long."""
 
 
 class Publisher:
-    """Publish groups of events, and report by channel what failed."""
+    """Publishes groups of events, and reports failures by channel."""
 
     def __init__(
         self, rest: RestClient, encoder: Encoder, to_wire_name: Callable[[str], str]
@@ -34,11 +34,11 @@ class Publisher:
         self._not_before: dict[str, float] = {}
 
     def publish(self, events: Sequence[Event], groups: Sequence[Group]) -> None:
-        """Publish; what is refused because of the connection to leave out goes without that.
+        """Publish; raise TransportError with the events that were not sent.
 
-        A key that is stale, or another client's, would otherwise cost the event. What goes to one
-        channel together is refused together: then each is tried by itself. Raise TransportError
-        with what did not go.
+        Events that are rejected because of the connection to exclude are sent to everyone: a stale
+        connection key, or another client's, would otherwise cost the event. Events for one channel
+        in one call are rejected together, and then each is tried by itself.
         """
         paused = self._find_paused(groups)
         left = [rest for group in groups if (rest := _without(group, paused))]
@@ -54,11 +54,11 @@ class Publisher:
             raise _summary(events, failures)
 
     def _find_paused(self, groups: Sequence[Group]) -> dict[str, TransportError]:
-        """Return an error for each channel that is to be left alone for now."""
+        """Return an error for each channel that is paused."""
         if not self._not_before:
             return {}
         now = self._rest.clock()
-        # Made anew and not changed, as other threads look at it.
+        # Replaced and not changed in place, as other threads read it.
         self._not_before = {name: at for name, at in self._not_before.items() if at > now}
         paused: dict[str, TransportError] = {}
         for channel in (channel for group in groups for channel in group.channels):
@@ -68,7 +68,7 @@ class Publisher:
         return paused
 
     def _pause(self, failures: Mapping[tuple[str, str], TransportError]) -> None:
-        """Leave channels that are too busy alone, so that nothing overtakes what was not sent."""
+        """Pause busy channels, so that no event overtakes those that were not sent."""
         now = self._rest.clock()
         self._not_before = self._not_before | {
             channel: now + max(error.retry_after or 0.0, MIN_PAUSE)
@@ -79,7 +79,7 @@ class Publisher:
     def _publish_to_all(
         self, groups: Sequence[Group], failed: Mapping[str, TransportError]
     ) -> dict[str, TransportError]:
-        """Try what was refused with an exclusion again without; return what failed in the end."""
+        """Retry without the exclusion what was rejected with it; return what still fails."""
         again = [
             Group(channels, tuple(_to_all(event) for event in group.events))
             for group in groups
@@ -92,7 +92,7 @@ class Publisher:
     def _publish_singly(
         self, group: Group, channel: str, error: TransportError
     ) -> dict[tuple[str, str], TransportError]:
-        """Find out which of several events a channel's publish was refused for."""
+        """Find the events for which a channel's publish was rejected."""
         if len(group.events) == 1 or not isinstance(error, EventRejected):
             return {(event.id, channel): error for event in group.events}
         failures: dict[tuple[str, str], TransportError] = {}
@@ -105,14 +105,14 @@ class Publisher:
         return failures
 
     def _try(self, groups: Sequence[Group]) -> dict[str, TransportError]:
-        """Publish as a second try, whose failure must not hide what the first has done."""
+        """Publish as a second try, whose failure must not hide what the first one sent."""
         try:
             return self._publish(groups)
         except TransportError as exc:
             return dict.fromkeys((channel for group in groups for channel in group.channels), exc)
 
     def _publish(self, groups: Sequence[Group]) -> dict[str, TransportError]:
-        """Make one call; return the channels that failed, and why."""
+        """Make one call; return the error of each channel that failed."""
         if len(groups) == 1 and len(groups[0].channels) == 1:
             (channel,) = groups[0].channels
             path = f"/channels/{quote(self._to_wire_name(channel))}/messages"
@@ -141,16 +141,16 @@ class Publisher:
         return failed
 
     def _make_failure(self, error: Any) -> TransportError:
-        """Make an error of what a batch says of one channel."""
+        """Make the error of one channel in the answer to a batch."""
         if not isinstance(error, dict):
-            return TransportUnavailable("Ably did not say what became of a channel.")
+            return TransportUnavailable("Ably's answer does not mention a channel.")
         made = self._rest.make_error(error, status=400)
-        # The others went, so it is not us who are refused.
+        # The other channels succeeded, so our credentials are accepted.
         return EventRejected(str(made)) if isinstance(made, AccessRefused) else made
 
 
 def quote(name: str) -> str:
-    """Return a name as it stands in a path."""
+    """Return a name escaped for a path."""
     return quote_plus(name, safe=":")
 
 
@@ -169,14 +169,14 @@ def _to_all(event: Event) -> Event:
 
 
 def _may_be_exclusion(group: Group, failed: Mapping[str, TransportError], channel: str) -> bool:
-    """Tell whether a channel may have been refused for the connection that was to be left out."""
+    """Tell whether a channel may have been rejected because of the connection to exclude."""
     return group.events[0].socket_id is not None and type(failed.get(channel)) is EventRejected
 
 
 def _summary(
     events: Sequence[Event], failures: Mapping[tuple[str, str], TransportError]
 ) -> TransportError:
-    """Return one error for all that failed; one that is worth a retry goes before the others."""
+    """Return one error for all failures; one that is worth a retry takes precedence."""
     unsent = [
         event.to(left)
         for event in events

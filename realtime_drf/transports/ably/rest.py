@@ -1,4 +1,4 @@
-"""Calls to Ably's REST API with the SDK's synchronous client, and what becomes of its errors.
+"""Calls to Ably's REST API with the SDK's synchronous client, and the errors they raise.
 
 https://ably.com/docs/api/rest-api
 """
@@ -29,15 +29,15 @@ from realtime_drf.tracebacks import opaque
 from realtime_drf.transports.ably.network import Network
 from realtime_drf.transports.redaction import REDACTED, Redactor
 
-MAX_REST: Final = 60.0
-"""Seconds for which the service is left alone at most, however many it asks for."""
+MAX_COOLDOWN: Final = 60.0
+"""Seconds without calls that the service may ask for; longer pauses are cut to this."""
 
 _EXPIRED_TOKEN = range(40140, 40150)
 _NOT_CAPABLE = 40160
 _TOO_LARGE = 40009
 _BUSY_CHANNEL = (42911, 42913, 42914)
-"""Rates of one connection, messages of one channel, bytes of one channel; 42910 and others are the
-account's: https://ably.com/docs/platform/errors/codes."""
+"""The rate limits of one connection, and of messages and bytes of one channel. 42910 and others are
+the account's: https://ably.com/docs/platform/errors/codes."""
 
 _CREDENTIALS = re.compile(r"(Basic|Bearer) [A-Za-z0-9+/=_\-.]+")
 
@@ -48,14 +48,14 @@ _making = threading.Lock()
 
 def _renew_lock() -> None:
     global _making
-    _making = threading.Lock()  # the parent's may be held by a thread that is not here
+    _making = threading.Lock()  # a thread that exists in the parent alone may hold the old one
 
 
 os.register_at_fork(after_in_child=_renew_lock)
 
 
 class _CredentialsFilter(logging.Filter):
-    """Take credentials out of what HTTP/2's library logs of headers, at level DEBUG."""
+    """Redacts the credentials in headers that HTTP/2's library logs at level DEBUG."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
@@ -65,14 +65,14 @@ class _CredentialsFilter(logging.Filter):
 
 
 class RestClient:
-    """Hold one client of the SDK a process, for all its threads.
+    """One client of the SDK a process, shared by its threads.
 
     Args:
         sdk: the module ``ably.sync``.
         options: of its ``AblyRestSync``.
-        secrets: what must not be in an error.
-        timeout: seconds for a call, with all machines that are tried.
-        clock: returns seconds that never go back.
+        secrets: texts that no error may contain.
+        timeout: seconds for a call, including all machines that are tried.
+        clock: returns monotonic seconds.
     """
 
     def __init__(
@@ -91,11 +91,11 @@ class RestClient:
         self._redactor = Redactor([*secrets, *encoded])
         self._not_before = 0.0
         self._network = Network(timeout)
-        # Made when it is first needed: it reads files, and proxies in the environment.
+        # Made when first needed, as it reads files, and proxies from the environment.
         self._pid_and_client: tuple[int, Any] | None = None
-        # A parent's, kept in the child: collected, its open connections would be warned of.
+        # The parent's, kept in the child: to collect it would warn of its open connections.
         self._inherited: tuple[int, Any] | None = None
-        # Of the SDK, which logs tokens, and of HTTP/2.
+        # The loggers of the SDK, which logs tokens, and of HTTP/2.
         for name in ("hpack.hpack", "hpack.table", "ably.sync.rest.auth"):
             theirs = logging.getLogger(name)
             if not any(isinstance(each, _CredentialsFilter) for each in theirs.filters):
@@ -107,7 +107,7 @@ class RestClient:
 
     @property
     def client(self) -> Any:
-        """The SDK's client of this process: a forked child makes its own."""
+        """The SDK's client of this process. A forked child makes its own."""
         held = self._pid_and_client
         if held is None or held[0] != os.getpid():
             with _making:
@@ -126,23 +126,23 @@ class RestClient:
             self._inherited = held
 
     def read_environment(self) -> None:
-        """Make a client, unless there is one; raise what that raises of the environment."""
+        """Make a client, unless there is one; raise what the environment makes it raise."""
         if self._pid_and_client is None:
             self._make_client().close()
 
     @opaque
     def get(self, path: str) -> Any:
-        """Return what the service answers."""
+        """Return the service's answer."""
         return self.read(self._request("GET", path, None))
 
     @opaque
     def post(self, path: str, body: Any) -> Any:
-        """Post a body and return what the service answers; raise what `make_error` makes of it."""
+        """Post a body and return the service's answer; raise the error of `make_error`."""
         return self.read(self._request("POST", path, body))
 
     @opaque
     def post_batch(self, path: str, body: Any) -> Any:
-        """Post a batch and return the answer, also one that says that a part failed."""
+        """Post a batch and return the answer, even if a part of the batch failed."""
         response = self._request("POST", path, body)
         if response.status_code == 400:
             content = self._parse(response)
@@ -151,7 +151,7 @@ class RestClient:
         return self.read(response)
 
     def read(self, response: Any) -> Any:
-        """Return the content of an answer; raise an error if it is one."""
+        """Return the content of an answer; raise an error if the answer is one."""
         if 200 <= response.status_code < 300:
             content = self._parse(response)
             if isinstance(content, Exception):
@@ -164,13 +164,13 @@ class RestClient:
         made = self.make_error(error, status=response.status_code)
         retry_after = read_retry_after(response.headers.get("Retry-After", ""))
         if isinstance(made, TransportUnavailable) and retry_after is not None:
-            made.retry_after = min(retry_after, MAX_REST)
+            made.retry_after = min(retry_after, MAX_COOLDOWN)
             if not isinstance(made, ChannelUnavailable):
                 self._not_before = self.clock() + made.retry_after
         raise made
 
     def make_error(self, error: Any, *, status: int = 500) -> TransportError:
-        """Make an error of ours from Ably's, with its status, code and message."""
+        """Make our error from Ably's, with its status, code and message."""
         fields = error if isinstance(error, dict) else {}
         code = _integer(fields.get("code"), status * 100)
         status = _integer(fields.get("statusCode"), status)
@@ -183,19 +183,19 @@ class RestClient:
         client = self._sdk.AblyRestSync(**self._options)
         try:
             self._network.prepare(client.http._HttpSync__client)
-        except AttributeError as exc:  # neither the SDK nor httpx has public names for these
+        except AttributeError as exc:  # neither the SDK nor httpx makes these public
             logger.warning(
-                "This version of ably or httpx is not known (%s): events go on, but one may be "
-                "lost on a connection that was idle, or that threads share.",
+                "This version of ably or httpx is not supported (%s). Events are still sent, but "
+                "may be lost on a connection that was idle, or that threads share.",
                 exc,
             )
         return client
 
     def _request(self, method: str, path: str, body: Any) -> Any:
-        """Make a request with the SDK, a second one where its token has expired.
+        """Make a request with the SDK, and a second one if its token has expired.
 
-        Not with `ChannelSync.publish`, which keeps an object for each channel for ever, has no
-        batches, and does not hand out the headers of an error.
+        `ChannelSync.publish` is not used: it keeps an object of each channel forever, has no
+        batches, and does not return the headers of an error.
         """
         if (left := self._not_before - self.clock()) > 0:
             error = TransportUnavailable(f"Ably has asked for no calls for {left:.0f} seconds.")
@@ -221,15 +221,15 @@ class RestClient:
         if body is None:
             return None
         if self._options.get("use_binary_protocol"):
-            # What the SDK packs with itself; it would pack binary data as text.
+            # The library that the SDK packs with; the SDK would pack binary data as text.
             packed: bytes = importlib.import_module("msgpack").packb(body, use_bin_type=True)
             return packed
         return json.dumps(body, separators=(",", ":")).encode()
 
     def _call(self, function: Callable[[Any], Any]) -> Any:
-        """Call the SDK; once more where a connection fell: ids make that safe."""
+        """Call the SDK, once more if a connection was stale: message ids make that safe."""
         try:
-            client = self.client  # which takes time when it is made
+            client = self.client  # making it takes time, which is not the call's
             self._network.begin()
             try:
                 return function(client)
@@ -241,7 +241,7 @@ class RestClient:
         except Exception as exc:  # noqa: BLE001  of the SDK, its HTTP client or a parser
             error = self._translate(exc)
             error.__cause__ = self._clean(exc)
-        # Raised here and not in the handler, where the original would come along as the context.
+        # Raised outside the handler, where the original would become its context.
         raise error
 
     def _translate(self, exc: Exception) -> TransportError:
@@ -251,7 +251,7 @@ class RestClient:
         return TransportUnavailable(f"Ably could not be reached: {type(exc).__name__}.")
 
     def _clean(self, exc: Exception) -> BaseException:
-        """Return what may be shown of an error: the original holds the request and its headers."""
+        """Return a copy that may be shown: the original holds the request and its headers."""
         if isinstance(exc, self._sdk.util.exceptions.AblyException):
             text = self._redactor.text(str(exc.message))
             copy: BaseException = type(exc)(text, exc.status_code, exc.code)
@@ -259,10 +259,10 @@ class RestClient:
         return self._redactor.exception(exc)
 
     def _parse(self, response: Any) -> Any:
-        """Return the content of an answer, or the exception that its parser raised."""
+        """Return the content of an answer, or the parser's exception."""
         try:
             return response.to_native()
-        except Exception as exc:  # noqa: BLE001  JSON's, msgpack's, or of an unknown type
+        except Exception as exc:  # noqa: BLE001  of JSON or msgpack, or for an unknown type
             return self._redactor.exception(ValueError(type(exc).__name__))
 
     def _can_renew(self) -> bool:
@@ -274,7 +274,7 @@ def _integer(value: Any, default: int) -> int:
 
 
 def _error_of_status(status: int, code: int, text: str) -> TransportError:
-    """Make the error of a status. The service is quoted only on what concerns an event."""
+    """Make the error of a status. Only errors of an event quote the service."""
     if code in _BUSY_CHANNEL:
         return ChannelUnavailable(f"Ably answered {status} ({code}): a channel is too busy.")
     if status in (408, 429) or status >= 500 or 42900 <= code < 43000:

@@ -1,7 +1,7 @@
-"""The connection that caused a change, as Ably's clients name it in a header.
+"""The sender of a change: the connection key, and the client id, that Ably's clients send.
 
-Either the connection key as it is, or what @ably/laravel-echo sends and what a client that has an
-id must send: base64url of ``{"connectionKey": …, "clientId": …}``.
+The header is the connection key itself, or base64url of ``{"connectionKey": …, "clientId": …}``, as
+@ably/laravel-echo sends it and as a client with an id must.
 https://ably.com/docs/pub-sub/advanced#publish-on-behalf
 """
 
@@ -17,29 +17,29 @@ _MAX_LENGTH = 2_000
 
 
 class Sender(NamedTuple):
-    """Hold the key of a connection, and the id of its client if it has one."""
+    """The key of a connection, and its client id if it has one."""
 
     connection_key: str
     client_id: str | None = None
 
 
-def read_sender(token: str) -> Sender | None:
-    """Return what a header says, or None if it is malformed."""
-    if len(token) > _MAX_LENGTH or not _KEY.fullmatch(token[:300]):
+def read_sender(socket_id: str) -> Sender | None:
+    """Return the sender that a header names, or None if it is malformed."""
+    if len(socket_id) > _MAX_LENGTH or not _KEY.fullmatch(socket_id[:300]):
         return None
-    found = _read_object(token)
+    found = _read_object(socket_id)
     if found is not None:
         key, client_id = found.get("connectionKey"), found.get("clientId")
         if isinstance(key, str) and _KEY.fullmatch(key) and isinstance(client_id, str | None):
             return Sender(key, client_id or None)
         return None
-    return Sender(token) if _KEY.fullmatch(token) else None
+    return Sender(socket_id) if _KEY.fullmatch(socket_id) else None
 
 
-def _read_object(token: str) -> dict[str, object] | None:
-    """Return the object that a token holds, or None if it is no base64url of one."""
+def _read_object(text: str) -> dict[str, object] | None:
+    """Return the object of which a text is the base64url, or None if it is of none."""
     try:
-        padded = token.rstrip("=") + "=" * (-len(token.rstrip("=")) % 4)
+        padded = text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4)
         found = json.loads(base64.urlsafe_b64decode(padded))
     except (ValueError, RecursionError):
         return None

@@ -1,4 +1,4 @@
-"""Tokens of Ably's: requests for one, signed here, and JSON Web Tokens."""
+"""Ably's tokens: signed requests for one, and JSON Web Tokens."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 
 from realtime_drf.exceptions import InvalidRequest
 from realtime_drf.rendering import render
-from realtime_drf.transports.ably.options import Credentials
+from realtime_drf.transports.ably.credentials import Credentials
 
 
 class Signer:
-    """Sign tokens with one key."""
+    """Signs tokens with one key."""
 
     def __init__(self, credentials: Credentials, ttl: int, clock: Callable[[], float]) -> None:
         self._name = credentials.name
@@ -56,7 +56,7 @@ class Signer:
 
 
 def read_channels(token: Any) -> list[str]:
-    """Return the names in a token's capability: a wish, which the policies decide on anew."""
+    """Return the channels of a token's capability: only a wish, on which the policies decide."""
     if token is None or token == "":
         return []
     try:

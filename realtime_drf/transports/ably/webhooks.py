@@ -1,7 +1,7 @@
-"""Webhooks of Ably's, in batches or enveloped, as JSON.
+"""Ably's webhooks, batched or enveloped, as JSON.
 
-https://ably.com/docs/platform/integrations/webhooks. The signature has no time of its own, but
-covers the times of what happened; these say how old a body is.
+https://ably.com/docs/platform/integrations/webhooks. The signature has no timestamp of its own, but
+it covers the timestamps in the body, which tell how old the body is.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _OUR_MESSAGE_ID = re.compile(r"[0-9a-f]{32}(:[0-9]+)?")
 
 
 class Surroundings(Protocol):
-    """What a reader needs of its transport."""
+    """The parts of its transport that a reader uses."""
 
     clock: Callable[[], float]
     names: Names
 
 
 class Item(NamedTuple):
-    """Hold one thing that happened, however it was delivered."""
+    """One occurrence, whether it was delivered in a batch or an envelope."""
 
     source: str
     name: str
@@ -42,10 +42,10 @@ class Item(NamedTuple):
 
 
 class AblyWebhookReader:
-    """Read what is signed with one of an app's keys, and not too old.
+    """Reads webhooks that are signed with one of an app's keys and are not too old.
 
     Args:
-        keys: ``appId.keyId`` to secret; several while they are being replaced.
+        keys: ``appId.keyId`` to secret; several while a key is being replaced.
         transport: has the clock and the names.
     """
 
@@ -58,7 +58,7 @@ class AblyWebhookReader:
 
     @property
     def has_keys(self) -> bool:
-        """Whether there is a key that could sign."""
+        """Whether there is a key that can sign webhooks."""
         return bool(self._keys)
 
     def read(self, headers: Mapping[str, str], body: bytes) -> list[WebhookEvent]:
@@ -72,7 +72,7 @@ class AblyWebhookReader:
         return [event for item in items for event in self._make_events(item)]
 
     def _verify(self, headers: Mapping[str, str], body: bytes) -> None:
-        # Headers that come twice arrive joined by a comma, and so match nothing.
+        # A header that is sent twice arrives joined by a comma, and so matches no key.
         key, signature = (headers.get(f"X-Ably-{name}", "") for name in ("Key", "Signature"))
         if not key or not signature:
             raise InvalidSignature("The headers X-Ably-Key and X-Ably-Signature are needed.")
@@ -86,20 +86,20 @@ class AblyWebhookReader:
         raise InvalidSignature("The signature is not of a key of this app.")
 
     def _check_age(self, items: list[Item]) -> None:
-        """Refuse what is older than the service would deliver it: somebody repeats it."""
+        """Reject what is older than the service would deliver: it is replayed."""
         now_ms = int(self._transport.clock() * 1000)
         newest = max((item.time_ms for item in items), default=now_ms)
         if not now_ms - (WINDOW + MARGIN) * 1000 <= newest <= now_ms + MARGIN * 1000:
             raise InvalidSignature(
-                f"What happened is not of the last {WINDOW + MARGIN} seconds; if the webhook is "
-                f"new, the clock of this machine is wrong."
+                f"The webhook is not from the last {WINDOW + MARGIN} seconds. If it is new, "
+                f"the clock of this machine is wrong."
             )
 
     def _make_events(self, item: Item) -> Iterator[WebhookEvent]:
         try:
             channel = self._transport.names.from_wire(item.channel)
         except InvalidEvent:
-            channel = ""  # a channel of somebody else's: it will be ignored
+            channel = ""  # not one of ours: it will be ignored
         for number, (kind, time_ms, details) in enumerate(_describe(item)):
             event_id = f"{item.id}:{number}" if item.id else ""
             yield WebhookEvent(
@@ -123,7 +123,7 @@ def _read_batch(content: Mapping[str, Any]) -> Iterator[Item]:
 
 
 def _read_envelope(content: Mapping[str, Any]) -> Iterator[Item]:
-    # The status of a channel stands in the envelope or in its data.
+    # The status of a channel is in the envelope or in its data.
     data = content.get("data")
     merged = {**content, **data} if isinstance(data, dict) else content
     source, name = _text(merged, "source"), _text(merged, "name")
@@ -134,7 +134,7 @@ def _read_envelope(content: Mapping[str, Any]) -> Iterator[Item]:
 
 
 def _describe(item: Item) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """Yield kind, time and details of what happened; an unknown kind will be ignored."""
+    """Yield kind, time and details of an occurrence; an unknown kind will be ignored."""
     match item.source:
         case "channel.lifecycle":
             yield from _describe_lifecycle(item)
@@ -149,8 +149,8 @@ def _describe(item: Item) -> Iterator[tuple[str, int, dict[str, Any]]]:
 
 
 def _describe_lifecycle(item: Item) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    # An open channel may have but a publisher. A subscriber that joins it later is not reported, so
-    # it counts as occupied until it is closed.
+    # An open channel may have only a publisher. Later subscribers are not reported, so the channel
+    # counts as occupied until it is closed.
     kinds = {"channel.opened": "channel_occupied", "channel.closed": "channel_vacated"}
     yield kinds.get(item.name, item.name), item.time_ms, {"metrics": _metrics(item.data)}
 
@@ -189,13 +189,13 @@ def _describe_messages(item: Item) -> Iterator[tuple[str, int, dict[str, Any]]]:
             "user_id": each.get("clientId"),
             "connection_id": each.get("connectionId"),
         }
-        # What a server has published is no event of a client's; it has no connection, or our id.
+        # A message that a server published is not a client event: it has no connection, or our id.
         is_client = bool(each.get("connectionId")) and not is_ours
         yield "client_event" if is_client else "message", _time(each, item.time_ms), details
 
 
 def _metrics(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the numbers of a channel, which stand where a status or a message has them."""
+    """Return the metrics of a channel, wherever a status or a message has them."""
     messages = data.get("messages")
     inner = messages[-1] if isinstance(messages, list) and messages else {}
     for found in (data, inner):
@@ -213,7 +213,7 @@ def _metrics(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _decode(message: Mapping[str, Any]) -> Any:
-    """Return the data of a message; what is encrypted or binary stays as it is."""
+    """Return the data of a message; encrypted and binary data is unchanged."""
     data = message.get("data")
     if message.get("encoding") != "json" or not isinstance(data, str):
         return data
@@ -238,7 +238,7 @@ def _text(data: Mapping[str, Any], name: str) -> str:
 
 
 def _time(data: Mapping[str, Any], default: int | None = None) -> int:
-    """Return a time in milliseconds; an envelope without one is as old as its newest message."""
+    """Return a time in milliseconds; an envelope without one has that of its newest message."""
     value = data.get("timestamp", default)
     if value is None:
         lists = [data.get(name) for name in ("messages", "presence")]

@@ -1,4 +1,9 @@
-"""The Pusher transport."""
+"""The Pusher transport, its modules from the top down:
+
+- `transport`: the transport itself, made from its `options`, which an `address` completes
+- `packing`: makes calls of events
+- `session`: adapts the HTTP session of the SDK
+"""
 
 from __future__ import annotations
 

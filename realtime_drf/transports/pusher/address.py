@@ -1,4 +1,4 @@
-"""What names an app of Pusher's and where it lives, from options, a URL or the environment."""
+"""The credentials of a Pusher app and its server, from a URL or the environment."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from realtime_drf.exceptions import InvalidTransport
-from realtime_drf.transports.hosts import read_host
 
-_APP_ID = re.compile(r"[0-9]+")
-_CLUSTER = re.compile(r"[A-Za-z0-9-]+")
 _APP_PATH = re.compile(r"/apps/([0-9]+)/?")
 
 
 class Address(NamedTuple):
-    """Hold what is known of an app's address; None is not said."""
+    """The credentials and the server of an app; None is not given."""
 
     app_id: str | None = None
     key: str | None = None
@@ -29,50 +26,8 @@ class Address(NamedTuple):
         return f"<Address of app {self.app_id!r}>"
 
     def completed_from(self, other: Address) -> Address:
-        """Take from another what this one does not say."""
+        """Return it with what is missing taken from another."""
         return other._replace(**{k: v for k, v in self._asdict().items() if v is not None})
-
-    def checked(self, *, alias: str) -> Address:
-        """Return it as a client takes it; raise InvalidTransport if something cannot be right."""
-        credentials = {"app_id": self.app_id, "key": self.key, "secret": self.secret}
-        for name, value in credentials.items():
-            if value is not None and not isinstance(value, str):
-                raise InvalidTransport(
-                    f"{name!r} must be a str, not {type(value).__name__}.", alias=alias
-                )
-            if value and value != value.strip():
-                raise InvalidTransport(
-                    f"{name!r} begins or ends with a blank or line end: strip() it.", alias=alias
-                )
-        if self.app_id and not _APP_ID.fullmatch(self.app_id):
-            raise InvalidTransport(
-                "'app_id' must be digits: Pusher's own SDKs take nothing else. Give a server of "
-                "your own an app id that is a number.",
-                alias=alias,
-            )
-        if self.port is not None and (type(self.port) is not int or not 0 < self.port < 65536):
-            raise InvalidTransport("'port' must be a number from 1 to 65535.", alias=alias)
-        if missing := [repr(name) for name, value in credentials.items() if not value]:
-            raise InvalidTransport(
-                f"OPTIONS need {' and '.join(missing)} (or 'url', or the environment variable "
-                f"PUSHER_URL).",
-                alias=alias,
-            )
-        return self._replace(host=read_host("host", self.host, alias=alias) if self.host else None)
-
-
-def check_cluster(cluster: object, *, alias: str) -> None:
-    """Raise InvalidTransport for what is not the name of a cluster."""
-    if cluster is not None and not isinstance(cluster, str):
-        raise InvalidTransport(
-            f"'cluster' must be a str, not {type(cluster).__name__}.", alias=alias
-        )
-    if cluster and not _CLUSTER.fullmatch(cluster):
-        raise InvalidTransport(
-            "'cluster' is the name of a cluster alone, such as 'eu', without blanks, line ends or "
-            "the rest of a URL; a server of your own goes into 'host'.",
-            alias=alias,
-        )
 
 
 def read_url(url: str | None, *, alias: str) -> Address:

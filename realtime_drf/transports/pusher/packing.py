@@ -1,4 +1,4 @@
-"""Put events into as few calls as their order allows, for services with two ways to send.
+"""Packing of events into as few calls as their order allows.
 
 Pusher's HTTP API carries either one event to many channels (a trigger), or several events of one
 channel each (a batch): https://pusher.com/docs/channels/library_auth_reference/rest-api/.
@@ -14,13 +14,13 @@ from realtime_drf.events import Event
 
 @dataclass(frozen=True)
 class _Plan:
-    """Say how the events up to one go, and what it costs."""
+    """A way to send the events up to one of them, and its cost."""
 
     calls: int
     copies: int
-    """How often data is sent: once a trigger, and once for each channel in a batch."""
+    """How often data is sent: once in a trigger, and once for each channel in a batch."""
     triggers: int = 0
-    """Of the last event."""
+    """Those of the last event."""
     before: _Plan | None = None
 
     @property
@@ -35,19 +35,19 @@ def pack_calls(
     trigger_size: int,
     goes_alone: Callable[[str], bool],
 ) -> list[list[Event]]:
-    """Return calls in order: a call of one event is a trigger, one of several a batch.
+    """Return calls in order: a call of one event is a trigger, one of several is a batch.
 
-    There are as few calls as can be, and the data is sent as few times as can be in those.
+    The number of calls is minimal, and so is the number of copies of data in them.
 
     Args:
-        batch_size: events in a batch; each has one channel there.
+        batch_size: events in a batch, each with one channel.
         trigger_size: channels of a trigger.
-        goes_alone: whether a channel cannot share a trigger with others.
+        goes_alone: tells whether a channel cannot share a trigger with others.
     """
     packing = _Packing(batch_size, trigger_size, goes_alone)
     if all(len(event.channels) == 1 for event in events):
-        return packing.carry_out(events, [0] * len(events))
-    return packing.carry_out(events, packing.choose_triggers(events))
+        return packing.make_calls(events, [0] * len(events))
+    return packing.make_calls(events, packing.choose_triggers(events))
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ class _Packing:
     goes_alone: Callable[[str], bool]
 
     def choose_triggers(self, events: Sequence[Event]) -> list[int]:
-        """Return for each event how many triggers it shall use; its other channels are batched.
+        """Return the number of triggers for each event; its other channels are batched.
 
-        The cheapest plan is found event by event, for each number of events that the batch left
-        open may hold (0 if none is open): what comes later depends on nothing else.
+        The cheapest plan is found event by event, for each number of events that the open batch can
+        hold (0 if none is open): later events depend on nothing else.
         """
         best = {0: _Plan(calls=0, copies=0)}
         for event in events:
@@ -73,7 +73,7 @@ class _Packing:
                     overflow = max(0, rest - room)
                     calls = plan.calls + triggers + -(-overflow // self.batch_size)
                     copies = plan.copies + triggers + rest
-                    # A trigger closes the open batch: what comes later must not overtake it.
+                    # A trigger closes the open batch: later events must not overtake it.
                     new_fill = (overflow if triggers else fill + rest) % self.batch_size
                     new = _Plan(calls, copies, triggers, plan)
                     if new_fill not in nxt or new.cost < nxt[new_fill].cost:
@@ -86,14 +86,14 @@ class _Packing:
             plan = plan.before
         return chosen[::-1]
 
-    def carry_out(self, events: Sequence[Event], triggers: Sequence[int]) -> list[list[Event]]:
+    def make_calls(self, events: Sequence[Event], triggers: Sequence[int]) -> list[list[Event]]:
         """Return the calls of a plan."""
         calls: list[list[Event]] = []
-        room = 0  # places in the last call, if that is a batch
+        room = 0  # for events in the last call, if that is a batch
         for event, count in zip(events, triggers, strict=True):
             triggered, batched = self._divide(event, count)
             if triggered:
-                # What still finds a place in the open batch goes there, before the trigger.
+                # The open batch is filled first, before the trigger.
                 for channel in batched[:room]:
                     calls[-1].append(event.to([channel]))
                 batched = batched[room:]
@@ -108,7 +108,7 @@ class _Packing:
         return calls
 
     def _divide(self, event: Event, triggers: int) -> tuple[list[list[str]], list[str]]:
-        """Return the channels of each trigger, and those that are batched."""
+        """Return the channels of each trigger, and the batched ones."""
         together = [channel for channel in event.channels if not self.goes_alone(channel)]
         size = self.trigger_size
         triggered = [together[start : start + size] for start in range(0, triggers * size, size)]

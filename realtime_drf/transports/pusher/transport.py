@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import re
-from base64 import b64decode
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from django.core.checks import CheckMessage
 
@@ -20,33 +18,30 @@ from realtime_drf.events import Event
 from realtime_drf.exceptions import (
     AccessRefused,
     EventRejected,
-    InvalidTransport,
     PayloadTooLarge,
     TransportError,
     TransportUnavailable,
 )
 from realtime_drf.http_connections import read_retry_after
 from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_name
+from realtime_drf.options import takes_options
 from realtime_drf.pusher_protocol.signatures import Signer
 from realtime_drf.pusher_protocol.webhooks import WebhookReader
 from realtime_drf.tracebacks import opaque
 from realtime_drf.transports.base import ChannelInfo, Limits
 from realtime_drf.transports.environment import check_environment
 from realtime_drf.transports.hosts import check_encryption
-from realtime_drf.transports.pusher.address import Address, check_cluster, read_url
+from realtime_drf.transports.pusher.options import PusherOptions
 from realtime_drf.transports.pusher.packing import pack_calls
 from realtime_drf.transports.pusher.session import VARIABLES, prepare, read_environment
 from realtime_drf.transports.redaction import RedactingFilter, Redactor
 from realtime_drf.transports.signing import SigningTransport
 from realtime_drf.webhook_events import WebhookEvent
 
-PAYLOAD_LIMIT: Final = 10_240
-"""Bytes of data an event: https://pusher.com/docs/channels/server_api/http-api/#publishing-events."""
-
 _NAME_CHARACTERS = re.compile(r"[A-Za-z0-9_\-=@,.;]*")
 _KINDS_ALONE = (ChannelKind.ENCRYPTED, ChannelKind.USER)
 
-# An HTTP client resolves these when they stand between slashes, and the signature is lost.
+# An HTTP client resolves these between slashes, which makes the signature invalid.
 _NOT_IN_PATHS = (".", "..")
 
 # The SDK's HTTP client logs every URL it calls, at level DEBUG, and the URL is signed.
@@ -54,26 +49,11 @@ _url_filter = RedactingFilter()
 
 
 class PusherTransport(SigningTransport):
-    """Send events through Pusher's HTTP API with its Python SDK.
+    """The transport that sends events through Pusher's HTTP API.
 
-    One HTTP client a process is shared by its threads; a forked child makes its own. Connections
-    are kept for a few seconds. Nothing is retried that the service can have taken: a request that
-    got no answer may have been carried out.
-
-    Options:
-        app_id, key, secret: the app's credentials.
-        url: ``https://key:secret@host:port/apps/app_id`` in their place. With neither, the
-            environment variable ``PUSHER_URL`` is read.
-        cluster: such as "eu"; or
-        host, port, ssl: a server that speaks Pusher's protocol, which goes before a cluster; port
-            is 443, or 80 without ssl.
-        timeout: seconds for a call, over all addresses of the host, until an answer begins; and
-            for each further piece of it.
-        encryption_master_key_base64: 32 bytes, in base64, for channels of the kind encrypted.
-        payload_limit: bytes of an event's data, for plans with more than the usual 10,240.
-        subscription_counting: the app has it enabled, so that `channel_info` may ask for it.
-        webhook_keys: further keys, and their secrets, that may sign webhooks while the app's keys
-            are being replaced.
+    It uses Pusher's Python SDK, with one HTTP client a process, which threads share; a forked child
+    makes its own. Connections are kept for a few seconds. A request is not repeated if the service
+    may have processed it, as one without an answer. Its options are those of `PusherOptions`.
     """
 
     supports_user_events = True
@@ -83,63 +63,23 @@ class PusherTransport(SigningTransport):
     supports_disconnecting_users = True
     supports_webhooks = True
 
-    @opaque
-    def __init__(
-        self,
-        *,
-        app_id: str | int | None = None,
-        key: str | None = None,
-        secret: str | None = None,
-        url: str | None = None,
-        cluster: str | None = None,
-        host: str | None = None,
-        port: int | None = None,
-        ssl: bool | None = None,
-        timeout: float = 5,
-        encryption_master_key_base64: str | None = None,
-        payload_limit: int = PAYLOAD_LIMIT,
-        subscription_counting: bool = False,
-        webhook_keys: Mapping[str, str] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        address = Address(None if app_id is None else str(app_id), key, secret, host, port, ssl)
-        check_cluster(cluster, alias=self.alias)
-        if url or not (app_id or key or secret):
-            found = read_url(url, alias=self.alias)
-            if cluster:  # an option goes before what the URL says of the same
-                found = found._replace(host=None, port=None, ssl=None)
-            address = address.completed_from(found)
-        address = address.checked(alias=self.alias)
-        self._check_number("timeout", timeout, int | float)
-        self._check_number("payload_limit", payload_limit, int)
-        self.app_id = address.app_id
+    @takes_options(PusherOptions)
+    def __init__(self, options: PusherOptions) -> None:
+        super().__init__(alias=options.alias)
+        options = options.complete()
+        key, secret = options.key or "", options.secret or ""
+        self.app_id = options.app_id
         self.limits = Limits(
-            payload_bytes=payload_limit, channels_per_event=100, events_per_call=10
+            payload_bytes=options.payload_limit, channels_per_event=100, events_per_call=10
         )
-        self.supports_encryption = encryption_master_key_base64 is not None
-        self._subscription_counting = subscription_counting
-        self._redactor = Redactor(
-            filter(None, [address.secret, address.key, encryption_master_key_base64])
-        )
-        self._webhooks = WebhookReader(
-            {**self._checked_keys(webhook_keys), address.key or "": address.secret or ""}
-        )
-        self._client_options = {
-            **address._asdict(),
-            "ssl": True if address.ssl is None else address.ssl,
-            "cluster": cluster,
-            "timeout": timeout,
-            "encryption_master_key_base64": encryption_master_key_base64,
-        }
+        self.supports_encryption = options.master_key is not None
+        self.signer = Signer(key, secret, options.master_key)
+        self._subscription_counting = options.subscription_counting
+        self._redactor = Redactor(options.secrets())
+        self._webhooks = WebhookReader({**(options.webhook_keys or {}), key: secret})
+        self._client_options = options.for_client()
         self._sdk = self.require("pusher", extra="pusher")
         self._pid_and_client = (os.getpid(), self._make_client())
-        # After the client, which refuses a malformed master key.
-        self.signer = Signer(
-            address.key or "",
-            address.secret or "",
-            b64decode(encryption_master_key_base64) if encryption_master_key_base64 else None,
-        )
         logging.getLogger("urllib3.connectionpool").addFilter(_url_filter)
 
     def pack(self, events: Sequence[Event]) -> Iterable[Sequence[Event]]:
@@ -164,13 +104,13 @@ class PusherTransport(SigningTransport):
             self._post("/batch_events", {"batch": batch})
 
     def channel_info(self, channel: str) -> ChannelInfo:
-        """Ask who is on a channel; presence channels tell ``user_count``.
+        """Ask for the state of a channel; presence channels have a ``user_count``.
 
-        ``subscription_count`` is told where the option ``subscription_counting`` is on.
+        ``subscription_count`` is there if the option ``subscription_counting`` is on.
         """
         kind = parse_channel_name(channel).kind
         if kind is ChannelKind.USER or channel in _NOT_IN_PATHS:
-            raise self._unsupported(f"tell who is on {channel!r}")
+            raise self._unsupported(f"report the state of {channel!r}")
         attributes = []
         if kind is ChannelKind.PRESENCE:
             attributes.append("user_count")
@@ -180,11 +120,11 @@ class PusherTransport(SigningTransport):
         return _channel_info(channel, self._get(f"/channels/{channel}", params))
 
     def occupied_channels(self, prefix: str = "") -> dict[str, ChannelInfo]:
-        """Ask for the occupied channels; with a prefix of presence channels, user counts too."""
+        """Ask for the occupied channels; those of a presence prefix have user counts."""
         if prefix.startswith("#"):
             raise self._unsupported("list the channels of users")
         if not _NAME_CHARACTERS.fullmatch(prefix):
-            return {}  # no name starts so, and the SDK would not escape it
+            return {}  # no name has this prefix, and the SDK would not escape it
         params = {"filter_by_prefix": prefix} if prefix else {}
         if prefix.startswith("presence-"):
             params["info"] = "user_count"
@@ -197,16 +137,16 @@ class PusherTransport(SigningTransport):
     def members(self, channel: str) -> list[str]:
         """Ask for the ids of the users on a presence channel."""
         if parse_channel_name(channel).kind is not ChannelKind.PRESENCE:
-            raise self._unsupported(f"tell who is on {channel!r}")
+            raise self._unsupported(f"list the members of {channel!r}")
         users = self._get(f"/channels/{channel}/users", {}).get("users", [])
         return sorted({str(user["id"]) for user in users})
 
     def disconnect_user(self, user_id: str) -> None:
-        """End the connections on which the user has signed in."""
-        build_channel_name(ChannelKind.USER, user_id)  # refuses what is no user id
+        """Close the connections on which the user has signed in."""
+        build_channel_name(ChannelKind.USER, user_id)  # raises if the id is invalid
         if user_id in _NOT_IN_PATHS:
             raise self._unsupported(f"disconnect the user {user_id!r}")
-        # The SDK's own method leaves the app out of the path, and is answered 404.
+        # The SDK's own method omits the app from the path, which is answered with 404.
         self._post(f"/users/{user_id}/terminate_connections", {})
 
     @opaque
@@ -226,27 +166,11 @@ class PusherTransport(SigningTransport):
     def close(self) -> None:
         self._client.http.session.close()
 
-    # Settings
-
-    def _check_number(self, option: str, value: Any, kind: Any) -> None:
-        if type(value) is bool or not isinstance(value, kind) or not 0 < value < math.inf:
-            raise InvalidTransport(f"{option!r} must be a number above 0.", alias=self.alias)
-
-    def _checked_keys(self, webhook_keys: Any) -> Mapping[str, str]:
-        keys = {} if webhook_keys is None else webhook_keys
-        if not isinstance(keys, Mapping) or not all(
-            isinstance(text, str) and text for item in keys.items() for text in item
-        ):
-            raise InvalidTransport(
-                "'webhook_keys' must be a dict of keys and their secrets.", alias=self.alias
-            )
-        return keys
-
     # The SDK
 
     @property
     def _client(self) -> Any:
-        """Return the client of this process: sockets shared with a parent would mix up answers."""
+        """The client of this process: sockets shared with the parent would mix up answers."""
         pid, client = self._pid_and_client
         if pid != os.getpid():
             client = self._make_client()
@@ -277,10 +201,10 @@ class PusherTransport(SigningTransport):
 
     @opaque
     def _request(self, method: str, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Make a signed request with the SDK; raise what `_translate` makes of its errors.
+        """Make a signed request with the SDK; raise the error of `_translate`.
 
-        Not with `Pusher.trigger`, which measures data by the memory it takes in Python and so
-        refuses some that the service accepts.
+        `Pusher.trigger` is not used: it measures data by its memory in Python, and so rejects data
+        that the service accepts.
         """
         client = self._client
         response = None
@@ -288,7 +212,7 @@ class PusherTransport(SigningTransport):
             request = self._sdk.http.Request(
                 client, method, f"/apps/{self.app_id}{path}", dict(params)
             )
-            # As the SDK's own send_request() does, which keeps the headers of an answer to itself.
+            # As the SDK's send_request() does, which does not return the headers of an answer.
             response = client.http.session.request(
                 request.method,
                 request.url,
@@ -307,7 +231,7 @@ class PusherTransport(SigningTransport):
             if isinstance(answer, dict) and "error" not in answer:
                 return answer
             error = self._unwelcome(answer)
-        # Raised here and not in the handler, where the original would come along as the context.
+        # Raised outside the handler, where the original would become its context.
         raise error
 
     def _translate(self, exc: Exception) -> TransportError:
@@ -328,14 +252,14 @@ class PusherTransport(SigningTransport):
         return TransportUnavailable(f"Pusher could not be reached: {type(exc).__name__}.")
 
     def _unwelcome(self, answer: Any) -> TransportError:
-        """Make an error of a 200 that says otherwise, as some servers of the protocol send."""
+        """Make the error of a 200 with an error inside, which some servers of the protocol send."""
         if isinstance(answer, dict) and isinstance(answer.get("code"), int):
             return _error_of_status(answer["code"], self._redactor.text(str(answer["error"])))
-        return TransportUnavailable("Pusher answered 200, but not in its own words.")
+        return TransportUnavailable("Pusher answered 200, but not with its JSON.")
 
 
 def _error_of_status(status: int, text: str) -> TransportError:
-    """Make the error of an HTTP status. The service is quoted only on what concerns an event."""
+    """Make the error of an HTTP status. Only errors of an event quote the service."""
     if status in (408, 429) or status >= 500:
         return TransportUnavailable(f"Pusher answered {status}.")
     if status == 413:
@@ -346,7 +270,7 @@ def _error_of_status(status: int, text: str) -> TransportError:
         )
     if status == 403:
         return AccessRefused("Pusher answered 403: the app is disabled or over its quota.")
-    if status in (400, 422):  # 422 is what Laravel Reverb says
+    if status in (400, 422):  # 422 is Laravel Reverb's
         return EventRejected(f"Pusher answered {status}: {text[:200]}")
     return AccessRefused(f"Pusher answered {status}: check app_id, cluster, host, port and ssl.")
 
