@@ -5,18 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from realtime_drf.cluster.origins import Origins
-
-MAX_PRESENCE_MEMBERS: Final = 100
-"""https://pusher.com/docs/channels/using_channels/presence-channels/"""
-
-MAX_WATCHLIST: Final = 100
-"""https://pusher.com/docs/channels/using_channels/watchlist-events/"""
-
-CLIENT_EVENTS_PER_SECOND: Final = 10
-"""https://pusher.com/docs/channels/using_channels/events/#rate-limit-your-events"""
+from realtime_drf.pusher_protocol.limits import (
+    CLIENT_EVENTS_PER_SECOND,
+    MAX_PAYLOAD_BYTES,
+    MAX_PRESENCE_MEMBERS,
+    MAX_WATCHLIST,
+)
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -44,7 +41,7 @@ class ServerOptions:
     max_presence_members: int = MAX_PRESENCE_MEMBERS
     max_watchlist: int = MAX_WATCHLIST
     client_events_per_second: int = CLIENT_EVENTS_PER_SECOND
-    payload_limit: int | None = 10_240
+    payload_limit: int | None = MAX_PAYLOAD_BYTES
     """Bytes of a client event's data."""
 
     def __post_init__(self) -> None:

@@ -15,19 +15,19 @@ from typing import Any
 from realtime_drf.exceptions import InvalidRequest
 from realtime_drf.grants import AuthorizationRequest, Grant, Identity
 from realtime_drf.names import ChannelKind, is_unicode, parse_channel_name
+from realtime_drf.pusher_protocol.limits import (
+    MAX_CHANNELS_PER_REQUEST,
+    MAX_SOCKET_ID_LENGTH,
+    MAX_USER_INFO_BYTES,
+)
 from realtime_drf.rendering import render
-
-MAX_CHANNELS = 100
-"""Channels that one request may ask for."""
-
-MAX_USER_INFO_BYTES = 1024
 
 _SOCKET_ID = re.compile(r"[0-9]+\.[0-9]+")
 
 
 def is_socket_id(token: str) -> bool:
     """Tell whether a token has the form of Pusher's socket ids."""
-    return len(token) <= 100 and _SOCKET_ID.fullmatch(token) is not None
+    return len(token) <= MAX_SOCKET_ID_LENGTH and _SOCKET_ID.fullmatch(token) is not None
 
 
 class Signer:
@@ -113,8 +113,10 @@ def read_authorization(data: Mapping[str, Any]) -> AuthorizationRequest:
     single = _strings(data, "channel_name")
     if bool(single) == bool(channels):
         raise InvalidRequest("channel_name or channel_names is needed, and not both.")
-    if len(single) > 1 or len(channels) > MAX_CHANNELS:
-        raise InvalidRequest(f"Ask for one channel_name, or up to {MAX_CHANNELS} channel_names.")
+    if len(single) > 1 or len(channels) > MAX_CHANNELS_PER_REQUEST:
+        raise InvalidRequest(
+            f"Ask for one channel_name, or up to {MAX_CHANNELS_PER_REQUEST} channel_names."
+        )
     return AuthorizationRequest(
         socket_id=read_socket_id(data),
         channels=tuple(dict.fromkeys(channels or single)),

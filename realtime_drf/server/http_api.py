@@ -26,6 +26,7 @@ from realtime_drf.names import (
     parse_channel_name,
 )
 from realtime_drf.pusher_protocol.http_signature import Unsigned, check_body, check_signature
+from realtime_drf.pusher_protocol.limits import MAX_CHANNELS_PER_EVENT, MAX_EVENTS_PER_BATCH
 from realtime_drf.pusher_protocol.signatures import is_socket_id
 from realtime_drf.rendering import read
 from realtime_drf.server.http_messages import (
@@ -45,9 +46,6 @@ if TYPE_CHECKING:
     from realtime_drf.transports.channels import ChannelsTransport
 
 logger = logging.getLogger("realtime_drf")
-
-MAX_CHANNELS: Final = 100
-MAX_BATCH: Final = 10
 
 _JSON: Final = b"application/json"
 _TEXT: Final = b"text/plain; charset=utf-8"
@@ -150,10 +148,10 @@ class HttpApi:
     async def _publish_batch(self, body: Mapping[str, Any]) -> dict[str, Any]:
         batch = body.get("batch")
         if not isinstance(batch, list) or not batch:
-            raise Refusal(400, f"A batch has 1 to {MAX_BATCH} events")
-        if len(batch) > MAX_BATCH:
+            raise Refusal(400, f"A batch has 1 to {MAX_EVENTS_PER_BATCH} events")
+        if len(batch) > MAX_EVENTS_PER_BATCH:
             # Clients and their tests look for these words of the service.
-            raise Refusal(400, f"Batch too large ({len(batch)} > {MAX_BATCH})")
+            raise Refusal(400, f"Batch too large ({len(batch)} > {MAX_EVENTS_PER_BATCH})")
         if not all(isinstance(event, dict) for event in batch):
             raise Refusal(400, "The events of a batch are objects")
         # All are read before the first goes: a batch is refused whole.
@@ -166,8 +164,8 @@ class HttpApi:
         return {"batch": described} if any("info" in event for event in batch) else {}
 
     def _read_event(self, event: Mapping[str, Any], channels: Any) -> messages.EventMessage:
-        if not isinstance(channels, list) or not 1 <= len(channels) <= MAX_CHANNELS:
-            raise Refusal(400, f"An event has 1 to {MAX_CHANNELS} channels")
+        if not isinstance(channels, list) or not 1 <= len(channels) <= MAX_CHANNELS_PER_EVENT:
+            raise Refusal(400, f"An event has 1 to {MAX_CHANNELS_PER_EVENT} channels")
         name, data, socket_id = event.get("name"), event.get("data"), event.get("socket_id")
         try:
             check_event_name(name)  # type: ignore[arg-type]

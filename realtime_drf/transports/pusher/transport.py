@@ -12,7 +12,7 @@ import os
 import re
 from base64 import b64decode
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from django.core.checks import CheckMessage
 
@@ -27,6 +27,11 @@ from realtime_drf.exceptions import (
 )
 from realtime_drf.http_connections import read_retry_after
 from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_name
+from realtime_drf.pusher_protocol.limits import (
+    MAX_CHANNELS_PER_EVENT,
+    MAX_EVENTS_PER_BATCH,
+    MAX_PAYLOAD_BYTES,
+)
 from realtime_drf.pusher_protocol.signatures import Signer
 from realtime_drf.pusher_protocol.webhooks import WebhookReader
 from realtime_drf.tracebacks import opaque
@@ -39,9 +44,6 @@ from realtime_drf.transports.pusher.session import VARIABLES, prepare, read_envi
 from realtime_drf.transports.redaction import RedactingFilter, Redactor
 from realtime_drf.transports.signing import SigningTransport
 from realtime_drf.webhook_events import WebhookEvent
-
-PAYLOAD_LIMIT: Final = 10_240
-"""Bytes of data an event: https://pusher.com/docs/channels/server_api/http-api/#publishing-events."""
 
 _NAME_CHARACTERS = re.compile(r"[A-Za-z0-9_\-=@,.;]*")
 _KINDS_ALONE = (ChannelKind.ENCRYPTED, ChannelKind.USER)
@@ -97,7 +99,7 @@ class PusherTransport(SigningTransport):
         ssl: bool | None = None,
         timeout: float = 5,
         encryption_master_key_base64: str | None = None,
-        payload_limit: int = PAYLOAD_LIMIT,
+        payload_limit: int = MAX_PAYLOAD_BYTES,
         subscription_counting: bool = False,
         webhook_keys: Mapping[str, str] | None = None,
         **kwargs: Any,
@@ -115,7 +117,9 @@ class PusherTransport(SigningTransport):
         self._check_number("payload_limit", payload_limit, int)
         self.app_id = address.app_id
         self.limits = Limits(
-            payload_bytes=payload_limit, channels_per_event=100, events_per_call=10
+            payload_bytes=payload_limit,
+            channels_per_event=MAX_CHANNELS_PER_EVENT,
+            events_per_call=MAX_EVENTS_PER_BATCH,
         )
         self.supports_encryption = encryption_master_key_base64 is not None
         self._subscription_counting = subscription_counting
