@@ -185,7 +185,7 @@ class HealthView(JSONView):
         is_healthy = all(node.is_ready for node in nodes)
         body: dict[str, Any] = {"status": "ok" if is_healthy else "unavailable"}
         if getattr(request.user, "is_staff", False):
-            body["nodes"] = [node.figures() for node in nodes]
+            body["nodes"] = [node.stats() for node in nodes]
         return Response(body, status=200 if is_healthy else 503)
 
 
