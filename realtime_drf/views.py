@@ -31,6 +31,7 @@ from realtime_drf.grants import Answer, Grant
 from realtime_drf.occupancy import mark_occupied
 from realtime_drf.serializers import ChannelAuthorizationSerializer, UserAuthenticationSerializer
 from realtime_drf.transports import transports
+from realtime_drf.transports.base import BaseTransport
 from realtime_drf.webhooks import receive
 
 logger = logging.getLogger("realtime_drf")
@@ -167,9 +168,9 @@ class WebhookView(JSONView):
 class HealthView(JSONView):
     """Tell a load balancer whether this process may be sent browsers.
 
-    Answers 200, or 503 while the process is ending, has not joined the channel layer or cannot
-    receive from it, or gets no answer of the store. Staff is also told, in ``nodes``, how many
-    connections and channels there are, and what got lost.
+    Answers 200, or 503 if the transport's `health` is False, as that of `ChannelsTransport` is
+    while the process is ending, cannot receive from the channel layer, or gets no answer from the
+    store. Staff also get the transport's `stats`.
     """
 
     permission_classes = (AllowAny,)
@@ -181,11 +182,12 @@ class HealthView(JSONView):
             raise Http404(f"There is no transport {alias!r}.")
         # One that is disabled serves nobody, and perhaps cannot be made.
         transport = transports[alias] if configs[alias].enabled else None
-        nodes = list(getattr(transport, "nodes", ()))
-        is_healthy = all(node.is_ready for node in nodes)
+        is_healthy, stats = True, {}
+        if isinstance(transport, BaseTransport):  # others need not have these
+            is_healthy, stats = transport.health(), transport.stats()
         body: dict[str, Any] = {"status": "ok" if is_healthy else "unavailable"}
         if getattr(request.user, "is_staff", False):
-            body["nodes"] = [node.stats() for node in nodes]
+            body = {**stats, **body}
         return Response(body, status=200 if is_healthy else 503)
 
 

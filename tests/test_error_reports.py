@@ -372,7 +372,7 @@ def test_a_request_to_the_http_api_that_fails_shows_nothing_of_it(
         raise ConnectionError(f"redis://:{PASSWORD}@127.0.0.1")
 
     api = Api(secret=SECRET)
-    backplane = api.transport.backplane
+    backplane = api.transport.app.backplane
     backplane.apublish = backplane.store.find = fail  # type: ignore[assignment,method-assign]
     caplog.set_level(logging.DEBUG)
     event = {"name": "e", "channel": "c", "data": DATA} if resource == "/events" else None

@@ -71,7 +71,7 @@ def check_exposure(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def _check_secret(alias: str, transport: ChannelsTransport) -> Iterator[checks.CheckMessage]:
-    if transport.serves_http_api and not configs[alias].options.get("secret"):
+    if transport.app.serves_http_api and not configs[alias].options.get("secret"):
         yield checks.Warning(
             f"REALTIME_TRANSPORTS[{alias!r}]: 'http_api' is on, and the secret that its requests "
             f"are signed with is derived from SECRET_KEY.",
@@ -83,7 +83,7 @@ def _check_secret(alias: str, transport: ChannelsTransport) -> Iterator[checks.C
 
 def _check_origins(alias: str, transport: ChannelsTransport) -> Iterator[checks.CheckMessage]:
     private = [cls for cls in channel_registry if issubclass(cls, PrivateChannel)]
-    if private and transport.server_options.allowed_origins is None:
+    if private and transport.app.server_options.allowed_origins is None:
         yield checks.Warning(
             f"REALTIME_TRANSPORTS[{alias!r}]: pages of any origin may connect, and there are "
             f"channels that are not public, such as {private[0].__qualname__}.",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from realtime_drf.cluster.origins import Origins
+from realtime_drf.conf import DEFAULT_ALIAS
 from realtime_drf.pusher_protocol.limits import (
     CLIENT_EVENTS_PER_SECOND,
     MAX_PAYLOAD_BYTES,
@@ -15,7 +16,46 @@ from realtime_drf.pusher_protocol.limits import (
     MAX_WATCHLIST,
 )
 
+DEFAULT_APP_ID: Final = "app"
+DEFAULT_KEY: Final = "app-key"
+
+
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppOptions:
+    """The options of `ChannelsTransport` that concern what the processes of an app share."""
+
+    alias: str = DEFAULT_ALIAS
+    app_id: str = DEFAULT_APP_ID
+    key: str = DEFAULT_KEY
+    secret: str | None = field(default=None, repr=False)
+    """None is one that is derived from SECRET_KEY."""
+    layer: str = DEFAULT_ALIAS
+    """Alias of the channel layer."""
+    store: str | None = field(default=None, repr=False)
+    """The URL of a Redis, or "memory"; None is for a channel layer in memory."""
+    namespace: str | None = None
+    """What sets the app apart from others on the same Redis; None is its secret."""
+    timeout: float = 5.0
+    """Seconds to wait for the layer."""
+    consumer_groups: bool = False
+    """Events are also sent to a group for each channel."""
+    http_api: bool = False
+    """Pusher's HTTP API is served."""
+    vacated_delay: float = 3.0
+    """Seconds after which an empty channel, and a member's leaving, is reported."""
+    webhooks: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError, with a sentence that says the mend, for a value that cannot work."""
+        check_credentials(app_id=self.app_id, key=self.key, secret=self.secret)
+        check_namespace(self.namespace)
+        check_number("timeout", self.timeout)
+        check_number("vacated_delay", self.vacated_delay, may_be_0=True)
+        check_switch("consumer_groups", self.consumer_groups)
+        check_switch("http_api", self.http_api)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -22,6 +23,7 @@ from realtime_drf.server.paths import API_PATH, SOCKET_PATH, read_path
 from realtime_drf.server.shutdown import stop_gracefully
 from realtime_drf.transports import transports
 from realtime_drf.transports.channels import ChannelsTransport
+from realtime_drf.webhooks import tell
 
 logger = logging.getLogger("realtime_drf")
 
@@ -83,14 +85,14 @@ class RealtimeServer:
             }
             for node in nodes.values():
                 node.start()
-                node.transport.nodes.add(node)
+                node.app.nodes.add(node)
             if nodes:
                 stop_gracefully(loop, nodes.values())
         return nodes
 
     def create_node(self, transport: ChannelsTransport) -> Node:
         """Return a new node of an app, not started yet."""
-        return Node(transport)
+        return Node(transport.app, functools.partial(tell, transport))
 
     async def _answer_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         lifespan = Lifespan(self.app, scope)
@@ -111,8 +113,8 @@ class RealtimeServer:
             return None
         app_id, slash, resource = path.removeprefix(API_PATH).partition("/")
         for node in self.get_nodes().values():
-            if node.transport.serves_http_api and node.transport.app_id == app_id:
-                return HttpApi(node.transport), f"{slash}{resource}"
+            if node.app.serves_http_api and node.app.app_id == app_id:
+                return HttpApi(node.app), f"{slash}{resource}"
         return None
 
 

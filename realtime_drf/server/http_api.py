@@ -12,9 +12,10 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from realtime_drf.cluster import messages
+from realtime_drf.cluster.app import App
 from realtime_drf.cluster.backplane import load_event
 from realtime_drf.cluster.state import ChannelState
 from realtime_drf.exceptions import InvalidEvent
@@ -42,9 +43,6 @@ from realtime_drf.server.http_messages import (
 )
 from realtime_drf.server.paths import read_signed_paths
 
-if TYPE_CHECKING:
-    from realtime_drf.transports.channels import ChannelsTransport
-
 logger = logging.getLogger("realtime_drf")
 
 _JSON: Final = b"application/json"
@@ -64,17 +62,15 @@ class HttpApi:
     """The HTTP API of an app: signed requests to ``/apps/<app_id>/…``.
 
     Args:
-        transport: the app.
+        app: whose API it is.
         clock: returns the time in seconds since 1970.
     """
 
-    def __init__(
-        self, transport: ChannelsTransport, *, clock: Callable[[], float] = time.time
-    ) -> None:
-        self._transport = transport
-        self._store = transport.backplane.store
+    def __init__(self, app: App, *, clock: Callable[[], float] = time.time) -> None:
+        self._app = app
+        self._store = app.backplane.store
         self._clock = clock
-        self._limit = transport.limits.payload_bytes
+        self._limit = app.server_options.payload_limit
 
     async def __call__(self, scope: Scope, resource: str, receive: Receive, send: Send) -> None:
         """Handle one request; `resource` is the path after that of the app."""
@@ -82,7 +78,7 @@ class HttpApi:
         try:
             parameters, body = await self._read(scope, receive)
             # Calls of the store have no timeout of their own.
-            async with asyncio.timeout(self._transport.timeout):
+            async with asyncio.timeout(self._app.timeout):
                 content = await self._act(scope["method"], resource, parameters, body)
         except Disconnected:
             return
@@ -101,7 +97,7 @@ class HttpApi:
         """Return the signed parameters and body of a request; discard an unsigned body."""
         try:
             parameters = check_signature(
-                self._transport.signer,
+                self._app.signer,
                 method=scope["method"],
                 paths=read_signed_paths(scope),
                 query=read_parameters(scope),
@@ -142,7 +138,7 @@ class HttpApi:
         message = self._read_event(body, channels)
         info = _read_info(body.get("info"))
         described = await self._describe(message.channels, info) if info else []
-        await self._transport.backplane.apublish([message], self._transport.timeout)
+        await self._app.backplane.apublish([message], self._app.timeout)
         return {"channels": dict(zip(message.channels, described, strict=True))} if info else {}
 
     async def _publish_batch(self, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,7 +156,7 @@ class HttpApi:
             (await self._describe(message.channels, _read_info(event.get("info"))))[0]
             for message, event in zip(published, batch, strict=True)
         ]
-        await self._transport.backplane.apublish(published, self._transport.timeout)
+        await self._app.backplane.apublish(published, self._app.timeout)
         return {"batch": described} if any("info" in event for event in batch) else {}
 
     def _read_event(self, event: Mapping[str, Any], channels: Any) -> messages.EventMessage:
@@ -226,7 +222,7 @@ class HttpApi:
         except InvalidEvent as exc:
             raise Refusal(400, str(exc)) from None
         message = messages.DisconnectMessage(user_id)
-        await self._transport.backplane.apublish([message], self._transport.timeout)
+        await self._app.backplane.apublish([message], self._app.timeout)
         return {}
 
     async def _describe(self, channels: Sequence[str], info: Sequence[str]) -> list[dict[str, Any]]:

@@ -8,9 +8,10 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from realtime_drf.cluster import messages
+from realtime_drf.cluster.app import App
 from realtime_drf.cluster.backplane import Backplane
 from realtime_drf.cluster.origins import Origins
 from realtime_drf.cluster.serial_worker import end, raise_if_cancelled
@@ -22,13 +23,10 @@ from realtime_drf.server.connection import Connection
 from realtime_drf.server.fast_path import FlushScheduler
 from realtime_drf.server.hub import Hub
 from realtime_drf.server.pace import Pace
-from realtime_drf.server.reporter import Reporter
+from realtime_drf.server.reporter import Notify, Reporter
 from realtime_drf.server.reports import make_event
 from realtime_drf.server.users import Users
 from realtime_drf.server.writer import Send
-
-if TYPE_CHECKING:
-    from realtime_drf.transports.channels import ChannelsTransport
 
 logger = logging.getLogger("realtime_drf")
 
@@ -46,22 +44,24 @@ class Node:
     """An app's connections and channels in one event loop.
 
     Args:
-        transport: the app: its keys, options, and backplane.
+        app: its keys, options, and backplane.
+        notify: calls the receivers of signals.
         clock: returns seconds that never go back.
         tick: seconds between two calls of `tick`.
     """
 
     def __init__(
         self,
-        transport: ChannelsTransport,
+        app: App,
+        notify: Notify,
         *,
         clock: Callable[[], float] = time.monotonic,
         tick: float = TICK,
     ) -> None:
         self.name = secrets.token_hex(8)
-        self.transport = transport
-        self.signer = transport.signer
-        self.options = transport.server_options
+        self.app = app
+        self.signer = app.signer
+        self.options = app.server_options
         allowed = self.options.allowed_origins
         self.origins = None if allowed is None else Origins(allowed)
         self.clock = clock
@@ -75,8 +75,8 @@ class Node:
         self._logged_lost = 0
         self.dropped = 0
         """Clients that were disconnected since their send buffer was full."""
-        self._backplane: Backplane = transport.backplane
-        self._reporter = Reporter(transport)
+        self._backplane: Backplane = app.backplane
+        self._reporter = Reporter(app, notify)
         self.hub = Hub(
             self.name,
             self._backplane,
@@ -164,7 +164,7 @@ class Node:
 
     def stats(self) -> dict[str, int]:
         """Return figures for monitoring."""
-        webhooks = self.transport.webhooks
+        webhooks = self.app.webhooks
         return {
             "connections": len(self.connections),
             "fast_connections": sum(each.has_fast_path for each in self.connections.values()),
@@ -201,7 +201,7 @@ class Node:
         Clients reconnect at once where there are other processes. Where there are none, they would
         reconnect to this one, which may end before it answers: pusher-js then waits 15 seconds.
         """
-        return frames.RECONNECT_LATER if self.transport.is_local else frames.RECONNECT
+        return frames.RECONNECT_LATER if self.app.is_local else frames.RECONNECT
 
     async def drain(self) -> None:
         """Close all connections so that clients reconnect; return once they are written."""
@@ -214,8 +214,8 @@ class Node:
 
     async def send_webhooks(self) -> None:
         """Flush the webhooks that wait, since the process ends; return after a short time."""
-        if self.transport.webhooks is not None:
-            await asyncio.to_thread(self.transport.webhooks.close)
+        if self.app.webhooks is not None:
+            await asyncio.to_thread(self.app.webhooks.close)
 
     def _ping_idle(self) -> None:
         now = self.clock()

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from django.db import close_old_connections
 
+from realtime_drf.cluster.app import App
 from realtime_drf.tracebacks import hide_frames
 from realtime_drf.webhook_events import WebhookEvent
-from realtime_drf.webhooks import tell
 
-if TYPE_CHECKING:
-    from realtime_drf.transports.channels import ChannelsTransport
+Notify = Callable[[Sequence[WebhookEvent]], None]
+"""Calls the receivers of signals."""
 
 logger = logging.getLogger("realtime_drf")
 
@@ -26,8 +26,9 @@ MAX_WAITING: Final = 10_000
 class Reporter:
     """The reports of an app, sent in another thread, in order."""
 
-    def __init__(self, transport: ChannelsTransport) -> None:
-        self._transport = transport
+    def __init__(self, app: App, notify: Notify) -> None:
+        self._app = app
+        self._notify = notify
         # Its thread starts with the first report.
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="realtime_drf signals")
         self._waiting = 0
@@ -37,8 +38,8 @@ class Reporter:
         """Send signals and webhooks for events, later."""
         if not events:
             return
-        if self._transport.webhooks is not None:
-            self._transport.webhooks.put(events)
+        if self._app.webhooks is not None:
+            self._app.webhooks.put(events)
         if self._waiting < MAX_WAITING:
             self._waiting += 1
             loop = asyncio.get_running_loop()
@@ -56,7 +57,7 @@ class Reporter:
     def _send(self, events: Sequence[WebhookEvent]) -> None:
         close_old_connections()
         try:
-            tell(self._transport, events)
+            self._notify(events)
         except Exception as exc:
             hide_frames(exc)
             logger.exception("Could not send %d report(s) of the server.", len(events))

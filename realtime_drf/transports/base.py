@@ -156,6 +156,21 @@ class BaseTransport(ABC):
     def close(self) -> None:  # noqa: B027
         """Let go of connections; the next call opens new ones."""
 
+    def health(self) -> bool:
+        """Return whether this process can serve the clients of the transport.
+
+        False has a load balancer send them elsewhere. Where clients connect to a service, and not
+        to this process, it is always True. Does not use the network.
+        """
+        return True
+
+    def stats(self) -> dict[str, Any]:
+        """Return figures of this process, as JSON can hold them, by name.
+
+        They are shown to staff beside the health. Does not use the network.
+        """
+        return {}
+
     def channel_info(self, channel: str) -> ChannelInfo:
         """Ask the service who is on a channel."""
         raise self._unsupported("tell who is on a channel")

@@ -87,7 +87,7 @@ class Listener:
 
     async def _attend(self) -> None:
         with contextlib.suppress(asyncio.CancelledError):
-            await self._transport.backplane.attend(self)
+            await self._transport.app.backplane.attend(self)
 
     def _read(self, channel: str, body: str) -> str:
         if parse_channel_name(channel).kind is not ChannelKind.ENCRYPTED:
@@ -110,7 +110,7 @@ class ChannelsContract(TransportContract):
 
     def occupy(self, channel: str) -> None:
         slices = [NodeState(channel, 1, {})]
-        self.shared.backplane.ask(self.shared.backplane.store.sync("contract", slices), 5)
+        self.shared.app.backplane.ask(self.shared.app.backplane.store.sync("contract", slices), 5)
 
     def disconnected_users(self) -> Sequence[str]:
         items = list(self.listener.items)
@@ -146,7 +146,7 @@ class TestChannels(ChannelsContract):
         settings.CHANNEL_LAYERS = {}
 
     def _share(self, transport: ChannelsTransport) -> ChannelsTransport:
-        transport.backplane = self.shared.backplane
+        transport.app.backplane = self.shared.app.backplane
         return transport
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import json
 import math
@@ -31,6 +32,7 @@ from realtime_drf.server.node import Node
 from realtime_drf.transports import transports
 from realtime_drf.transports.channels import ChannelsTransport
 from realtime_drf.webhook_events import WebhookEvent
+from realtime_drf.webhooks import tell
 
 T = TypeVar("T")
 
@@ -73,7 +75,8 @@ class Server(RealtimeServer):
         self._clock = clock
 
     def create_node(self, transport: ChannelsTransport) -> Node:
-        return Node(transport, clock=self._clock, tick=NEVER)
+        notify = functools.partial(tell, transport)
+        return Node(transport.app, notify, clock=self._clock, tick=NEVER)
 
 
 async def no_app(scope: Any, receive: Any, send: Any) -> None:
@@ -246,13 +249,12 @@ class Site:
             transport = transports[alias]
             if not isinstance(transport, ChannelsTransport):
                 continue
-            backplane = transport.backplane
+            backplane = transport.app.backplane
             if self._store is not None and not isinstance(self._store, str):
                 backplane.store = self._store
             elif isinstance(backplane, LocalBackplane):
-                backplane.store = MemoryStore(
-                    vacated_delay=transport._vacated_delay, lease=NEVER, clock=self.clock
-                )
+                delay = vars(backplane.store)["_delay"] / 1000
+                backplane.store = MemoryStore(vacated_delay=delay, lease=NEVER, clock=self.clock)
 
     async def _idle(self) -> None:
         while True:

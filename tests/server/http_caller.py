@@ -25,13 +25,13 @@ class Api:
         self.transport = ChannelsTransport(
             **{"app_id": "4242", "key": KEY, "secret": SECRET, "http_api": True, **options}
         )
-        self.api = HttpApi(self.transport, clock=lambda: NOW)
+        self.api = HttpApi(self.transport.app, clock=lambda: NOW)
         self.published: list[Any] = []
         self.headers: dict[bytes, bytes] = {}
-        self.transport.backplane.post = self.published.extend  # type: ignore[method-assign]
+        self.transport.app.backplane.post = self.published.extend  # type: ignore[method-assign]
 
     def put(self, channel: str, subscriptions: int, **members: str) -> None:
-        sync = self.transport.backplane.store.sync(
+        sync = self.transport.app.backplane.store.sync(
             "n", [NodeState(channel, subscriptions, members)]
         )
         asyncio.run(sync)

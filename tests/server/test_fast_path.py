@@ -237,7 +237,7 @@ def test_a_client_that_does_not_take_its_close_is_cut_off(
     transport: Any = transports["default"]
     options = {"ws_per_message_deflate": deflate, "loop": loop}
     with serve(RealtimeServer(no_app), **options) as address, mute_client(address) as own:
-        (node,) = transport.nodes
+        (node,) = transport.app.nodes
         wait_until(lambda: node.connections)
         (connection,) = node.connections.values()
         protocol = connection._writer._send.__self__

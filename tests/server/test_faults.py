@@ -138,7 +138,7 @@ class FaultySite(Site):
     def _adopt_store(self) -> None:
         self.store = FaultyStore(self.clock)
         self.backplane = FaultyBackplane(self.store)
-        self.transport.backplane = self.backplane
+        self.transport.app.backplane = self.backplane
 
 
 class Browser:

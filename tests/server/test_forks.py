@@ -95,10 +95,10 @@ def test_what_a_child_publishes_in_memory_reaches_nobody_and_is_said(
 
         def publish() -> None:
             site.send(Event("told", "news", "child"))
-            assert not site.transport.backplane.reaches_nodes
+            assert not site.transport.app.backplane.reaches_nodes
             assert ["reaches nobody" in each.getMessage() for each in caplog.records] == [True]
             before = len(site.loop._ready)  # type: ignore[attr-defined]
-            site.transport.backplane.post(ITEMS)
+            site.transport.app.backplane.post(ITEMS)
             assert len(site.loop._ready) == before  # type: ignore[attr-defined]
 
         assert in_fork(publish) == 0
@@ -117,7 +117,7 @@ def test_a_child_may_serve_browsers_of_its_own() -> None:
                 client.take()
                 own.publish("told", "news", "child")
                 assert client.events() == [("told", "news", "child")]
-                assert len(vars(site.transport.backplane)["_nodes"]) == 1
+                assert len(vars(site.transport.app.backplane)["_nodes"]) == 1
 
         assert in_fork(serve) == 0
 

@@ -16,6 +16,7 @@ from rest_framework.test import APIRequestFactory, force_authenticate
 
 from realtime_drf.exceptions import InvalidTransport
 from realtime_drf.transports import transports
+from realtime_drf.transports.memory import MemoryTransport
 from realtime_drf.views import (
     ChannelAuthorizationView,
     HealthView,
@@ -49,6 +50,43 @@ def test_a_process_without_browsers_is_healthy(settings: Settings) -> None:
     assert ask(alias="other")[0] == 404
 
 
+class OwnTransport:
+    """A transport that has what callers need, and no more."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+
+    def send(self, events: Any) -> None:
+        raise NotImplementedError
+
+
+class Sick(MemoryTransport):
+    """A transport whose clients need this process, which is not well."""
+
+    def health(self) -> bool:
+        return False
+
+    def stats(self) -> dict[str, Any]:
+        return {"queued": 3}
+
+
+@pytest.mark.parametrize(
+    ("transport", "status", "expected"),
+    [
+        ("realtime_drf.transports.memory.MemoryTransport", 200, {"status": "ok"}),
+        (PATH, 200, {"status": "ok", "nodes": []}),
+        (f"{__name__}.Sick", 503, {"status": "unavailable", "queued": 3}),
+        (f"{__name__}.OwnTransport", 200, {"status": "ok"}),
+    ],
+)
+def test_every_transport_says_whether_it_is_healthy_and_tells_staff_its_figures(
+    settings: Settings, transport: str, status: int, expected: dict[str, Any]
+) -> None:
+    settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": transport}}
+    assert ask(User(is_staff=True)) == (status, expected)
+    assert ask() == (status, {"status": expected["status"]})
+
+
 def test_a_process_that_answers_is_alive_whatever_it_lacks(client: Client) -> None:
     """No database is asked, and no session."""
     entry = {"TRANSPORT": PATH}
@@ -80,8 +118,8 @@ def test_a_node_is_healthy_from_when_it_hears_to_when_it_ends(settings: Settings
     staff = User(is_staff=True)
 
     async def live() -> list[Any]:
-        node = Node(transport)
-        transport.nodes.add(node)
+        node = Node(transport.app, print)
+        transport.app.nodes.add(node)
         answers = [await sync_to_async(ask)()]
         node.start()
         await node.ready()
@@ -140,9 +178,9 @@ def test_a_node_whose_layer_fails_is_not_healthy_until_it_works_again(
 
     async def live() -> None:
         layer = Layer()
-        transport.backplane = backplane.LayerBackplane(MemoryStore(), layer, namespace="1")
-        node = Node(transport)
-        transport.nodes.add(node)
+        transport.app.backplane = backplane.LayerBackplane(MemoryStore(), layer, namespace="1")
+        node = Node(transport.app, print)
+        transport.app.nodes.add(node)
         layer.failing = {call}
         node.start()
         for _ in range(2):
@@ -172,7 +210,7 @@ def test_a_node_whose_store_is_silent_is_not_healthy(monkeypatch: pytest.MonkeyP
     with Site() as site:
         assert ask()[0] == 200
         with monkeypatch.context() as patch:
-            patch.setattr(site.transport.backplane.store, "heartbeat", fail)
+            patch.setattr(site.transport.app.backplane.store, "heartbeat", fail)
             statuses = []
             for _ in range(7):
                 with pytest.raises(ConnectionError):

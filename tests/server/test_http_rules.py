@@ -193,7 +193,7 @@ def test_a_channel_is_told_of(api: Api) -> None:
 
 
 def test_what_a_cache_channel_keeps_is_told(api: Api) -> None:
-    asyncio.run(api.transport.backplane.store.remember({"cache-a": '["told", "{}", "1"]'}))
+    asyncio.run(api.transport.app.backplane.store.remember({"cache-a": '["told", "{}", "1"]'}))
     found = api.call("GET", "/channels/cache-a", info="cache")
     assert found == (200, {"occupied": False, "cache": {"data": "{}"}})
     assert api.call("GET", "/channels/cache-b", info="cache")[1]["cache"] is None
@@ -285,7 +285,7 @@ def test_what_cannot_be_done_now_is_said_so(api: Api, caplog: pytest.LogCaptureF
     async def fail(*args: Any) -> None:
         raise ConnectionError("redis://:test-secret@localhost refused")
 
-    api.transport.backplane.apublish = fail  # type: ignore[method-assign]
+    api.transport.app.backplane.apublish = fail  # type: ignore[method-assign]
     assert api.call("POST", "/events", EVENT)[0] == 503
     assert "ConnectionError" in caplog.text
     assert SECRET not in caplog.text
@@ -298,7 +298,7 @@ def test_a_store_that_hangs_is_not_waited_for(caplog: pytest.LogCaptureFixture) 
     async def hang(*args: Any) -> Any:
         await asyncio.Event().wait()
 
-    api.transport.backplane.store.read = hang  # type: ignore[method-assign]
+    api.transport.app.backplane.store.read = hang  # type: ignore[method-assign]
     assert api.call("GET", "/channels/news")[0] == 503
     assert "TimeoutError" in caplog.text
 

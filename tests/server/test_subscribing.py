@@ -337,7 +337,7 @@ def test_the_first_on_a_node_hears_nothing_again_that_the_cache_is_ahead_of() ->
         site.publish("told", "cache-news", 0)
         late = site.connect(1)
         events = [Event("told", "cache-news", number) for number in (1, 2, 3)]
-        site.run(site.transport.backplane.store.remember({"cache-news": dump(events[-1])}))
+        site.run(site.transport.app.backplane.store.remember({"cache-news": dump(events[-1])}))
         late.subscribe("cache-news")
         site.send(*events)
         site.settle()
@@ -378,7 +378,7 @@ def test_an_event_of_a_cache_channel_that_is_lost_on_its_way_silences_nobody() -
         early.subscribe("cache-news")
         site.publish("told", "cache-news", 0)
         lost = Event("told", "cache-news", 1)
-        site.run(site.transport.backplane.store.remember({"cache-news": dump(lost)}))
+        site.run(site.transport.app.backplane.store.remember({"cache-news": dump(lost)}))
         late.subscribe("cache-news")
         assert late.events()[-1] == ("told", "cache-news", 1)
         site.advance(1)
@@ -389,7 +389,7 @@ def test_an_event_of_a_cache_channel_that_is_lost_on_its_way_silences_nobody() -
 def test_an_event_that_was_kept_before_this_process_began_silences_nobody() -> None:
     with Site() as site:
         kept = Event("told", "cache-news", 1)
-        site.run(site.transport.backplane.store.remember({"cache-news": dump(kept)}))
+        site.run(site.transport.app.backplane.store.remember({"cache-news": dump(kept)}))
         client = site.connect()
         client.subscribe("cache-news")
         for number in (2, 3, 4):

@@ -371,7 +371,7 @@ def test_of_several_nodes_one_reports(settings: Settings, receiver: WebhookRecei
         pass
 
     async def live() -> None:
-        nodes = [Node(transport), Node(transport)]
+        nodes = [Node(transport.app, print), Node(transport.app, print)]
         connections = [node.connect(send) for node in nodes for _ in range(2)]
         for connection in connections:
             assert connection is not None
@@ -406,11 +406,11 @@ def test_what_is_dropped_is_a_figure_of_the_node(settings: Settings) -> None:
     hooks = [{"url": "http://127.0.0.1:1/"}]
     settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": PATH, "OPTIONS": {"webhooks": hooks}}}
     transport: Any = transports["default"]
-    transport.webhooks.put([report()])
+    transport.app.webhooks.put([report()])
     transport.close()
 
     async def stats() -> dict[str, int]:
-        return Node(transport).stats()
+        return Node(transport.app, print).stats()
 
     assert asyncio.run(stats())["dropped_webhooks"] == 1
 
@@ -419,10 +419,10 @@ def test_nothing_runs_where_nobody_asks_for_webhooks(settings: Settings) -> None
     pytest.importorskip("channels")
     settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": PATH}}
     transport: Any = transports["default"]
-    assert transport.webhooks is None
+    assert transport.app.webhooks is None
     hooks = [{"url": "http://127.0.0.1:1/", "events": ["cache_miss"]}]
     settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": PATH, "OPTIONS": {"webhooks": hooks}}}
     transport = transports["default"]
     before = threading.active_count()
-    transport.webhooks.put([report()])
+    transport.app.webhooks.put([report()])
     assert threading.active_count() == before

@@ -54,11 +54,11 @@ def test_encrypted_data_is_measured_as_it_goes_over_the_layer(settings: Settings
 
 def test_nothing_has_to_be_given(settings: Settings) -> None:
     transport = configured(settings)
-    assert transport.is_local
-    assert (transport.app_id, transport.signer.key) == ("app", "app-key")
+    assert transport.app.is_local
+    assert (transport.app.app_id, transport.signer.key) == ("app", "app-key")
     assert transport.signer.verify("text", transport.signer.sign("text"))
     assert not transport.supports_encryption
-    assert not transport.server_options.client_events
+    assert not transport.app.server_options.client_events
     assert run_checks(tags=["realtime_drf"], include_deployment_checks=False) == [
         message
         for message in run_checks(tags=["realtime_drf"])
@@ -210,7 +210,7 @@ def test_a_missing_layer_names_those_there_are(settings: Settings) -> None:
         configured(settings, layer="rediss")
     with pytest.raises(InvalidTransport, match="'layer' is 'default', and CHANNEL_LAYERS has"):
         configured(settings)
-    assert configured(settings, layer="redis").is_local
+    assert configured(settings, layer="redis").app.is_local
 
 
 def test_a_layer_that_cannot_be_made_says_so_without_its_address(settings: Settings) -> None:
@@ -254,7 +254,7 @@ class OtherLayer(BaseChannelLayer):  # type: ignore[misc]
 
 def test_any_other_layer_is_not(settings: Settings) -> None:
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": f"{__name__}.OtherLayer"}}
-    assert not configured(settings, store="memory").is_local
+    assert not configured(settings, store="memory").app.is_local
     assert deployment(settings) == []
 
 

@@ -259,7 +259,7 @@ def test_a_fork_of_this_process_publishes(make_site: MakeSite) -> None:
 
 def test_nothing_is_said_of_a_layer_that_reaches_all(make_site: MakeSite) -> None:
     with make_site(key="mysite-key") as site:
-        assert not site.transport.is_local
+        assert not site.transport.app.is_local
         assert site.transport.check_deployment() == []
 
 
@@ -462,7 +462,7 @@ class NewProcess:
 
     def __init__(self, backend: str, url: str) -> None:
         layer = import_string(LAYERS[backend])(hosts=[url])
-        namespace = transports["default"].namespace
+        namespace = transports["default"].app.namespace
         self._backplane = LayerBackplane(MemoryStore(), layer, namespace=namespace)
         self._loop = EventLoopThread("a new process")
         self._names: list[str] = []

@@ -53,14 +53,16 @@ def test_a_layer_on_redis_needs_a_store(settings: Settings, backend: str) -> Non
 
 def test_the_store_may_be_a_redis_or_this_process(settings: Settings, backend: str) -> None:
     for url in ("redis://:test-secret@localhost/1", "rediss://localhost", "unix:///run/redis.sock"):
-        store = configured(settings, backend, store=url).backplane.store
+        store = configured(settings, backend, store=url).app.backplane.store
         assert isinstance(store, RedisStore)
         assert "test-secret" not in repr(store)
     # The names that begin with CERT are Celery's.
     for value in ("none", "CERT_NONE", "CERT_OPTIONAL", "required", "CERT_REQUIRED"):
         url = f"rediss://localhost/1?ssl_cert_reqs={value}&ssl_ca_certs=/ca.pem"
         configured(settings, backend, store=url)
-    assert isinstance(configured(settings, backend, store="memory").backplane.store, MemoryStore)
+    assert isinstance(
+        configured(settings, backend, store="memory").app.backplane.store, MemoryStore
+    )
     assert [each for each in run_checks(tags=["realtime_drf"]) if each.level >= ERROR] == []
 
 
@@ -95,17 +97,17 @@ def test_any_other_store_is_an_error_that_quotes_no_password(
 def test_a_store_beside_a_layer_in_memory_is_an_error(settings: Settings) -> None:
     with pytest.raises(InvalidTransport, match="this one is in memory"):
         configured(settings, IN_MEMORY, store="redis://localhost")
-    assert configured(settings, IN_MEMORY, store="memory").is_local
+    assert configured(settings, IN_MEMORY, store="memory").app.is_local
 
 
 def namespace_of(settings: Settings, **options: Any) -> str:
     options = {"app_id": "1", "key": "key", "secret": None, **options}
     transport = configured(settings, BACKENDS[1], store="redis://localhost", **options)
-    assert isinstance(transport.backplane, LayerBackplane)
-    assert transport.backplane._group == f"realtime_drf.nodes.{transport.namespace}"
-    assert isinstance(transport.backplane.store, RedisStore)
-    assert transport.backplane.store._prefix == f"{{realtime_drf.{transport.namespace}}}"
-    return transport.namespace
+    assert isinstance(transport.app.backplane, LayerBackplane)
+    assert transport.app.backplane._group == f"realtime_drf.nodes.{transport.app.namespace}"
+    assert isinstance(transport.app.backplane.store, RedisStore)
+    assert transport.app.backplane.store._prefix == f"{{realtime_drf.{transport.app.namespace}}}"
+    return transport.app.namespace
 
 
 def test_names_in_redis_follow_the_secret_and_the_id(settings: Settings) -> None:
@@ -167,7 +169,7 @@ def test_the_names_of_everybody_are_said_under_deploy(
 def test_a_process_without_an_event_loop_asks_the_store(settings: Settings, redis: Redis) -> None:
     transport = configured(settings, BACKENDS[1], app_id="asked", store=redis.url)
     part = NodeState("presence-room", 2, {"ann": ""})
-    transport.backplane.ask(transport.backplane.store.sync("node-1", [part]), 5)
+    transport.app.backplane.ask(transport.app.backplane.store.sync("node-1", [part]), 5)
     for _ in range(2):
         info = transport.channel_info("presence-room")
         assert (info.occupied, info.subscription_count, info.user_count) == (True, 2, 1)
