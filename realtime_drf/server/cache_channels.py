@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from realtime_drf.cluster import messages
-from realtime_drf.cluster.backplane import load_event
+from realtime_drf.cluster.backplane import Backplane, load_event
 from realtime_drf.cluster.serial_worker import raise_if_cancelled
-from realtime_drf.cluster.state import PresenceStore
 from realtime_drf.pusher_protocol import frames
 from realtime_drf.server.channel import LocalChannel, Subscriber
 from realtime_drf.server.hub import Hub
@@ -27,15 +26,15 @@ class CacheChannels:
 
     Args:
         hub: the channels of the node.
-        store: keeps the last events.
+        backplane: leads to the store, which keeps the last events.
         report: receives webhook events.
     """
 
     def __init__(
-        self, hub: Hub, store: PresenceStore, *, report: Callable[[Sequence[WebhookEvent]], None]
+        self, hub: Hub, backplane: Backplane, *, report: Callable[[Sequence[WebhookEvent]], None]
     ) -> None:
         self._hub = hub
-        self._store = store
+        self._backplane = backplane
         self._report = report
         self._last_ids: dict[str, str] = {}
         """Ids of the last events that arrived, by channel, the latest at the end."""
@@ -43,7 +42,7 @@ class CacheChannels:
     async def recall(self, channel: LocalChannel) -> str | None:
         """Return the last event in the store, "" if there is none, or None if the store fails."""
         try:
-            return await self._store.recall(channel.name) or ""
+            return await self._backplane.store.recall(channel.name) or ""
         except Exception as exc:  # noqa: BLE001  any store, any error: it is not known
             raise_if_cancelled()
             self._hub.log_store(exc)

@@ -294,11 +294,16 @@ class Connection:
             raise ProtocolError("A user has already signed in on this connection.")
         self.user_id, self.user_info = user_id, info
         self.send(frames.signed_in(user_data))
-        if len(watchlist) > (limit := self.node.options.max_watchlist):
-            message = f"A watchlist may have at most {limit} users."
-            self.send(frames.error(message, frames.WATCHLIST_TOO_LONG))
-            watchlist = []
-        await self.node.sign_in(self, user_id, watchlist)
+        await self.node.sign_in(self, user_id, self._limit_watchlist(watchlist))
+
+    def _limit_watchlist(self, watchlist: list[str]) -> list[str]:
+        """Return a watchlist; send an error and return an empty one if it is too long."""
+        limit = self.node.options.max_watchlist
+        if len(watchlist) <= limit:
+            return watchlist
+        message = f"A watchlist may have at most {limit} users."
+        self.send(frames.error(message, frames.WATCHLIST_TOO_LONG))
+        return []
 
     # Client events
 

@@ -162,22 +162,15 @@ class HttpApi:
     def _read_event(self, event: Mapping[str, Any], channels: Any) -> messages.EventMessage:
         if not isinstance(channels, list) or not 1 <= len(channels) <= MAX_CHANNELS_PER_EVENT:
             raise Refusal(400, f"An event must have 1 to {MAX_CHANNELS_PER_EVENT} channels")
-        name, data, socket_id = event.get("name"), event.get("data"), event.get("socket_id")
+        name, socket_id = event.get("name"), event.get("socket_id")
         try:
             check_event_name(name)  # type: ignore[arg-type]
             kinds = [parse_channel_name(channel).kind for channel in channels]
         except InvalidEvent as exc:
             raise Refusal(400, str(exc)) from None
         if len(channels) > 1 and any(kind in _KINDS_ALONE for kind in kinds):
-            raise Refusal(400, "An event to an encrypted or user channel must have no other")
-        if not isinstance(data, str) or not is_unicode(data):
-            raise Refusal(400, "The data of an event must be a string, such as JSON")
-        if self._limit is not None and len(data.encode()) > self._limit:
-            # Clients and their tests look for Pusher's wording.
-            raise Refusal(
-                413,
-                f"The data content of this event exceeds the allowed maximum ({self._limit} bytes)",
-            )
+            raise Refusal(400, "An event to an encrypted or user channel may have only one")
+        data = self._check_data(event.get("data"))
         if not (socket_id is None or (isinstance(socket_id, str) and is_socket_id(socket_id))):
             raise Refusal(400, "socket_id must have the form 123.456")
         return messages.EventMessage(
@@ -187,6 +180,17 @@ class HttpApi:
             socket_id=socket_id or "",
             id=secrets.token_hex(16),
         )
+
+    def _check_data(self, data: Any) -> str:
+        if not isinstance(data, str) or not is_unicode(data):
+            raise Refusal(400, "The data of an event must be a string, such as JSON")
+        if self._limit is not None and len(data.encode()) > self._limit:
+            # Clients and their tests look for Pusher's wording.
+            raise Refusal(
+                413,
+                f"The data content of this event exceeds the allowed maximum ({self._limit} bytes)",
+            )
+        return data
 
     # Queries
 
@@ -242,9 +246,9 @@ class HttpApi:
             if "subscription_count" in info:
                 attributes["subscription_count"] = state.subscriptions
             if "cache" in info and parsed.cache:
-                kept = await self._store.recall(state.channel)
+                cached = await self._store.recall(state.channel)
                 attributes["cache"] = (
-                    {"data": load_event(kept, state.channel).body} if kept else None
+                    {"data": load_event(cached, state.channel).body} if cached else None
                 )
             described.append(attributes)
         return described

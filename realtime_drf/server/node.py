@@ -19,6 +19,7 @@ from realtime_drf.names import CLIENT_PREFIX, parse_channel_name
 from realtime_drf.pusher_protocol import frames
 from realtime_drf.pusher_protocol.frames import SubscriptionRefused
 from realtime_drf.server.cache_channels import CacheChannels
+from realtime_drf.server.channel import LocalChannel
 from realtime_drf.server.connection import Connection
 from realtime_drf.server.fast_path import FlushScheduler
 from realtime_drf.server.hub import Hub
@@ -87,7 +88,7 @@ class Node:
         )
         self._users = Users(self.hub)
         self._cache_channels = CacheChannels(
-            self.hub, self._backplane.store, report=self._reporter.report
+            self.hub, self._backplane, report=self._reporter.report
         )
         self._tick = tick
         self._tasks: list[asyncio.Task[None]] = []
@@ -204,7 +205,7 @@ class Node:
         return frames.RECONNECT_LATER if self.app.is_local else frames.RECONNECT
 
     async def drain(self) -> None:
-        """Close all connections so that clients reconnect; return once they are written."""
+        """Close all connections, so that clients reconnect; return once all is written."""
         self.is_draining = True
         connections = list(self.connections.values())
         for connection in connections:
@@ -248,17 +249,22 @@ class Node:
             settled = self.hub.mark(name)
             if channel.version is None or (user_id and user_id not in channel.known):
                 await settled
-        arrived, cached = channel.arrived, None
-        if channel.is_cache:
-            cached = await self._cache_channels.recall(channel)
-        if name not in connection.channels:
-            return  # it has disconnected
-        connection.send(frames.subscribed(name, channel.known if channel.is_presence else None))
+        arrived = channel.arrived
+        cached = await self._cache_channels.recall(channel) if channel.is_cache else None
+        if name in connection.channels:  # else it has left
+            self._confirm(connection, channel, cached, arrived)
+
+    def _confirm(
+        self, connection: Connection, channel: LocalChannel, cached: str | None, arrived: int
+    ) -> None:
+        """Make a connection a subscriber, and send it the state of the channel."""
+        members = channel.known if channel.is_presence else None
+        connection.send(frames.subscribed(channel.name, members))
         if channel.is_cache:
             self._cache_channels.send_last(channel, connection, cached, arrived)
         channel.subscribers[connection] = connection.pending
         if channel.sent_count:
-            connection.send(frames.count(name, channel.sent_count))
+            connection.send(frames.count(channel.name, channel.sent_count))
 
     def leave(self, connection: Connection, name: str) -> None:
         """Unsubscribe a connection from a channel."""
