@@ -38,8 +38,8 @@ class RunningNode(Protocol):
     def is_ready(self) -> bool:
         """Whether clients can be sent to it."""
 
-    def figures(self) -> Mapping[str, int]:
-        """Return its figures, by name."""
+    def stats(self) -> Mapping[str, int]:
+        """Return figures for monitoring, by name."""
 
 
 class App:

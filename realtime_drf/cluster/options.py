@@ -10,18 +10,16 @@ from typing import Any, ClassVar, Final
 from realtime_drf.cluster.origins import Origins
 from realtime_drf.conf import DEFAULT_ALIAS
 from realtime_drf.options import Options, check_master_key, decode_master_key, option
+from realtime_drf.pusher_protocol.limits import (
+    CLIENT_EVENTS_PER_SECOND,
+    MAX_PAYLOAD_BYTES,
+    MAX_PRESENCE_MEMBERS,
+    MAX_WATCHLIST,
+)
 
 DEFAULT_APP_ID: Final = "app"
 DEFAULT_KEY: Final = "app-key"
 
-MAX_PRESENCE_MEMBERS: Final = 100
-"""https://pusher.com/docs/channels/using_channels/presence-channels/"""
-
-MAX_WATCHLIST: Final = 100
-"""https://pusher.com/docs/channels/using_channels/watchlist-events/"""
-
-CLIENT_EVENTS_PER_SECOND: Final = 10
-"""https://pusher.com/docs/channels/using_channels/events/#rate-limit-your-events"""
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -100,7 +98,7 @@ class AppOptions(Options):
         None, "32 bytes, in base64, for encrypted channels", secret=True, clean=check_master_key
     )
     payload_limit: int | None = option(
-        10_240, "bytes of an event's data, and of a client event's; `None` is no limit"
+        MAX_PAYLOAD_BYTES, "bytes of an event's data, and of a client event's; `None` is no limit"
     )
     http_api: bool = option(
         False,

@@ -1,4 +1,6 @@
-"""The words of Pusher's protocol: frames, signatures, webhooks. It reads and writes nothing.
+"""Pusher's protocol without I/O: frames, signatures, webhooks, signed user data and limits.
+
+The Pusher transport, the Channels transport and its server share it. It imports none of them.
 
 https://pusher.com/docs/channels/library_auth_reference/pusher-websockets-protocol/
 """

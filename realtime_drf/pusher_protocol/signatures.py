@@ -15,25 +15,25 @@ from typing import Any
 from realtime_drf.exceptions import InvalidRequest
 from realtime_drf.grants import AuthorizationRequest, Grant, Identity
 from realtime_drf.names import ChannelKind, is_unicode, parse_channel_name
+from realtime_drf.pusher_protocol.limits import (
+    MAX_CHANNELS_PER_REQUEST,
+    MAX_SOCKET_ID_LENGTH,
+    MAX_USER_INFO_BYTES,
+)
 from realtime_drf.rendering import render
-
-MAX_CHANNELS = 100
-"""Channels that one request may ask for."""
-
-MAX_USER_INFO_BYTES = 1024
 
 _SOCKET_ID = re.compile(r"[0-9]+\.[0-9]+")
 
 
-def is_socket_id(token: str) -> bool:
-    """Tell whether a token has the form of Pusher's socket ids."""
-    return len(token) <= 100 and _SOCKET_ID.fullmatch(token) is not None
+def is_socket_id(text: str) -> bool:
+    """Tell whether text has the form of Pusher's socket ids."""
+    return len(text) <= MAX_SOCKET_ID_LENGTH and _SOCKET_ID.fullmatch(text) is not None
 
 
 class Signer:
-    """Sign for one app: what its key and secret, and its master key if it has one, can sign.
+    """The key and secret of an app, and its master key if it has one, to sign with.
 
-    Signatures made with the secrets in `fallbacks` are accepted, too.
+    Signatures that were made with a secret in `fallbacks` are valid as well.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Signer:
         return f"<{type(self).__name__}>"
 
     def sign(self, text: str | bytes) -> str:
-        """Return the HMAC-SHA256 of a text, in hexadecimal digits."""
+        """Return the HMAC-SHA256 of a text as hexadecimal digits."""
         return _hmac(self._secrets[0], _bytes(text))
 
     def verify(self, text: str | bytes, signature: str) -> bool:
@@ -62,8 +62,13 @@ class Signer:
             hmac.compare_digest(_hmac(secret, data).encode(), given) for secret in self._secrets
         )
 
+    def verify_token(self, text: str, auth: str) -> bool:
+        """Tell whether ``auth`` holds the app's key and its signature of a text."""
+        key, _, signature = auth.partition(":")
+        return key == self.key and self.verify(text, signature)
+
     def channel_token(self, socket_id: str, grant: Grant) -> dict[str, str]:
-        """Return what a client shows the service to subscribe."""
+        """Return the token with which a client subscribes."""
         token: dict[str, str] = {}
         text = f"{socket_id}:{grant.channel}"
         kind = parse_channel_name(grant.channel).kind
@@ -78,7 +83,7 @@ class Signer:
         return {"auth": f"{self.key}:{self.sign(text)}", **token}
 
     def user_token(self, socket_id: str, identity: Identity) -> dict[str, str]:
-        """Return what a client shows the service to sign in."""
+        """Return the token with which a client signs in."""
         data: dict[str, Any] = {"id": identity.user_id}
         if identity.user_info is not None:
             data["user_info"] = _checked(identity.user_info)
@@ -113,8 +118,10 @@ def read_authorization(data: Mapping[str, Any]) -> AuthorizationRequest:
     single = _strings(data, "channel_name")
     if bool(single) == bool(channels):
         raise InvalidRequest("channel_name or channel_names is needed, and not both.")
-    if len(single) > 1 or len(channels) > MAX_CHANNELS:
-        raise InvalidRequest(f"Ask for one channel_name, or up to {MAX_CHANNELS} channel_names.")
+    if len(single) > 1 or len(channels) > MAX_CHANNELS_PER_REQUEST:
+        raise InvalidRequest(
+            f"Ask for one channel_name, or up to {MAX_CHANNELS_PER_REQUEST} channel_names."
+        )
     return AuthorizationRequest(
         socket_id=read_socket_id(data),
         channels=tuple(dict.fromkeys(channels or single)),
@@ -131,7 +138,7 @@ def read_socket_id(data: Mapping[str, Any]) -> str:
 
 
 def _strings(data: Mapping[str, Any], name: str) -> list[str]:
-    """Return the values of a field, be it of a form or of JSON."""
+    """Return the values of a field of a form or of a JSON object."""
     values = data.getlist(name) if hasattr(data, "getlist") else data.get(name, [])
     if isinstance(values, str):
         values = [values]

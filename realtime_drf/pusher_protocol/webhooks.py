@@ -15,16 +15,16 @@ from realtime_drf.rendering import read
 from realtime_drf.webhook_events import WebhookEvent
 
 WINDOW: Final = 300
-"""Seconds for which the service tries to deliver a webhook."""
+"""Seconds for which Pusher tries to deliver a webhook."""
 
 MARGIN: Final = 60
-"""Seconds by which its clock and ours may differ, and its last try may be late."""
+"""Seconds by which the clocks may differ, and the last attempt may be late."""
 
 MAX_BODY_BYTES: Final = 1_048_576
 
 
 class WebhookReader:
-    """Read what is signed with one of an app's keys, and not too old.
+    """A reader of webhooks that are signed with one of an app's keys, and recent.
 
     Args:
         keys: key to secret; several while they are being replaced.
@@ -54,13 +54,13 @@ class WebhookReader:
         return [self._make_event(event, time_ms) for event in events]
 
     def _verify(self, headers: Mapping[str, str], body: bytes) -> None:
-        # Headers that come twice arrive joined by a comma, and so match nothing.
+        # Headers that occur twice are joined by a comma, and so match nothing.
         key, signature = (headers.get(f"X-Pusher-{name}", "") for name in ("Key", "Signature"))
         if not key or not signature:
             raise InvalidSignature("The headers X-Pusher-Key and X-Pusher-Signature are needed.")
         signer = self._signers.get(key)
         if signer is None or not signer.verify(body, signature):
-            raise InvalidSignature("The signature is not of a key of this app.")
+            raise InvalidSignature("The signature is not valid for any key of this app.")
 
     def _check_age(self, time_ms: int) -> None:
         now_ms = int(self.clock() * 1000)
@@ -81,11 +81,11 @@ class WebhookReader:
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """Return the JSON object that a body is; raise InvalidRequest if it is none."""
+    """Return the JSON object in a body; raise InvalidRequest if it is not one."""
     try:
         content = read(body.decode())
     except ValueError:
-        # Without its cause, which would quote the body.
+        # Without the cause, which would quote the body.
         content = None
     if not isinstance(content, dict):
         raise InvalidRequest("The body must be a JSON object in UTF-8.")

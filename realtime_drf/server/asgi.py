@@ -1,4 +1,4 @@
-"""The ASGI app around Django: WebSockets of the Pusher protocol here, everything else there."""
+"""The ASGI app around Django, which serves the Pusher protocol and passes on all else."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class ConnectionRejected(Exception):
-    """Say with which code of the protocol, and why, a client is turned away at the door."""
+    """A rejected connection: the close code of the protocol, and the reason."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -42,13 +42,13 @@ class ConnectionRejected(Exception):
 
 
 class RealtimeServer:
-    """Serve the browsers of every transport that is a `ChannelsTransport`, beside an ASGI app.
+    """The server of every transport that is a `ChannelsTransport`, around an ASGI app.
 
     A WebSocket at ``/app/<key>`` speaks the Pusher protocol, where ``key`` is that of a transport
-    in REALTIME_TRANSPORTS. Every other goes to the app, and is refused if it comes to Django, which
-    knows none. HTTP at ``/apps/<app_id>/`` is Pusher's API, if the transport has the option
-    ``http_api``; all other goes to the app, lifespan too. With other transports in the settings all
-    goes to the app.
+    in REALTIME_TRANSPORTS. All other WebSockets are passed to the app, and rejected if they reach
+    Django, which does not support them. HTTP at ``/apps/<app_id>/`` is Pusher's API, if the
+    transport has the option ``http_api``; all other requests are passed to the app, and lifespan
+    too. Without a `ChannelsTransport` in the settings everything is passed to the app.
 
     Args:
         app: an ASGI app, such as that of `get_asgi_application()`.
@@ -76,7 +76,7 @@ class RealtimeServer:
             await self.app(scope, receive, send)
 
     def get_nodes(self) -> dict[str, Node]:
-        """Return the nodes of the running event loop by their apps' keys; start them at first."""
+        """Return the nodes of the running event loop by their apps' keys; start them if need be."""
         loop = asyncio.get_running_loop()
         nodes = self._nodes.get(loop)
         if nodes is None:
@@ -91,23 +91,23 @@ class RealtimeServer:
         return nodes
 
     def create_node(self, transport: ChannelsTransport) -> Node:
-        """Return a new node of an app, which is not started yet."""
+        """Return a new node of an app, not started yet."""
         return Node(transport.app, functools.partial(tell, transport))
 
     async def _answer_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         lifespan = Lifespan(self.app, scope)
         try:
             while (message := await receive())["type"] != "lifespan.shutdown":
-                await send(await lifespan.tell(message))
-            # Some servers end the process by a signal, so that nothing is called at its exit.
+                await send(await lifespan.send(message))
+            # Some servers end the process by a signal, and no exit handlers run.
             nodes = self._nodes.get(asyncio.get_running_loop(), {})
             await asyncio.gather(*(node.send_webhooks() for node in nodes.values()))
-            await send(await lifespan.tell(message))
+            await send(await lifespan.send(message))
         finally:
             await lifespan.end()
 
     def _find_api(self, scope: Scope) -> tuple[HttpApi, str] | None:
-        """Return the HTTP API that a path is of, and what follows the app in it."""
+        """Return the HTTP API that a path belongs to, and the rest of the path."""
         path = read_path(scope)
         if not path.startswith(API_PATH):
             return None
@@ -127,14 +127,14 @@ def _get_served() -> list[ChannelsTransport]:
 
 
 def _read_key(scope: Scope) -> str | None:
-    """Return the key in the path, or None if the path is not of the protocol."""
+    """Return the key in the path, or None if it is not a path of the protocol."""
     path = read_path(scope)
     key = path.removeprefix(SOCKET_PATH)
     return key if path.startswith(SOCKET_PATH) and "/" not in key else None
 
 
 async def _serve_foreign(app: Application, scope: Scope, receive: Receive, send: Send) -> None:
-    """Have the app serve a WebSocket; refuse one that comes to Django, whatever stands between."""
+    """Pass a WebSocket to the app; reject it if it reaches Django through any middleware."""
     has_received = False
 
     async def receive_noting() -> MutableMapping[str, Any]:
@@ -153,20 +153,20 @@ async def _serve_foreign(app: Application, scope: Scope, receive: Receive, send:
 
 
 def _is_of_django(exc: Exception) -> bool:
-    """Tell whether it is Django's app that has raised an error, as it does on a WebSocket."""
+    """Tell whether Django's app has raised an error, as it does for a WebSocket."""
     traceback = exc.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
     if traceback is None:
         return False
     frame = traceback.tb_frame
-    # By its names: Sentry, among others, replaces the method by one that calls it.
+    # By names: Sentry, among others, replaces the method with a wrapper.
     place = frame.f_globals.get("__name__"), frame.f_code.co_name
     return place == (ASGIHandler.__module__, "__call__")
 
 
 async def _serve(node: Node | None, scope: Scope, receive: Receive, send: Send) -> None:
-    """Speak the protocol with one client until it is gone."""
+    """Serve one client until it disconnects."""
     await receive()
     try:
         await send({"type": "websocket.accept"})
@@ -174,28 +174,28 @@ async def _serve(node: Node | None, scope: Scope, receive: Receive, send: Send) 
     except ConnectionRejected as exc:
         await _reject(exc, send)
         return
-    except OSError:  # the client is gone
+    except OSError:  # the client has disconnected
         return
-    connection.tell(
+    connection.send(
         frames.established(connection.socket_id, connection.node.options.activity_timeout)
     )
     await connection.serve(receive)
 
 
 async def _reject(exc: ConnectionRejected, send: Send) -> None:
-    """Say why; a client reads the code and reason only of a connection that was accepted."""
+    """Close an accepted connection: only then does a client see the code and reason."""
     reason = str(exc)
-    with contextlib.suppress(Exception):  # whatever a server says of a client that is gone
+    with contextlib.suppress(Exception):  # servers raise all kinds of errors after a disconnect
         await send({"type": "websocket.send", "text": frames.error(reason, exc.code)})
         await send({"type": "websocket.close", "code": exc.code, "reason": reason})
 
 
 async def _admit(node: Node | None, scope: Scope, send: Send) -> Connection:
-    """Return a new connection; raise ConnectionRejected if there can be none."""
+    """Return a new connection, or raise ConnectionRejected."""
     if node is None:
         if not _read_key(scope):
             raise ConnectionRejected(frames.NO_SUCH_PATH, "The path is not /app/<key>")
-        raise ConnectionRejected(frames.NO_SUCH_APP, "There is no app of this key")
+        raise ConnectionRejected(frames.NO_SUCH_APP, "No app has this key")
     _check_version(scope)
     if not _is_allowed_origin(node, scope):
         raise ConnectionRejected(frames.UNAUTHORIZED, "The origin is not allowed")

@@ -1,25 +1,44 @@
-"""What a node knows of a channel: who is on it here, and who is anywhere."""
+"""The state of a channel on a node: its subscribers here, and its members on all nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from realtime_drf.cluster.state import NodeState
 from realtime_drf.names import ChannelKind, parse_channel_name
 from realtime_drf.server.fast_path import TextMessage
 
-if TYPE_CHECKING:
-    from realtime_drf.server.connection import Connection
+
+class Subscriber(Protocol):
+    """What a channel needs of a connection."""
+
+    socket_id: str
+
+    @property
+    def pending(self) -> list[bytes]:
+        """Frames that are written at the end of this iteration of the event loop."""
+
+    def write(self, message: Any) -> bool:
+        """Write an ASGI message; return False if the connection takes no more."""
+
+    def send(self, frame: str) -> None:
+        """Write a frame."""
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Close the connection."""
+
+    def drop(self) -> None:
+        """Disconnect a client that takes no more."""
 
 
 class LocalChannel:
-    """Know the connections of one channel on this node.
+    """The connections of one channel on this node.
 
     A connection is a holder from when it asks for the channel until it leaves it, and a subscriber
-    from when it has been told that it is on it: only subscribers receive. Of a user's channel the
-    holders are the connections on which the user has signed in, and the watchers those that are
-    told whether the user is online.
+    once its subscription is confirmed: only subscribers receive events. The holders of a user's
+    channel are the connections on which the user has signed in, and its watchers those that are
+    notified whether the user is online.
     """
 
     __slots__ = (
@@ -44,30 +63,30 @@ class LocalChannel:
     def __init__(self, name: str) -> None:
         self.name = name
         self._kind = parse_channel_name(name)
-        self.holders: dict[Connection, str] = {}
+        self.holders: dict[Subscriber, str] = {}
         """Connections, each with its user id on presence channels."""
-        self.subscribers: dict[Connection, list[bytes]] = {}
-        """Connections, each with the frames that leave for it at the end of this scheduler."""
-        self.watchers: dict[Connection, bool] = {}
-        """Connections, each with whether it has been told if the user is online."""
+        self.subscribers: dict[Subscriber, list[bytes]] = {}
+        """Connections, each with its frames that leave at the end of this event loop iteration."""
+        self.watchers: dict[Subscriber, bool] = {}
+        """Connections, each with whether it has been notified if the user is online."""
         self._users: dict[str, list[str]] = {}
         self.known: dict[str, str] = {}
-        """Who is here on any node, as the subscribers have been told: user id to info."""
+        """Members on all nodes, as the subscribers know them: user id to info."""
         self.version: int | None = None
-        """Of the state that is known; None before the store has answered."""
+        """The version of the state that is known; None before the store has answered."""
         self.is_online: bool | None = None
         self.subscriptions = 0
-        """How many there are on all nodes, when that was last heard."""
+        """Subscriptions on all nodes, as last reported."""
         self.counted_at = 0
-        """The number of the store's call that found so many."""
+        """The number of the store's call that counted them."""
         self.sent_count = 0
         self.sent_count_at = float("-inf")
         self.arrived = 0
-        """How many events have come, of a cache channel."""
+        """Events that a cache channel has received."""
         self.last_event = ""
         """The frame of the last of them."""
-        self.recalled: dict[Connection, str] = {}
-        """Subscribers that were given an event of the cache which may be on its way, by its id."""
+        self.recalled: dict[Subscriber, str] = {}
+        """Subscribers that received from the cache an event that may still arrive, by its id."""
 
     @property
     def is_presence(self) -> bool:
@@ -79,7 +98,7 @@ class LocalChannel:
 
     @property
     def is_counted(self) -> bool:
-        """Whether its subscribers are told how many there are: members can count themselves."""
+        """Whether its subscribers receive their number; on presence channels they know it."""
         return not (self.is_presence or self.is_user)
 
     @property
@@ -88,12 +107,12 @@ class LocalChannel:
 
     @property
     def is_needed(self) -> bool:
-        """Whether anybody here has to do with it."""
+        """Whether a connection on this node holds or watches it."""
         return bool(self.holders or self.watchers)
 
     @property
     def users(self) -> Collection[str]:
-        """Who is on it on this node, whether or not the store knows by now."""
+        """The users on it on this node, whether or not the store knows them yet."""
         return self._users.keys()
 
     @property
@@ -101,43 +120,43 @@ class LocalChannel:
         """The user whose channel it is."""
         return self._kind.base
 
-    def hold(self, connection: Connection, user_id: str = "", info: str = "") -> None:
-        """Take note of a connection, and on presence channels of its user."""
+    def hold(self, connection: Subscriber, user_id: str = "", info: str = "") -> None:
+        """Add a connection, and on presence channels its user."""
         self.holders[connection] = user_id
         if self.is_presence:
             self._users.setdefault(user_id, []).append(info)
 
-    def release(self, connection: Connection) -> None:
-        """Forget a connection; a user stays for as long as one of theirs is here."""
+    def release(self, connection: Subscriber) -> None:
+        """Remove a connection; a user stays as long as one of their connections does."""
         self.subscribers.pop(connection, None)
         self.recalled.pop(connection, None)
         user_id = self.holders.pop(connection)
         if self.is_presence:
             infos = self._users[user_id]
-            infos.pop()  # the last: what is told of a user does not change while they are here
+            infos.pop()  # the last one: a user's info does not change while they are here
             if not infos:
                 del self._users[user_id]
 
-    def slice(self) -> NodeState:
+    def get_state(self) -> NodeState:
         """Return this node's part of the channel."""
         members = {user_id: infos[0] for user_id, infos in self._users.items()}
         return NodeState(self.name, len(self.holders), members)
 
-    def learn(
+    def update_members(
         self, version: int, members: Mapping[str, str]
     ) -> tuple[Mapping[str, str], list[str]]:
-        """Take in who is present on all nodes; return who is new to us, and who is gone."""
-        came = {user: info for user, info in members.items() if user not in self.known}
-        left = [user for user in self.known if user not in members]
+        """Store the members on all nodes; return those who were added, and those removed."""
+        added = {user: info for user, info in members.items() if user not in self.known}
+        removed = [user for user in self.known if user not in members]
         self.known = dict(members)
         self.version = version
-        return came, left
+        return added, removed
 
-    def broadcast(self, message: TextMessage, but: str = "") -> Iterator[Connection]:
+    def broadcast(self, message: TextMessage, exclude: str = "") -> Iterator[Subscriber]:
         """Write a message to all subscribers but one; yield those that take no more."""
         frame = message.frame
         for connection, pending in self.subscribers.items():
-            if but and connection.socket_id == but:
+            if exclude and connection.socket_id == exclude:
                 continue
             if pending:
                 pending.append(frame)

@@ -1,29 +1,25 @@
-"""One client's connection: its frames, what it may do, and what it is told."""
+"""A connection of one client: the frames that it sends and receives, and what they may do."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Protocol
 
+from realtime_drf.cluster.options import AppOptions
 from realtime_drf.exceptions import InvalidEvent
-from realtime_drf.names import (
-    CLIENT_PREFIX,
-    ChannelKind,
-    ParsedName,
-    build_channel_name,
-    is_unicode,
-    parse_channel_name,
-)
+from realtime_drf.names import CLIENT_PREFIX, ChannelKind, ParsedName, parse_channel_name
 from realtime_drf.pusher_protocol import frames
 from realtime_drf.pusher_protocol.frames import Frame, ProtocolError, SubscriptionRefused
-from realtime_drf.rendering import read
-from realtime_drf.server.fast_path import TextMessage
+from realtime_drf.pusher_protocol.signatures import Signer
+from realtime_drf.pusher_protocol.user_data import read_member, read_user
+from realtime_drf.server.fast_path import FlushScheduler, TextMessage
+from realtime_drf.server.pace import Pace
 from realtime_drf.server.writer import AsgiMessage, Send, Writer
 from realtime_drf.tracebacks import opaque
 
-if TYPE_CHECKING:
-    from realtime_drf.server.node import Node
+logger = logging.getLogger("realtime_drf")
 
 Receive = Callable[[], Awaitable[AsgiMessage]]
 
@@ -31,14 +27,45 @@ CLOSE_TIMEOUT: Final = 10.0
 """Seconds that a client has to take the close of its connection."""
 
 _PRIVATE_KINDS: Final = (ChannelKind.PRIVATE, ChannelKind.PRESENCE)
+_BAD_SIGNATURE: Final = "The signature is not valid for this app and connection."
+
+
+class ConnectionNode(Protocol):
+    """What a connection needs of its node."""
+
+    options: AppOptions
+    signer: Signer
+    clock: Callable[[], float]
+    scheduler: FlushScheduler
+    pace: Pace
+    dropped: int
+
+    async def join(
+        self, connection: Connection, name: str, user_id: str = "", info: str = ""
+    ) -> None:
+        """Subscribe a connection to a channel."""
+
+    def leave(self, connection: Connection, name: str) -> None:
+        """Unsubscribe a connection from a channel."""
+
+    async def sign_in(self, connection: Connection, user_id: str, watchlist: Sequence[str]) -> None:
+        """Register the user of a connection, and the users whom they watch."""
+
+    def send_client_event(
+        self, connection: Connection, event: str, channel: str, body: str
+    ) -> None:
+        """Publish an event of a client to the other subscribers of a channel."""
+
+    def disconnect(self, connection: Connection) -> None:
+        """Remove a connection."""
 
 
 class Connection:
-    """Speak the protocol with one client.
+    """A connection of one client.
 
     Args:
         node: the server's part in this process.
-        socket_id: the connection's name, which clients hand on to be left out.
+        socket_id: identifies the connection; clients pass it on to exclude themselves from events.
         send: of the ASGI server.
     """
 
@@ -60,19 +87,19 @@ class Connection:
         "watched",
     )
 
-    def __init__(self, node: Node, socket_id: str, send: Send) -> None:
+    def __init__(self, node: ConnectionNode, socket_id: str, send: Send) -> None:
         self.node = node
         self.socket_id = socket_id
         self.channels: dict[str, str] = {}
-        """Names of the channels it is on, each with its user id on presence channels."""
+        """Names of its channels, each with its user id on presence channels."""
         self.seen_at = node.clock()
         self.pinged_at: float | None = None
         self.close_code: int | None = None
         self.user_id: str | None = None
-        """Who has signed in."""
+        """The user who has signed in."""
         self.user_info = ""
         self.watched: tuple[str, ...] = ()
-        """Names of the channels of those whom the user watches."""
+        """Names of the channels of the users on the watchlist."""
         self._writer = Writer(send, node.scheduler, node.pace)
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -86,24 +113,24 @@ class Connection:
     # Out
 
     def write(self, message: Any) -> bool:
-        """Write a message of ASGI; return whether the connection is still good for more."""
+        """Write an ASGI message; return False if the connection takes no more."""
         return self._writer.write(message)
 
     @property
     def pending(self) -> list[bytes]:
-        """Frames that leave at the end of this turn; while there are any, more may be added."""
+        """Frames to write at the end of this event loop iteration; append only if not empty."""
         return self._writer.pending
 
-    def tell(self, frame: str) -> None:
+    def send(self, frame: str) -> None:
         """Write a frame."""
         self._writer.write(TextMessage(frame))
 
     def close(self, code: int, reason: str = "") -> None:
-        """End the connection, with a code of the protocol; more than once is no error.
+        """Close the connection with a code of the protocol; do nothing if it is closed already.
 
-        It is on no channel any more, whether or not the client takes the close; if it does not
-        within `CLOSE_TIMEOUT`, the connection is cut off, or where that cannot be left to the ASGI
-        server.
+        It leaves all channels at once, whether or not the client takes the close. If the client
+        does not within `CLOSE_TIMEOUT`, the connection is aborted, or its task is cancelled where
+        the ASGI server offers no way to abort it.
         """
         if self.close_code is None:
             self.close_code = code
@@ -111,9 +138,19 @@ class Connection:
             self._writer.finish({"type": "websocket.close", "code": code, "reason": reason})
             self._timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._give_up)
 
+    def drop(self) -> None:
+        """Disconnect a client that takes no more, so that it holds up no other."""
+        if self._writer.is_disconnected:
+            self.node.disconnect(self)
+            return
+        if self.close_code is None:
+            self.node.dropped += 1
+            logger.warning("Closing %r: its send buffer is full", self)
+        self.close(frames.OVER_CAPACITY, "Send buffer is full")
+
     @opaque
     async def serve(self, receive: Receive) -> None:
-        """Answer the client until it is gone, or given up."""
+        """Handle the client's frames until it disconnects, or does not take the close."""
         self._task = asyncio.current_task()
         inflow = self._writer.find_inflow(receive)
         try:
@@ -137,48 +174,42 @@ class Connection:
             self._task = None
 
     def _give_up(self) -> None:
-        # The server may have said that the client is gone, and still wait for it to take the close.
+        # The server may know that the client has disconnected, and still wait for the close.
         self._writer.abort()
         if self._task is not None:
             self._is_given_up = True
             self._task.cancel()
 
     @property
-    def is_gone(self) -> bool:
-        """Whether the server has said that the client is gone."""
-        return self._writer.is_gone
-
-    @property
     def has_fast_path(self) -> bool:
-        """Whether messages go past the server's `send`."""
+        """Whether messages bypass the server's `send`."""
         return self._writer.has_fast_path
 
     async def flushed(self) -> None:
-        """Wait until the client has been written all there is."""
+        """Wait until everything has been written."""
         await self._writer.flushed()
 
     # In
 
     async def handle(self, text: str | None) -> None:
-        """Answer a frame; whatever it holds, nothing is raised for it."""
+        """Handle a frame; send an error if it is invalid, and raise nothing."""
         self.seen_at = self.node.clock()
         self.pinged_at = None
+        limit = self.node.options.max_frame_bytes
         try:
             if text is None:
-                raise ProtocolError("A frame is text, not binary.")
-            if frames.is_longer(text, self.node.options.max_frame_bytes):
-                raise ProtocolError(
-                    f"A frame has {self.node.options.max_frame_bytes} bytes at most."
-                )
+                raise ProtocolError("A frame must be text, not binary.")
+            if frames.is_longer(text, limit):
+                raise ProtocolError(f"A frame may have at most {limit} bytes.")
             await self._dispatch(frames.parse(text))
         except ProtocolError as exc:
-            self.tell(frames.error(str(exc), exc.code))
+            self.send(frames.error(str(exc), exc.code))
 
     async def _dispatch(self, frame: Frame) -> None:
         if frame.event == "pusher:ping":
-            self.tell(frames.PONG)
+            self.send(frames.PONG)
         elif frame.event == "pusher:pong":
-            pass  # that it came is all it says
+            pass  # `seen_at` is set already
         elif frame.event == "pusher:subscribe":
             await self._subscribe(frame)
         elif frame.event == "pusher:unsubscribe":
@@ -188,7 +219,7 @@ class Connection:
         elif frame.event.startswith(CLIENT_PREFIX):
             self._send_client_event(frame)
         else:
-            raise ProtocolError(f"There is no event {frame.event[:40]!r} for clients to send.")
+            raise ProtocolError(f"Clients cannot send the event {frame.event[:40]!r}.")
 
     # Channels
 
@@ -204,39 +235,39 @@ class Connection:
             raise ProtocolError(f"Existing subscription to channel {name}")
         try:
             user_id, info = self._authorize(name, auth or "", channel_data)
-            if len(self.channels) >= self.node.options.max_channels:
-                raise SubscriptionRefused(
-                    f"A connection has {self.node.options.max_channels} channels at most.",
-                    kind="LimitReached",
-                    status=4004,
-                )
+            self._check_limit()
             await self.node.join(self, name, user_id, info)
         except SubscriptionRefused as exc:
-            self.tell(frames.subscription_error(name[:200], exc))
+            self.send(frames.subscription_error(name[:200], exc))
 
     def _authorize(self, name: str, auth: str, channel_data: str | None) -> tuple[str, str]:
-        """Return the user id and info with which the connection may be on a channel."""
+        """Return the user id and info with which the connection may subscribe to a channel."""
         parsed = _parse_name(name)
         if parsed.kind is ChannelKind.PUBLIC:
             return "", ""
         if parsed.kind is ChannelKind.USER:
             if parsed.base != self.user_id:
-                raise SubscriptionRefused("A user's channel is for who has signed in as that user.")
+                raise SubscriptionRefused("Only this user's connections may subscribe to it.")
             return "", ""
         text = f"{self.socket_id}:{name}"
         if channel_data is not None:
             text += f":{channel_data}"
-        if not self._is_signed(text, auth):
-            raise SubscriptionRefused("The signature is not of this app for this connection.")
+        if not self.node.signer.verify_token(text, auth):
+            raise SubscriptionRefused(_BAD_SIGNATURE)
         if parsed.kind is not ChannelKind.PRESENCE:
             return "", ""
         if channel_data is None and self.user_id:
             return self.user_id, self.user_info
-        return _read_member(channel_data)
+        try:
+            return read_member(channel_data or "")
+        except ValueError as exc:
+            raise SubscriptionRefused(str(exc)) from None
 
-    def _is_signed(self, text: str, auth: str) -> bool:
-        key, _, signature = auth.partition(":")
-        return key == self.node.signer.key and self.node.signer.verify(text, signature)
+    def _check_limit(self) -> None:
+        limit = self.node.options.max_channels
+        if len(self.channels) >= limit:
+            message = f"A connection may subscribe to at most {limit} channels."
+            raise SubscriptionRefused(message, kind="LimitReached", status=4004)
 
     def _unsubscribe(self, frame: Frame) -> None:
         name = frames.read_text(frames.read_object(frame), "channel", frame.event)
@@ -251,27 +282,28 @@ class Connection:
         auth, user_data = (
             frames.read_text(data, field, frame.event) or "" for field in ("auth", "user_data")
         )
-        if not self._is_signed(f"{self.socket_id}::user::{user_data}", auth):
-            self._reject("The signature is not of this app for this connection.")
-            return
         try:
-            user_id, info, watchlist = _read_user(user_data)
+            if not self.node.signer.verify_token(f"{self.socket_id}::user::{user_data}", auth):
+                raise ValueError(_BAD_SIGNATURE)
+            user_id, info, watchlist = read_user(user_data)
         except ValueError as exc:
-            self._reject(str(exc))
+            self.send(frames.error(str(exc), frames.UNAUTHORIZED))
+            self.close(frames.UNAUTHORIZED, str(exc))
             return
         if self.user_id is not None:
-            raise ProtocolError("A user has signed in on this connection already.")
+            raise ProtocolError("A user has already signed in on this connection.")
         self.user_id, self.user_info = user_id, info
-        self.tell(frames.signed_in(user_data))
-        if len(watchlist) > self.node.options.max_watchlist:
-            message = f"A watchlist has {self.node.options.max_watchlist} users at most."
-            self.tell(frames.error(message, frames.WATCHLIST_TOO_LONG))
-            watchlist = []
-        await self.node.sign_in(self, user_id, watchlist)
+        self.send(frames.signed_in(user_data))
+        await self.node.sign_in(self, user_id, self._limit_watchlist(watchlist))
 
-    def _reject(self, message: str) -> None:
-        self.tell(frames.error(message, frames.UNAUTHORIZED))
-        self.close(frames.UNAUTHORIZED, message)
+    def _limit_watchlist(self, watchlist: list[str]) -> list[str]:
+        """Return a watchlist; send an error and return an empty one if it is too long."""
+        limit = self.node.options.max_watchlist
+        if len(watchlist) <= limit:
+            return watchlist
+        message = f"A watchlist may have at most {limit} users."
+        self.send(frames.error(message, frames.WATCHLIST_TOO_LONG))
+        return []
 
     # Client events
 
@@ -280,20 +312,19 @@ class Connection:
         if not options.client_events:
             raise _refusal("Client events are not enabled for this app.")
         if frame.channel not in self.channels:
-            raise _refusal("A client sends events to channels that it is subscribed to.")
+            raise _refusal("Clients can send events only to channels they are subscribed to.")
         if _parse_name(frame.channel).kind not in _PRIVATE_KINDS:
-            raise _refusal("Clients send events to private and presence channels only.")
+            raise _refusal("Clients can send events only to private and presence channels.")
         body = frames.client_event_text(frame.data)
         if options.payload_limit is not None and len(body.encode()) > options.payload_limit:
-            raise _refusal(f"The data of an event has {options.payload_limit} bytes at most.")
-        if not self._may_send():
-            raise _refusal(
-                f"A client sends {options.client_events_per_second} events a second at most."
-            )
+            raise _refusal(f"The data of an event may have at most {options.payload_limit} bytes.")
+        if not self._is_within_rate():
+            rate = options.client_events_per_second
+            raise _refusal(f"A client may send at most {rate} events per second.")
         self.node.send_client_event(self, frame.event, frame.channel, body)
 
-    def _may_send(self) -> bool:
-        """Count one event against the rate, which lets a second's worth come at once."""
+    def _is_within_rate(self) -> bool:
+        """Count one event against the rate, which allows a second's worth at once."""
         rate = self.node.options.client_events_per_second
         now = self.node.clock()
         self._allowance = min(rate, self._allowance + (now - self._allowed_at) * rate)
@@ -309,58 +340,8 @@ def _parse_name(name: str) -> ParsedName:
         return parse_channel_name(name)
     except InvalidEvent:
         raise SubscriptionRefused(
-            "The name of the channel is not a legal one.", kind="InvalidChannel", status=400
+            "The channel name is not valid.", kind="InvalidChannel", status=400
         ) from None
-
-
-def _read_member(channel_data: str | None) -> tuple[str, str]:
-    """Return the user id and info that the server of the project has signed."""
-    try:
-        data = read(channel_data or "")
-    except ValueError:
-        data = None
-    user_id = _as_id(data.get("user_id")) if isinstance(data, dict) else None
-    if not isinstance(user_id, str) or not user_id:
-        raise SubscriptionRefused("A presence channel needs channel_data with a user_id.")
-    info = data.get("user_info")
-    text = "" if info is None else frames.dump(info)
-    if not is_unicode(user_id + text):
-        raise SubscriptionRefused("channel_data holds a lone surrogate, which is no text.")
-    return user_id, text
-
-
-def _as_id(value: Any) -> Any:
-    """Return a user's id as text, where the server of the project has signed a number."""
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    return str(value) if is_number else value
-
-
-def _read_user(user_data: str) -> tuple[str, str, list[str]]:
-    """Return the id, info and watchlist of a user, which the server of the project has signed.
-
-    Raises:
-        ValueError: they are malformed.
-    """
-    try:
-        data = read(user_data)
-    except ValueError:  # whose text may quote what was sent
-        raise ValueError("user_data is not JSON.") from None
-    user_id = _as_id(data.get("id")) if isinstance(data, dict) else None
-    if not (isinstance(user_id, str) and user_id):
-        raise ValueError("user_data has no id.")
-    info, watchlist = data.get("user_info"), data.get("watchlist") or []
-    if not isinstance(watchlist, list):
-        raise ValueError("A watchlist is a list of the ids of users.")
-    watchlist = [_as_id(each) for each in watchlist]
-    for each in (user_id, *watchlist):
-        try:
-            build_channel_name(ChannelKind.USER, each)
-        except InvalidEvent:
-            raise ValueError("A user's id is not a legal one.") from None
-    text = "" if info is None else frames.dump(info)
-    if not is_unicode(text):
-        raise ValueError("user_info holds a lone surrogate, which is no text.")
-    return user_id, text, list(dict.fromkeys(watchlist))
 
 
 def _refusal(message: str) -> ProtocolError:

@@ -1,13 +1,13 @@
-"""A shortcut to the sockets of uvicorn: what one turn of the event loop has for a client, at once.
+"""The fast path to uvicorn's sockets: one write per client and iteration of the event loop.
 
-Each message that is given to `send` is written by itself, and these system calls are most of what
-bringing an event to many clients costs. uvicorn's WebSocket has its transport at hand: here a
-message is framed once for all its clients, and what comes for one of them while the loop goes round
-once leaves in one write, joined once for all that are given the same. So a second message for a
-client in one turn costs no more than to append it to a list.
+`send` writes each message by itself, and these system calls are most of the cost of a broadcast to
+many clients. uvicorn's WebSocket exposes its transport. With it a message is framed once for all
+clients, and the frames of one client in an iteration of the event loop are written at once, joined
+once for all clients that receive the same. So a second message for a client in one iteration costs
+no more than appending it to a list.
 
-ASGI promises nothing of this. So the shortcut is taken only where uvicorn looks as it is known to
-look, nobody has wrapped `send`, and the client was granted no compression; `send` is for all else.
+ASGI guarantees none of this. So the fast path is used only where uvicorn has the attributes that it
+is known to have, `send` is not wrapped, and the connection is not compressed; otherwise `send` is.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from typing import Any, Final
 logger = logging.getLogger("realtime_drf")
 
 UVICORN: Final = "uvicorn.protocols.websockets.websockets_sansio_impl"
-"""The module of ``--ws websockets-sansio``, which is what uvicorn takes by itself since 0.54."""
+"""The module of ``--ws websockets-sansio``, the default of uvicorn since 0.54."""
 
 UVICORN_WEBSOCKETS: Final = "uvicorn.protocols.websockets."
-"""Where all that speak WebSocket for uvicorn are; each has its transport at hand."""
+"""The package of uvicorn's WebSocket implementations, all of which expose their transport."""
 
 WITHOUT_FAST_PATH: Final = (
     "uvicorn.protocols.websockets.websockets_impl",
     "uvicorn.protocols.websockets.wsproto_impl",
 )
-"""Those of uvicorn's modules that are known to have none."""
+"""Implementations of uvicorn that are known to have no fast path."""
 
 SERVERS: Final = ("uvicorn.", "daphne.", "hypercorn.")
-"""Servers whose own `send` neither asks for the current task nor needs one."""
+"""Servers whose own `send` neither uses the current task nor needs one."""
 
 MAX_BYTES: Final = 65_536
-"""Bytes that are pending for one client before they are written anyway, and may then wait."""
+"""Bytes that may be pending for one client before they are written early."""
 
 _TEXT: Final = 0x81
 
 
 class TextMessage(dict[str, Any]):
-    """An ASGI message that sends text, and the same as a frame of WebSocket."""
+    """An ASGI message that sends text, and the same text as a WebSocket frame."""
 
     __slots__ = ("_frame",)
 
@@ -53,14 +53,14 @@ class TextMessage(dict[str, Any]):
 
     @property
     def frame(self) -> bytes:
-        """Return the frame, which is made when it is first asked for."""
+        """Return the frame, which is made on first access."""
         if not self._frame:
             self._frame = encode(self["text"])
         return self._frame
 
 
 class FlushScheduler:
-    """Flush shortcuts once the event loop has come to the end of its scheduler."""
+    """The fast paths to flush at the end of an iteration of the event loop."""
 
     def __init__(self) -> None:
         self._waiting: list[FastPath] = []
@@ -68,47 +68,47 @@ class FlushScheduler:
         self._has_warned = False
 
     def warn_of_unknown(self, protocol: Any) -> None:
-        """Log, once, that uvicorn does not look as it is known to look."""
+        """Log, once, that uvicorn lacks attributes that the fast path needs."""
         if not self._has_warned:
             self._has_warned = True
             logger.warning(
-                "This version of uvicorn is not known (%s.%s): each message is written to each "
-                "client by itself, which takes more time.",
+                "The fast path does not support this version of uvicorn (%s.%s): each message is "
+                "written to each client separately, which takes more time.",
                 type(protocol).__module__,
                 type(protocol).__name__,
             )
 
-    def add(self, shortcut: FastPath) -> None:
-        """Have a shortcut flushed."""
+    def add(self, fast_path: FastPath) -> None:
+        """Schedule a flush of a fast path."""
         if not self._waiting:
-            asyncio.get_running_loop().call_soon(self._end)
-        self._waiting.append(shortcut)
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._waiting.append(fast_path)
 
     def make_room(self, frame: bytes) -> None:
-        """Count a frame for many clients, all of which are flushed before it becomes too much."""
+        """Count a frame for many clients; flush all first if too much would be pending."""
         self._size += len(frame)
         if self._size > MAX_BYTES:
-            self._end()
+            self._flush()
             self._size = len(frame)
 
-    def _end(self) -> None:
+    def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
         self._size = 0
         frames: list[bytes] = []
         data = b""
-        for shortcut in waiting:
-            if shortcut.frames != frames:  # most clients are given the same
-                frames = shortcut.frames.copy()
+        for fast_path in waiting:
+            if fast_path.frames != frames:  # most clients receive the same
+                frames = fast_path.frames.copy()
                 data = b"".join(frames)
-            shortcut.flush(data)
+            fast_path.flush(data)
 
 
 class FastPath:
-    """Write to one client past `send`.
+    """A way to write to one client that bypasses `send`.
 
     Args:
         protocol: uvicorn's WebSocket.
-        scheduler: says when to flush.
+        scheduler: flushes it.
     """
 
     __slots__ = ("_protocol", "_scheduler", "_size", "frames")
@@ -117,13 +117,14 @@ class FastPath:
         self._protocol = protocol
         self._scheduler = scheduler
         self.frames: list[bytes] = []
-        """What this turn has for the client; while there is something, more may be added."""
+        """Frames of this event loop iteration; append to them only while there are any."""
         self._size = 0
 
     def write(self, message: MutableMapping[str, Any]) -> bool:
-        """Take a message; or have all written that was taken, and return False: `send` has to.
+        """Add a message; or flush, and return False, where the caller has to use `send`.
 
-        That is so for what is no text, and while the client does not read or is gone.
+        That is the case for other messages than text, and if the client does not read or has
+        disconnected.
         """
         protocol = self._protocol
         if (
@@ -144,10 +145,10 @@ class FastPath:
         return True
 
     def flush(self, data: bytes | None = None) -> None:
-        """Write what was taken, unless the connection has come to its end meanwhile.
+        """Write the frames, unless the connection has been closed meanwhile.
 
         Args:
-            data: all that was taken, if it is at hand.
+            data: the frames, if they are joined already.
         """
         if not self.frames:
             return
@@ -157,13 +158,13 @@ class FastPath:
         self._size = 0
         protocol = self._protocol
         if not (protocol.close_sent or protocol.transport.is_closing()):
-            # Whatever a transport says of a client that is gone is of no concern to the next one.
+            # The error of a client that has disconnected must not reach the other clients.
             with contextlib.suppress(OSError, RuntimeError):
                 protocol.transport.write(data)
 
 
 def find_fast_path(send: Any, scheduler: FlushScheduler) -> FastPath | None:
-    """Return the shortcut past the `send` of an accepted connection; None if there is none."""
+    """Return the fast path of an accepted connection by its `send`; None if there is none."""
     protocol: Any = getattr(send, "__self__", None)
     module = type(protocol).__module__
     if not module.startswith(UVICORN_WEBSOCKETS) or module in WITHOUT_FAST_PATH:
@@ -172,8 +173,8 @@ def find_fast_path(send: Any, scheduler: FlushScheduler) -> FastPath | None:
         scheduler.warn_of_unknown(protocol)
         return None
     is_compressed = bool(protocol.conn.extensions)
-    is_over = protocol.disconnected or protocol.close_sent
-    return None if is_compressed or is_over else FastPath(protocol, scheduler)
+    is_closed = protocol.disconnected or protocol.close_sent
+    return None if is_compressed or is_closed else FastPath(protocol, scheduler)
 
 
 def _is_known(protocol: Any) -> bool:
@@ -190,15 +191,16 @@ def _is_known(protocol: Any) -> bool:
 
 
 def is_wrapped(send: Any) -> bool:
-    """Tell whether a `send` is not, or not for sure, that of a server itself."""
+    """Tell whether a `send` is not, or may not be, the server's own."""
     function = send.func if isinstance(send, functools.partial) else send
     return not type(getattr(function, "__self__", None)).__module__.startswith(SERVERS)
 
 
 def abort(send: Any) -> None:
-    """Cut a connection off, with whatever its server still has for it, if that server is uvicorn.
+    """Abort a connection, and discard what its server has buffered, if the server is uvicorn.
 
-    uvicorn itself closes a connection once all is written, which is never if nobody reads.
+    uvicorn itself closes a connection once its buffer is written, which is never if the client does
+    not read.
     """
     protocol: Any = getattr(send, "__self__", None)
     if type(protocol).__module__.startswith(UVICORN_WEBSOCKETS):
@@ -207,7 +209,7 @@ def abort(send: Any) -> None:
 
 
 def encode(text: str) -> bytes:
-    """Return text as a frame of WebSocket that a server sends: RFC 6455, section 5.2."""
+    """Return text as a WebSocket frame of a server: RFC 6455, section 5.2."""
     payload = text.encode()
     size = len(payload)
     if size < 126:

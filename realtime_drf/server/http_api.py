@@ -1,4 +1,4 @@
-"""Pusher's HTTP API: what servers of other languages publish with, and dashboards ask.
+"""Pusher's HTTP API, for publishing from other languages and for dashboards.
 
 https://pusher.com/docs/channels/library_auth_reference/rest-api/
 """
@@ -27,25 +27,23 @@ from realtime_drf.names import (
     parse_channel_name,
 )
 from realtime_drf.pusher_protocol.http_signature import Unsigned, check_body, check_signature
+from realtime_drf.pusher_protocol.limits import MAX_CHANNELS_PER_EVENT, MAX_EVENTS_PER_BATCH
 from realtime_drf.pusher_protocol.signatures import is_socket_id
 from realtime_drf.rendering import read
 from realtime_drf.server.http_messages import (
-    Gone,
+    Disconnected,
     Receive,
     Refusal,
     Scope,
     Send,
     answer,
-    pass_over_body,
+    discard_body,
     read_body,
     read_parameters,
 )
 from realtime_drf.server.paths import read_signed_paths
 
 logger = logging.getLogger("realtime_drf")
-
-MAX_CHANNELS: Final = 100
-MAX_BATCH: Final = 10
 
 _JSON: Final = b"application/json"
 _TEXT: Final = b"text/plain; charset=utf-8"
@@ -61,7 +59,7 @@ _TERMINATE = re.compile(r"/users/([^/]+)/terminate_connections")
 
 
 class HttpApi:
-    """Answer requests to ``/apps/<app_id>/…`` that the app's secret has signed.
+    """The HTTP API of an app: signed requests to ``/apps/<app_id>/…``.
 
     Args:
         app: whose API it is.
@@ -75,28 +73,28 @@ class HttpApi:
         self._limit = app.options.payload_limit
 
     async def __call__(self, scope: Scope, resource: str, receive: Receive, send: Send) -> None:
-        """Answer one request; `resource` is the path behind that of the app."""
+        """Handle one request; `resource` is the path after that of the app."""
         allow = ""
         try:
             parameters, body = await self._read(scope, receive)
-            # What asks the store has no bound of its own.
+            # Calls of the store have no timeout of their own.
             async with asyncio.timeout(self._app.timeout):
                 content = await self._act(scope["method"], resource, parameters, body)
-        except Gone:
+        except Disconnected:
             return
         except Refusal as refusal:
             status, text, kind = refusal.status, f"{refusal}\n".encode(), _TEXT
             allow = refusal.allow
         except Exception as exc:  # noqa: BLE001  any layer or store, any error
-            # Its text may hold an address with a password.
-            logger.error("The HTTP API could not do what was asked: %s", type(exc).__name__)
+            # Its text may contain an address with a password.
+            logger.error("The HTTP API could not handle a request: %s", type(exc).__name__)
             status, text, kind = 503, b"Try again later\n", _TEXT
         else:
             status, text, kind = 200, json.dumps(content).encode(), _JSON
         await answer(send, status, text, kind, allow)
 
     async def _read(self, scope: Scope, receive: Receive) -> tuple[dict[str, str], bytes]:
-        """Return the signed parameters and body of a request; keep nothing of a stranger's."""
+        """Return the signed parameters and body of a request; discard an unsigned body."""
         try:
             parameters = check_signature(
                 self._app.signer,
@@ -106,7 +104,7 @@ class HttpApi:
                 now=self._clock(),
             )
         except Unsigned as exc:
-            await pass_over_body(receive)
+            await discard_body(receive)
             raise Refusal(401, f"Not authorized: {exc}") from None
         body = await read_body(receive)
         try:
@@ -129,59 +127,52 @@ class HttpApi:
         for method, pattern, act in routes:
             if match := pattern.fullmatch(resource):
                 if given != method:
-                    raise Refusal(405, f"{method} is the method of this resource", allow=method)
+                    raise Refusal(405, f"This resource supports only {method}", allow=method)
                 return await act(*match.groups())
-        raise Refusal(404, "There is no such resource")
+        raise Refusal(404, "Resource not found")
 
     # Publishing
 
     async def _publish(self, body: Mapping[str, Any]) -> dict[str, Any]:
         channels = body["channels"] if "channels" in body else [body.get("channel")]
-        item = self._read_event(body, channels)
+        message = self._read_event(body, channels)
         info = _read_info(body.get("info"))
-        described = await self._describe(item.channels, info) if info else []
-        await self._app.backplane.apublish([item], self._app.timeout)
-        return {"channels": dict(zip(item.channels, described, strict=True))} if info else {}
+        described = await self._describe(message.channels, info) if info else []
+        await self._app.backplane.apublish([message], self._app.timeout)
+        return {"channels": dict(zip(message.channels, described, strict=True))} if info else {}
 
     async def _publish_batch(self, body: Mapping[str, Any]) -> dict[str, Any]:
         batch = body.get("batch")
         if not isinstance(batch, list) or not batch:
-            raise Refusal(400, f"A batch has 1 to {MAX_BATCH} events")
-        if len(batch) > MAX_BATCH:
-            # Clients and their tests look for these words of the service.
-            raise Refusal(400, f"Batch too large ({len(batch)} > {MAX_BATCH})")
+            raise Refusal(400, f"A batch must have 1 to {MAX_EVENTS_PER_BATCH} events")
+        if len(batch) > MAX_EVENTS_PER_BATCH:
+            # Clients and their tests look for Pusher's wording.
+            raise Refusal(400, f"Batch too large ({len(batch)} > {MAX_EVENTS_PER_BATCH})")
         if not all(isinstance(event, dict) for event in batch):
-            raise Refusal(400, "The events of a batch are objects")
-        # All are read before the first goes: a batch is refused whole.
-        items = [self._read_event(event, [event.get("channel")]) for event in batch]
+            raise Refusal(400, "The events of a batch must be objects")
+        # All are read before the first is published: a batch is refused whole.
+        published = [self._read_event(event, [event.get("channel")]) for event in batch]
         described = [
-            (await self._describe(item.channels, _read_info(event.get("info"))))[0]
-            for item, event in zip(items, batch, strict=True)
+            (await self._describe(message.channels, _read_info(event.get("info"))))[0]
+            for message, event in zip(published, batch, strict=True)
         ]
-        await self._app.backplane.apublish(items, self._app.timeout)
+        await self._app.backplane.apublish(published, self._app.timeout)
         return {"batch": described} if any("info" in event for event in batch) else {}
 
     def _read_event(self, event: Mapping[str, Any], channels: Any) -> messages.EventMessage:
-        if not isinstance(channels, list) or not 1 <= len(channels) <= MAX_CHANNELS:
-            raise Refusal(400, f"An event has 1 to {MAX_CHANNELS} channels")
-        name, data, socket_id = event.get("name"), event.get("data"), event.get("socket_id")
+        if not isinstance(channels, list) or not 1 <= len(channels) <= MAX_CHANNELS_PER_EVENT:
+            raise Refusal(400, f"An event must have 1 to {MAX_CHANNELS_PER_EVENT} channels")
+        name, socket_id = event.get("name"), event.get("socket_id")
         try:
             check_event_name(name)  # type: ignore[arg-type]
             kinds = [parse_channel_name(channel).kind for channel in channels]
         except InvalidEvent as exc:
             raise Refusal(400, str(exc)) from None
         if len(channels) > 1 and any(kind in _KINDS_ALONE for kind in kinds):
-            raise Refusal(400, "An event to an encrypted channel, or to a user, goes there alone")
-        if not isinstance(data, str) or not is_unicode(data):
-            raise Refusal(400, "The data of an event is text, such as JSON")
-        if self._limit is not None and len(data.encode()) > self._limit:
-            # Clients and their tests look for these words of the service.
-            raise Refusal(
-                413,
-                f"The data content of this event exceeds the allowed maximum ({self._limit} bytes)",
-            )
+            raise Refusal(400, "An event to an encrypted or user channel may have only one")
+        data = self._check_data(event.get("data"))
         if not (socket_id is None or (isinstance(socket_id, str) and is_socket_id(socket_id))):
-            raise Refusal(400, "A socket_id has the form 123.456")
+            raise Refusal(400, "socket_id must have the form 123.456")
         return messages.EventMessage(
             str(name),
             list(dict.fromkeys(channels)),
@@ -190,41 +181,52 @@ class HttpApi:
             id=secrets.token_hex(16),
         )
 
-    # Asking
+    def _check_data(self, data: Any) -> str:
+        if not isinstance(data, str) or not is_unicode(data):
+            raise Refusal(400, "The data of an event must be a string, such as JSON")
+        if self._limit is not None and len(data.encode()) > self._limit:
+            # Clients and their tests look for Pusher's wording.
+            raise Refusal(
+                413,
+                f"The data content of this event exceeds the allowed maximum ({self._limit} bytes)",
+            )
+        return data
+
+    # Queries
 
     async def _list(self, query: Mapping[str, str]) -> dict[str, Any]:
         prefix, info = query.get("filter_by_prefix", ""), _read_info(query.get("info"))
         if "user_count" in info and not prefix.startswith("presence-"):
-            raise Refusal(400, "user_count needs a filter_by_prefix that begins with presence-")
-        views = [
-            view for view in await self._store.find(prefix) if not view.channel.startswith("#")
+            raise Refusal(400, "user_count needs a filter_by_prefix that starts with presence-")
+        states = [
+            state for state in await self._store.find(prefix) if not state.channel.startswith("#")
         ]
-        described = await self._attributes(views, info)
+        described = await self._attributes(states, info)
         return {
-            "channels": {view.channel: each for view, each in zip(views, described, strict=True)}
+            "channels": {state.channel: each for state, each in zip(states, described, strict=True)}
         }
 
     async def _show(self, name: str, query: Mapping[str, str]) -> dict[str, Any]:
         info, parsed = _read_info(query.get("info")), parse_channel_name(_check_channel(name))
         if "user_count" in info and parsed.kind is not ChannelKind.PRESENCE:
-            raise Refusal(400, "user_count is known of presence channels only")
-        (view,) = await self._store.read([name])
-        (described,) = await self._attributes([view], info)
-        return {"occupied": view.subscriptions > 0, **described}
+            raise Refusal(400, "user_count is available only for presence channels")
+        (state,) = await self._store.read([name])
+        (described,) = await self._attributes([state], info)
+        return {"occupied": state.subscriptions > 0, **described}
 
     async def _list_users(self, name: str) -> dict[str, Any]:
         if parse_channel_name(_check_channel(name)).kind is not ChannelKind.PRESENCE:
-            raise Refusal(400, "Only presence channels know their users")
-        (view,) = await self._store.read([name])
-        return {"users": [{"id": user_id} for user_id in view.members]}
+            raise Refusal(400, "Users are available only for presence channels")
+        (state,) = await self._store.read([name])
+        return {"users": [{"id": user_id} for user_id in state.members]}
 
     async def _terminate(self, user_id: str) -> dict[str, Any]:
         try:
             build_channel_name(ChannelKind.USER, user_id)
         except InvalidEvent as exc:
             raise Refusal(400, str(exc)) from None
-        items = [messages.DisconnectMessage(user_id)]
-        await self._app.backplane.apublish(items, self._app.timeout)
+        message = messages.DisconnectMessage(user_id)
+        await self._app.backplane.apublish([message], self._app.timeout)
         return {}
 
     async def _describe(self, channels: Sequence[str], info: Sequence[str]) -> list[dict[str, Any]]:
@@ -233,20 +235,20 @@ class HttpApi:
         return await self._attributes(await self._store.read(channels), info)
 
     async def _attributes(
-        self, views: Sequence[ChannelState], info: Sequence[str]
+        self, states: Sequence[ChannelState], info: Sequence[str]
     ) -> list[dict[str, Any]]:
         described: list[dict[str, Any]] = []
-        for view in views:
-            parsed = parse_channel_name(view.channel)
+        for state in states:
+            parsed = parse_channel_name(state.channel)
             attributes: dict[str, Any] = {}
             if "user_count" in info and parsed.kind is ChannelKind.PRESENCE:
-                attributes["user_count"] = len(view.members)
+                attributes["user_count"] = len(state.members)
             if "subscription_count" in info:
-                attributes["subscription_count"] = view.subscriptions
+                attributes["subscription_count"] = state.subscriptions
             if "cache" in info and parsed.cache:
-                kept = await self._store.recall(view.channel)
+                cached = await self._store.recall(state.channel)
                 attributes["cache"] = (
-                    {"data": load_event(kept, view.channel).body} if kept else None
+                    {"data": load_event(cached, state.channel).body} if cached else None
                 )
             described.append(attributes)
         return described
@@ -258,24 +260,24 @@ def _read_json(body: bytes) -> Mapping[str, Any]:
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        raise Refusal(400, "The body is a JSON object in UTF-8")
+        raise Refusal(400, "The body must be a JSON object in UTF-8")
     return content
 
 
 def _read_info(info: Any) -> list[str]:
     if not isinstance(info, str | None):
-        raise Refusal(400, "info is text, of names with commas between them")
+        raise Refusal(400, "info must be a string of names separated by commas")
     names = [name for name in (info or "").split(",") if name]
     for name in names:
         if name not in ("user_count", "subscription_count", "cache"):
-            raise Refusal(400, "info asks for user_count, subscription_count or cache")
+            raise Refusal(400, "info may contain user_count, subscription_count and cache")
     return names
 
 
 def _check_channel(name: str) -> str:
     try:
         if parse_channel_name(name).kind is ChannelKind.USER:
-            raise InvalidEvent("A user's channel is nobody else's.")
+            raise InvalidEvent("The channel of a user cannot be queried.")
     except InvalidEvent as exc:
         raise Refusal(400, str(exc)) from None
     return name

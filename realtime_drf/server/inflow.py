@@ -1,12 +1,12 @@
-"""How much an ASGI server reads from one client at once, where that can be bounded.
+"""Limits to how much an ASGI server reads from one client at once, where that is possible.
 
-A server parses all that it has read from a socket before anything else runs, which takes long where
-that is many small frames. uvicorn reads on when those have been handled. daphne reads on at once,
-and queues them all.
+A server parses everything that it has read from a socket before anything else runs, which takes
+long if that is many small frames. uvicorn continues to read once those have been handled. daphne
+continues at once, and queues them all.
 
-ASGI promises nothing of this. So it is done only where uvicorn and daphne look as they are known to
-look, and no middleware has wrapped uvicorn's `receive` or daphne's `send`; it changes nothing but
-the time that things take.
+ASGI guarantees none of this. So it is done only where uvicorn and daphne have the attributes that
+they are known to have, and no middleware has wrapped uvicorn's `receive` or daphne's `send`; it
+affects nothing but timing.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from typing import Any, Final
 from realtime_drf.server.fast_path import UVICORN_WEBSOCKETS
 
 READ_BUFFER: Final = 32_768
-"""Bytes that the system keeps of one client for uvicorn to read. With much less, TCP gets slow."""
+"""Bytes that the system buffers of one client for uvicorn. With much less, TCP is slow."""
 
 MAX_READ: Final = 4_096
-"""Bytes that daphne reads of one client at once. Longer frames come in pieces."""
+"""Bytes that daphne reads from one client at once. Longer frames arrive in pieces."""
 
 DAPHNE: Final = "daphne."
 
 
 class Inflow:
-    """What a server reads from one client.
+    """Control of what a server reads from one client.
 
     Args:
         receive, send: of the ASGI server.
@@ -42,7 +42,7 @@ class Inflow:
         self._transport: Any = None
         self._queue: Any = None
         self._is_paused = False
-        # Another version, or it is closed.
+        # It is another version, or the connection is closed.
         with contextlib.suppress(AttributeError, IndexError, OSError):
             if isinstance(send, functools.partial) and _is_of(send.func, DAPHNE):
                 transport, queue = send.args[0].transport, receive.__self__
@@ -53,7 +53,7 @@ class Inflow:
                 _lower_buffer(receive.__self__.transport.get_extra_info("socket"))
 
     def keep_up(self) -> None:
-        """Have the server read on only once all is handled that it has read."""
+        """Pause reading until everything that was read has been handled."""
         if self._queue is None or self._is_paused is not self._queue.empty():
             return
         self._is_paused = not self._is_paused
@@ -68,6 +68,6 @@ def _is_of(function: Any, package: str) -> bool:
 
 
 def _lower_buffer(connection: Any) -> None:
-    # What uvloop shows of its socket has no options, and is open under the same number.
+    # uvloop's socket object has no options; its file descriptor is the socket's.
     with socket.socket(fileno=os.dup(connection.fileno())) as same:
         same.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, READ_BUFFER)

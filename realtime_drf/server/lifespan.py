@@ -1,4 +1,4 @@
-"""The lifespan of the app that the server wraps, which need not know of any."""
+"""The lifespan of the wrapped app, which need not support it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ Application = Callable[..., Awaitable[None]]
 
 
 class Lifespan:
-    """An app that is told when the server starts and stops.
+    """The lifespan of an ASGI app, which runs in a task of its own.
 
-    Many apps, Django's among them, raise on lifespan. They are started all the same, as servers do.
+    Many apps, Django's among them, raise on lifespan. They are served nevertheless, as ASGI servers
+    do.
 
     Args:
         app: the app.
@@ -32,8 +33,8 @@ class Lifespan:
         self._task.add_done_callback(self._log)
         self._has_received = False
 
-    async def tell(self, message: AsgiMessage) -> AsgiMessage:
-        """Pass a message of the server on, and return the answer; of one that has ended, too."""
+    async def send(self, message: AsgiMessage) -> AsgiMessage:
+        """Pass a message of the server on, and return the answer, even if the app has ended."""
         self._answer = asyncio.get_running_loop().create_future()
         self._inbox.put_nowait(message)
         waited_for: list[asyncio.Future[Any]] = [self._answer, self._task]
@@ -43,23 +44,23 @@ class Lifespan:
         return {"type": f"{message['type']}.complete"}
 
     async def end(self) -> None:
-        """End the app's part, if it goes on after all was said."""
+        """Cancel the app's lifespan if it is still running."""
         await end([self._task])
 
     def _log(self, task: asyncio.Task[None]) -> None:
         exc = None if task.cancelled() else task.exception()
         if exc is not None and self._has_received:
-            logger.error("The wrapped app failed in its lifespan.", exc_info=exc)
+            logger.error("The wrapped app failed during its lifespan.", exc_info=exc)
         elif exc is not None:
-            logger.debug("The wrapped app has no lifespan: %s", type(exc).__name__)
+            logger.debug("The wrapped app does not support lifespan: %s", type(exc).__name__)
 
     async def _run(self, app: Application, scope: MutableMapping[str, Any]) -> None:
-        await app(scope, self._receive, self._take)
+        await app(scope, self._receive, self._receive_answer)
 
     async def _receive(self) -> AsgiMessage:
         self._has_received = True
         return await self._inbox.get()
 
-    async def _take(self, message: AsgiMessage) -> None:
+    async def _receive_answer(self, message: AsgiMessage) -> None:
         if not self._answer.done():
             self._answer.set_result(message)

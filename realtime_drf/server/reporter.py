@@ -1,4 +1,4 @@
-"""What happens on channels, told to the project by signals, and to others by webhooks."""
+"""Reports of what happens on channels: signals for the project, webhooks for others."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ Notify = Callable[[Sequence[WebhookEvent]], None]
 logger = logging.getLogger("realtime_drf")
 
 MAX_WAITING: Final = 10_000
-"""What waits for receivers of signals that take long. What comes on top is lost to them."""
+"""Reports that wait for slow receivers of signals. Further ones are dropped."""
 
 
 class Reporter:
-    """Tell of what happens in other threads, in order, so that nobody is held up."""
+    """The reports of an app, sent in another thread, in order."""
 
     def __init__(self, app: App, notify: Notify) -> None:
         self._app = app
         self._notify = notify
-        # It starts its thread with the first report.
+        # Its thread starts with the first report.
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="realtime_drf signals")
         self._waiting = 0
-        self._is_losing = False
+        self._is_dropping = False
 
     def report(self, events: Sequence[WebhookEvent]) -> None:
-        """Tell of what has happened, later."""
+        """Send signals and webhooks for events, later."""
         if not events:
             return
         if self._app.webhooks is not None:
@@ -43,23 +43,23 @@ class Reporter:
         if self._waiting < MAX_WAITING:
             self._waiting += 1
             loop = asyncio.get_running_loop()
-            told = loop.run_in_executor(self._executor, self._tell, events)
-            told.add_done_callback(self._on_told)
-        elif not self._is_losing:
-            self._is_losing = True
-            logger.error("Receivers of signals are too slow: reports are lost to them.")
+            sent = loop.run_in_executor(self._executor, self._send, events)
+            sent.add_done_callback(self._on_sent)
+        elif not self._is_dropping:
+            self._is_dropping = True
+            logger.error("Receivers of signals are too slow: reports are dropped.")
 
-    def _on_told(self, told: Any) -> None:
+    def _on_sent(self, sent: Any) -> None:
         self._waiting -= 1
         if not self._waiting:
-            self._is_losing = False
+            self._is_dropping = False
 
-    def _tell(self, events: Sequence[WebhookEvent]) -> None:
+    def _send(self, events: Sequence[WebhookEvent]) -> None:
         close_old_connections()
         try:
             self._notify(events)
         except Exception as exc:
             hide_frames(exc)
-            logger.exception("%d report(s) of the server were lost.", len(events))
+            logger.exception("Could not send %d report(s) of the server.", len(events))
         finally:
             close_old_connections()

@@ -1,7 +1,7 @@
-"""Telling clients to reconnect elsewhere, at once, when the process is told to end.
+"""Draining of connections when the process receives a signal to end.
 
-Lifespan is of no use for it: servers close their sockets before they say that they shut down, and
-some never do. So the signal is held back, and raised once more when the clients have been told.
+Lifespan cannot be used for it: servers close their sockets before they send its shutdown, and some
+never do. So the signal is held back, and raised again once clients have been sent elsewhere.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from realtime_drf.server.node import Node
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 DRAIN_TIMEOUT: Final = 1.0
-"""Seconds that clients have to take the farewell, before the server ends its way."""
+"""Seconds for draining, before the server handles the signal."""
 
 
 def stop_gracefully(loop: asyncio.AbstractEventLoop, nodes: Collection[Node]) -> None:
-    """Have the clients of nodes told before the handlers of signals that there are now are called.
+    """Drain nodes before the present handlers of signals are called.
 
-    Does nothing in other threads than the main one, where Python handles no signals.
+    Do nothing in other threads than the main one, where Python handles no signals.
     """
     if threading.current_thread() is not threading.main_thread():
         return
     handlers: dict[int, Any] = {number: signal.getsignal(number) for number in SIGNALS}
-    # Handled outside of Python, which we could not restore; ignored, so that nothing ends; or
-    # Ctrl-C, which raises in whatever runs: nothing can be put before these.
+    # Nothing can be done before these: a handler outside of Python, which could not be restored;
+    # an ignored signal, which ends nothing; and Ctrl-C, which raises in whatever code is running.
     others = (None, signal.SIG_IGN, signal.default_int_handler)
     if ours := {number: each for number, each in handlers.items() if each not in others}:
         _Delay(loop, nodes, ours).begin()
 
 
 class _Delay:
-    """Hold signals back until the clients have been told, and then have them handled as before.
+    """A delay of signals until nodes are drained; then they are handled as before.
 
     Python calls the handler of a signal, and writes its number to the wakeup file descriptor, for
-    loops that were given a handler with `loop.add_signal_handler`. Both are done later here.
+    event loops with handlers of `loop.add_signal_handler`. Both are delayed here.
 
     Args:
         loop: the running event loop.
-        nodes: whose clients are told.
-        handlers: what `signal.getsignal` gives for each signal.
+        nodes: to drain.
+        handlers: the result of `signal.getsignal` for each signal.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class _Delay:
         self._reader = -1
 
     def begin(self) -> None:
-        """Hold back what comes from now on."""
+        """Hold back signals from now on."""
         reader, writer = socket.socketpair()
         reader.setblocking(False)
         writer.setblocking(False)
-        # Both for as long as the process lives, since what has replaced a handler may call it.
+        # Both stay open for the life of the process: what has replaced a handler may call it.
         self._reader = reader.detach()
         with contextlib.suppress(NotImplementedError):  # a loop of Windows, which handles no signal
             self._loop.add_reader(self._reader, self._pass_on)
@@ -79,20 +79,20 @@ class _Delay:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._has_come or not self._is_serving():
-            # A second signal is impatience, or a parent's that follows the terminal's. Servers go
-            # by the order: the one that is held goes first.
-            self._let_go_of_held()
-            self._let_go(number)
+            # A second signal comes from an impatient user, or from a parent process after the
+            # terminal's. Servers depend on the order: the one that is held is released first.
+            self._release_held()
+            self._release(number)
             return
         self._has_come = True
         self._held = number
-        self._loop.call_soon_threadsafe(self._tell)
+        self._loop.call_soon_threadsafe(self._start)
 
     def _is_serving(self) -> bool:
-        """Tell whether the loop still runs, and in this process: a fork's runs in the parent."""
+        """Tell whether the loop still runs, and in this process: a fork's loop is the parent's."""
         return self._pid == os.getpid() and self._loop.is_running()
 
-    def _tell(self) -> None:
+    def _start(self) -> None:
         self._task = self._loop.create_task(self._drain())
 
     async def _drain(self) -> None:
@@ -100,17 +100,17 @@ class _Delay:
             async with asyncio.timeout(DRAIN_TIMEOUT):
                 await asyncio.gather(*(node.drain() for node in self._nodes))
         except TimeoutError:
-            pass  # whoever does not read does not hold up the others
+            pass  # a client that does not read must not hold up the others
         finally:
-            self._let_go_of_held()
+            self._release_held()
 
-    def _let_go_of_held(self) -> None:
+    def _release_held(self) -> None:
         number, self._held = self._held, None
         if number is not None:
-            self._let_go(number)
+            self._release(number)
 
-    def _let_go(self, number: int) -> None:
-        """Have a signal handled as before; where that was the system's own way, go that way."""
+    def _release(self, number: int) -> None:
+        """Have a signal handled as before, by the system if it was."""
         handler = self._handlers[number]
         if callable(handler):
             handler(number, None)
@@ -120,13 +120,13 @@ class _Delay:
             signal.raise_signal(number)
 
     def _pass_on(self) -> None:
-        """Pass on the numbers of all signals but those that are held back."""
+        """Pass on the numbers of all signals except those held back."""
         with contextlib.suppress(OSError):
             numbers = os.read(self._reader, 4096)
             self._wake(bytes(each for each in numbers if each not in self._handlers))
 
     def _wake(self, numbers: bytes) -> None:
-        # A loop that has ended has closed its descriptor, and the number may be another's by now.
+        # A loop that has ended has closed its descriptor, and another file may have its number.
         if numbers and self._wakeup != -1 and self._is_serving():
             with contextlib.suppress(OSError):  # it is full
                 os.write(self._wakeup, numbers)

@@ -1,4 +1,4 @@
-"""What goes out on one connection: in order, without waiting, and within bounds."""
+"""The send queue of one connection: ordered, without waiting, and bounded."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ AsgiMessage = MutableMapping[str, Any]
 Send = Callable[[AsgiMessage], Awaitable[None]]
 
 MAX_BACKLOG_BYTES: Final = 1_048_576
-"""Bytes that wait for a client which does not read, besides what the server and system buffer."""
+"""Bytes queued for a client that does not read, besides the buffers of server and system."""
 
 
 class Writer:
-    """Write the messages of one connection to its ASGI server.
+    """The send queue of one connection, which writes its messages to the ASGI server.
 
-    Most writes are over at once, and then cost no task: the coroutine of a server's own `send` is
-    stepped here, and only one that waits for the client is given to a task. Whatever follows queues
-    up behind it. A `send` that a middleware has wrapped runs in a task from its first step, since
-    it may ask for the current task, as `asyncio.timeout` does, which would be another's.
+    Most writes finish at once and need no task: the coroutine of a server's own `send` is stepped
+    here, and only one that waits for the client is continued in a task. Messages that follow are
+    queued behind it. A `send` that a middleware has wrapped runs in a task from its first step,
+    since it may use the current task, as `asyncio.timeout` does, which would be another's.
 
     Args:
         send: for a connection that is accepted.
-        scheduler: gathers what can go past `send`; without it nothing does.
-        pace: bounds how much of what has waited is written at once; without it nothing does.
+        scheduler: collects the frames that can bypass `send`; without it none do.
+        pace: limits how much of the backlog is written at once; without it nothing does.
     """
 
     __slots__ = (
@@ -45,7 +45,7 @@ class Writer:
         "_pace",
         "_send",
         "failed",
-        "is_gone",
+        "is_disconnected",
         "pending",
         "task",
     )
@@ -58,21 +58,21 @@ class Writer:
         self._pace = pace
         self._fast_path = None if scheduler is None else find_fast_path(send, scheduler)
         self.pending: list[bytes] = [] if self._fast_path is None else self._fast_path.frames
-        """Frames that leave at the end of this turn; while there are any, more may be added."""
+        """Frames to write at the end of this event loop iteration; append only if not empty."""
         self._backlog: deque[AsgiMessage] | None = None
         self._backlog_bytes = 0
         self._ahead = 0
-        """Messages before the point for which somebody waits."""
+        """Messages before the point that `caught_up` waits for."""
         self._caught_up: asyncio.Future[None] | None = None
         self.task: asyncio.Task[None] | None = None
-        """Writes what has to wait; None while nothing does."""
+        """Writes the backlog; None while there is none."""
         self.failed = False
-        """It takes no more: the client is gone, has not read for too long, or is being closed."""
-        self.is_gone = False
-        """The server has said that the client is gone."""
+        """It takes no more: the client has disconnected, does not read, or is being closed."""
+        self.is_disconnected = False
+        """Whether the server has reported that the client has disconnected."""
 
     def write(self, message: AsgiMessage) -> bool:
-        """Write a message, or queue it; return whether the writer is still good for more."""
+        """Write a message, or queue it; return False if the writer takes no more."""
         if self.task is not None:
             return self._queue(message)
         if self.failed:
@@ -82,38 +82,38 @@ class Writer:
         return self._start(message) if self._is_wrapped else self._step(message)
 
     def finish(self, message: AsgiMessage) -> None:
-        """Write a last message, before whatever else waits, and take no more."""
+        """Write a last message in place of the backlog, and take no more."""
         if self.task is not None:
             self._backlog = deque([message])
-        elif not self.is_gone:
-            self.failed = False  # which it may be by a backlog that has been written since
+        elif not self.is_disconnected:
+            self.failed = False  # a backlog that was too long may have been written since
             self.write(message)
         self.failed = True
         self._backlog_bytes = 0
 
     def abandon(self) -> None:
-        """Forget what waits, and take no more."""
+        """Discard the backlog, and take no more."""
         self._discard()
         if self.task is not None:
             self.task.cancel()
 
     def find_inflow(self, receive: Any) -> Inflow:
-        """Return what the same server reads from the client."""
+        """Return control of what the same server reads from the client."""
         return Inflow(receive, self._send)
 
     @property
     def has_fast_path(self) -> bool:
-        """Whether messages go past `send`."""
+        """Whether messages bypass `send`."""
         return self._fast_path is not None
 
     def abort(self) -> None:
-        """Cut the connection off, where the server lets itself be told to."""
+        """Abort the connection, where the server offers a way to."""
         abort(self._send)
 
     async def caught_up(self) -> None:
-        """Wait until all is out that waits now; what comes after it is not waited for.
+        """Wait until the present backlog has been written, but not for what is added to it.
 
-        One at a time may wait for this.
+        Only one caller at a time may wait.
         """
         if self.task is None or self.task.done():
             return
@@ -122,7 +122,7 @@ class Writer:
         await asyncio.wait([self.task, self._caught_up], return_when=asyncio.FIRST_COMPLETED)
 
     async def flushed(self) -> None:
-        """Wait until nothing waits."""
+        """Wait until the backlog is empty."""
         while self.task is not None and not self.task.done():
             await asyncio.wait([self.task])
 
@@ -145,7 +145,7 @@ class Writer:
         return True
 
     def _start(self, message: AsgiMessage) -> bool:
-        """Write a message in a task, which may have ended by the time that this returns."""
+        """Write a message in a task, which may have finished when this returns."""
         coroutine = self._go_on(functools.partial(self._send, message))
         if sys.version_info >= (3, 12):
             loop = asyncio.get_running_loop()
@@ -157,10 +157,10 @@ class Writer:
         return not self.failed
 
     def _step(self, message: AsgiMessage) -> bool:
-        """Write a message in no task, or only what is left of it once it waits.
+        """Write a message without a task, or with one only for the rest of it once it waits.
 
-        Both parts have one context, or a variable that is set in one could not be reset in the
-        other.
+        Both parts share one context: a variable set in one could not be reset in the other
+        otherwise.
         """
         context = copy_context()
         try:
@@ -168,8 +168,8 @@ class Writer:
             waits_for = context.run(coroutine.send, None)
         except StopIteration:
             return True
-        except Exception:  # noqa: BLE001  whatever a server says of a client that is gone
-            self.failed = self.is_gone = True
+        except Exception:  # noqa: BLE001  servers raise all kinds of errors after a disconnect
+            self.failed = self.is_disconnected = True
             return False
         rest = self._go_on(functools.partial(_Rest, coroutine, waits_for))
         self.task = asyncio.get_running_loop().create_task(rest, context=context)
@@ -187,8 +187,8 @@ class Writer:
                 if self._backlog and self._pace is not None:
                     await self._pace.give_way()
                 self._count_out()
-        except Exception:  # noqa: BLE001  whatever a server says of a client that is gone
-            self.is_gone = True
+        except Exception:  # noqa: BLE001  servers raise all kinds of errors after a disconnect
+            self.is_disconnected = True
             self._discard()
         finally:
             self._backlog = None
@@ -202,7 +202,7 @@ class Writer:
 
 
 class _Rest:
-    """Await what is left of a coroutine that has been stepped once."""
+    """The rest of a coroutine that has been stepped once, as an awaitable."""
 
     __slots__ = ("_coroutine", "_waits_for")
 
@@ -215,7 +215,7 @@ class _Rest:
         while True:
             try:
                 value = yield waits_for
-            except BaseException as exc:  # noqa: BLE001  a cancellation is the coroutine's business
+            except BaseException as exc:  # noqa: BLE001  the coroutine handles a cancellation
                 step: Callable[[], Any] = functools.partial(self._coroutine.throw, exc)
             else:
                 step = functools.partial(self._coroutine.send, value)

@@ -120,7 +120,7 @@ class ChannelsTransport(SigningTransport):
 
     def stats(self) -> dict[str, Any]:
         """Return ``{"nodes": [{"connections": 12, …}, …]}``, the figures of each node."""
-        return {"nodes": [dict(node.figures()) for node in self.app.nodes]}
+        return {"nodes": [dict(node.stats()) for node in self.app.nodes]}
 
     def close(self) -> None:
         self.app.close()

@@ -109,4 +109,4 @@ def test_a_key_that_the_server_does_not_know_is_said(
         site, "ann", prepare=lambda context: context.add_init_script(TAKE_ANOTHER_KEY)
     )
     ann.wait_for_state("Offline")
-    expect(ann.page.locator("#notice")).to_contain_text("There is no app of this key")
+    expect(ann.page.locator("#notice")).to_contain_text("No app has this key")

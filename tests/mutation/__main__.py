@@ -126,6 +126,7 @@ FIELDS: dict[str, str] = {
     + _paths("transports/", ["pusher", "channels"])
     + " "
     + _paths("server/", ["http_api", "key_rotation"]),
+    "pusher_protocol/user_data": _paths("server/", SERVER, "features"),
     "pusher_protocol/webhooks": "tests/test_webhooks.py",
     **{
         f"cluster/{name}": _paths("cluster/", CLUSTER, nearest) + " " + _paths("server/", SERVER)
@@ -154,6 +155,7 @@ FIELDS: dict[str, str] = {
     **{
         f"server/{name}": _paths("server/", SERVER, nearest)
         for name, nearest in {
+            "cache_channels": "features",
             "channel": "presence",
             "connection": "connecting",
             "fast_path": "fast_path",
@@ -166,7 +168,10 @@ FIELDS: dict[str, str] = {
             "pace": "pace",
             "paths": "connecting",
             "reporter": "reporter",
+            "reports": "reporter",
             "shutdown": "ending",
+            "subscription_counts": "features",
+            "users": "features",
             "writer": "writer",
         }.items()
     },

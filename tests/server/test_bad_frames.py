@@ -187,8 +187,8 @@ def test_a_frame_that_is_too_large_is_answered_and_the_connection_stays() -> Non
         client.say('{"event":"%s"}' % ("ä" * 44 + "b"))
         client.say('{"event":"%s"}' % ("ä" * 44))
         too_large, unknown = (frame["data"]["message"] for frame in client.take())
-        assert too_large == "A frame has 100 bytes at most."
-        assert "There is no event" in unknown
+        assert too_large == "A frame may have at most 100 bytes."
+        assert "Clients cannot send the event" in unknown
         assert client.close_code is None
 
 

@@ -136,18 +136,18 @@ def test_ten_a_second_for_each_connection() -> None:
         assert ann.events() == []
         assert len(bob.events()) == 10
         ann.trigger("client-typing", LIST, {})
-        assert "10 events a second" in refusal(ann)
+        assert "10 events per second" in refusal(ann)
         bob.trigger("client-typing", LIST, {})
         assert len(ann.events()) == 1
         site.advance(0.15)
         ann.trigger("client-typing", LIST, {})
         ann.trigger("client-typing", LIST, {})
-        assert "10 events a second" in refusal(ann)
+        assert "10 events per second" in refusal(ann)
         assert len(bob.events()) == 1
         site.advance(60)
         for _ in range(11):
             ann.trigger("client-typing", LIST, {})
-        assert "10 events a second" in refusal(ann), "what was not used is not saved up"
+        assert "10 events per second" in refusal(ann), "what was not used is not saved up"
         assert len(bob.events()) == 10
 
 

@@ -54,7 +54,7 @@ def test_what_a_client_is_told_alone_keeps_its_place(site: Site) -> None:
         connection = site.node.connections[client.socket_id]
         hub = site.node.hub
         for number in range(3):
-            connection.tell(f'{{"event":"told","data":"{2 * number}"}}')
+            connection.send(f'{{"event":"told","data":"{2 * number}"}}')
             hub.broadcast(hub.channels["a"], f'{{"event":"told","data":"{2 * number + 1}"}}')
 
     site.run(act())
@@ -123,15 +123,18 @@ def test_a_uvicorn_that_is_not_known_is_logged_once(
 ) -> None:
     connect_twice(site, kind)
     (record,) = (each for each in caplog.records if each.levelname == "WARNING")
-    assert f"is not known ({kind.__module__}.{kind.__qualname__})" in record.getMessage()
-    assert site.node.figures()["fast_connections"] == 0
+    assert (
+        f"does not support this version of uvicorn ({kind.__module__}.{kind.__qualname__})"
+        in record.getMessage()
+    )
+    assert site.node.stats()["fast_connections"] == 0
 
 
 @pytest.mark.usefixtures("silence")
 def test_a_choice_of_another_way_is_not_logged(site: Site) -> None:
     connect_twice(site, Legacy)
     site.connect()
-    assert site.node.figures()["fast_connections"] == 0
+    assert site.node.stats()["fast_connections"] == 0
 
 
 @pytest.mark.usefixtures("silence")
@@ -139,5 +142,5 @@ def test_the_figures_say_how_many_connections_are_fast(site: Site) -> None:
     site.connect()
     site.connect(is_on_uvicorn=True)
     site.connect(is_on_uvicorn=True, is_wrapped=True)
-    figures = site.node.figures()
-    assert (figures["connections"], figures["fast_connections"]) == (3, 1)
+    stats = site.node.stats()
+    assert (stats["connections"], stats["fast_connections"]) == (3, 1)

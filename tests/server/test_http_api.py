@@ -158,7 +158,7 @@ def test_what_one_process_is_told_browsers_of_another_hear(
             database.start(database.port)
             wait_until(lambda: _is_sent(sdk))
             # Channels' layer logs a traceback of its own.
-            assert "The HTTP API could not do what was asked: " in told.log
+            assert "The HTTP API could not handle a request: " in told.log
 
 
 def _is_sent(sdk: Any) -> bool:

@@ -107,7 +107,7 @@ def test_an_app_that_fails_is_logged_and_served_all_the_same(
 ) -> None:
     assert live(app) == [STARTED, STOPPED]
     (record,) = (each for each in caplog.records if each.levelno >= logging.WARNING)
-    assert record.getMessage() == "The wrapped app failed in its lifespan."
+    assert record.getMessage() == "The wrapped app failed during its lifespan."
     assert record.exc_info
 
 

@@ -162,7 +162,7 @@ def test_news_of_a_user_that_come_late_are_not_believed() -> None:
         version = channel.version
         assert version is not None
         for late in (version - 1, version):
-            site.node.hub.take_online(OnlineMessage(channel.name, version - 2, late, 0))
+            site.node.hub.apply_online(OnlineMessage(channel.name, version - 2, late, 0))
         site.settle()
         assert ann.events() == []
         assert channel.version == version

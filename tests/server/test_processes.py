@@ -310,7 +310,7 @@ def test_what_a_layer_drops_is_counted_and_presence_comes_right(
         servers[1].signal(signal.SIGCONT)
     assert bob.expect("pusher:member_added")["id"] == "eve"
     hear(servers[0], bob)
-    wait_until(lambda: "were lost on their way through the layer" in servers[1].log, PATIENCE)
+    wait_until(lambda: "were lost in the channel layer" in servers[1].log, PATIENCE)
     told = [event.data for event in bob.events if event.name == "told"]
     assert 0 < len(told) < 30
     assert told == sorted(set(told))

@@ -409,10 +409,10 @@ def test_what_is_dropped_is_a_figure_of_the_node(settings: Settings) -> None:
     transport.app.webhooks.put([report()])
     transport.close()
 
-    async def figures() -> dict[str, int]:
-        return Node(transport.app, print).figures()
+    async def stats() -> dict[str, int]:
+        return Node(transport.app, print).stats()
 
-    assert asyncio.run(figures())["dropped_webhooks"] == 1
+    assert asyncio.run(stats())["dropped_webhooks"] == 1
 
 
 def test_nothing_runs_where_nobody_asks_for_webhooks(settings: Settings) -> None:

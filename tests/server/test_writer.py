@@ -199,7 +199,7 @@ def test_a_server_may_return_a_future() -> None:
         server.reads.set()
         await writer.flushed()
         assert [each["text"] for each in server.sent] == ["first", "second"]
-        assert not writer.is_gone
+        assert not writer.is_disconnected
 
     asyncio.run(write())
 
@@ -220,7 +220,7 @@ def test_a_send_that_sets_and_resets_a_variable_loses_nothing_of_a_client_that_p
         assert writer.write(TextMessage("later"))
         await writer.flushed()
         assert [each["text"] for each in server.sent] == ["0", "1", "2", "3", "later"]
-        assert not writer.is_gone
+        assert not writer.is_disconnected
         assert trace.get("") == "", "the context of the caller is as it was"
 
     asyncio.run(pause())
@@ -246,7 +246,7 @@ def test_a_timeout_of_a_send_hits_nobody_but_that_client() -> None:
         writer = Writer(Hurrying(Server(), 0.01).send)
         writer.write(TextMessage("never read"))
         await asyncio.wait_for(writer.flushed(), 5)
-        assert writer.is_gone
+        assert writer.is_disconnected
         task = asyncio.current_task()
         assert task is not None
         assert not task.cancelling()

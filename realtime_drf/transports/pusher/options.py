@@ -6,14 +6,12 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from realtime_drf.options import Options, check_master_key, decode_master_key, option
+from realtime_drf.pusher_protocol.limits import MAX_PAYLOAD_BYTES
 from realtime_drf.transports.hosts import read_host
 from realtime_drf.transports.pusher.address import read_url
-
-PAYLOAD_LIMIT: Final = 10_240
-"""Bytes of data an event: https://pusher.com/docs/channels/server_api/http-api/#publishing-events."""
 
 _APP_ID = re.compile(r"[0-9]+")
 _CLUSTER = re.compile(r"[A-Za-z0-9-]+")
@@ -90,7 +88,7 @@ class PusherOptions(Options):
         clean=check_master_key,
     )
     payload_limit: int = option(
-        PAYLOAD_LIMIT, "bytes of an event's data, for an account that allows more"
+        MAX_PAYLOAD_BYTES, "bytes of an event's data, for an account that allows more"
     )
     subscription_counting: bool = option(
         False, "the app has it enabled, so that `channel_info` may ask for it"

@@ -25,6 +25,10 @@ from realtime_drf.exceptions import (
 from realtime_drf.http_connections import read_retry_after
 from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_name
 from realtime_drf.options import takes_options
+from realtime_drf.pusher_protocol.limits import (
+    MAX_CHANNELS_PER_EVENT,
+    MAX_EVENTS_PER_BATCH,
+)
 from realtime_drf.pusher_protocol.signatures import Signer
 from realtime_drf.pusher_protocol.webhooks import WebhookReader
 from realtime_drf.tracebacks import opaque
@@ -70,7 +74,9 @@ class PusherTransport(SigningTransport):
         key, secret = options.key or "", options.secret or ""
         self.app_id = options.app_id
         self.limits = Limits(
-            payload_bytes=options.payload_limit, channels_per_event=100, events_per_call=10
+            payload_bytes=options.payload_limit,
+            channels_per_event=MAX_CHANNELS_PER_EVENT,
+            events_per_call=MAX_EVENTS_PER_BATCH,
         )
         self.supports_encryption = options.master_key is not None
         self.signer = Signer(key, secret, options.master_key)
