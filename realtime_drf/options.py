@@ -172,14 +172,9 @@ class Options:
         """Raise InvalidTransport for the first value that is wrong."""
         for name, declared in read_table(type(self)).items():
             try:
-                value = declared.read(getattr(self, name))
+                object.__setattr__(self, name, declared.read(getattr(self, name)))
             except ValueError as exc:
-                error = self.error(f"{name!r} {exc}.")
-            else:
-                object.__setattr__(self, name, value)
-                continue
-            # Raised outside the handler: a frame of the original could show the value.
-            raise error
+                raise self.error(f"{name!r} {exc}.") from None
 
     def error(self, text: str) -> InvalidTransport:
         """Make an error that names the alias."""

@@ -17,6 +17,7 @@ import pytest
 from realtime_drf import Event
 from realtime_drf import http_connections as connections
 from realtime_drf.exceptions import TransportUnavailable
+from realtime_drf.transports.ably.network import Network
 from tests.services.ably_http import AblyService
 from tests.services.certificate import make_certificate
 from tests.transports.ably_setup import MakeAbly, options_for
@@ -24,6 +25,7 @@ from tests.transports.ably_setup import MakeAbly, options_for
 pytest.importorskip("ably")
 
 import ably.sync
+import httpx
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +96,14 @@ def test_events_go_on_with_an_unknown_version_of_the_sdk(
     assert names(ably_service) == ["a", "b"]
     warnings = [each for each in caplog.records if each.levelname == "WARNING"]
     assert ["This version of ably" in each.getMessage() for each in warnings] == [True]
+
+
+@pytest.mark.parametrize("name", ["_network_backend", "_keepalive_expiry", "_http2"])
+def test_a_part_of_httpcore_that_is_renamed_is_noticed(name: str) -> None:
+    with httpx.Client() as client:
+        delattr(client._transport._pool, name)  # type: ignore[attr-defined]
+        with pytest.raises(AttributeError, match=name):
+            Network(1).prepare(client)
 
 
 def test_a_connection_that_ended_while_idle_costs_no_event(

@@ -53,18 +53,21 @@ class Network:
         self._call.is_stale = True
 
     def prepare(self, client: Any) -> None:
-        """Make an httpx client use this network."""
+        """Make an httpx client use this network.
+
+        Raise AttributeError if this version of httpx or httpcore keeps its parts elsewhere.
+        """
         client.event_hooks = {"request": [self._bound]}
         backend = Backend(importlib.import_module("httpcore"), self)
         # One transport without a proxy, and one for each proxy; None uses the first.
         transports = filter(None, [client._transport, *client._mounts.values()])
         self._pools = [transport._pool for transport in transports]
         for pool in self._pools:
-            pool._network_backend = backend
-            pool._keepalive_expiry = connections.MAX_IDLE
+            _replace(pool, "_network_backend", backend)
+            _replace(pool, "_keepalive_expiry", connections.MAX_IDLE)
             # The SDK asks for HTTP/2, where threads share a connection. httpcore sometimes mixes up
             # their streams, and events are lost.
-            pool._http2 = False
+            _replace(pool, "_http2", value=False)
 
     def drop_idle(self) -> None:
         """Close idle connections: after one was lost, the others may be stale."""
@@ -77,6 +80,11 @@ class Network:
         # The SDK limits the time to connect and to read, each by itself, and not the time to write.
         kinds = ("connect", "read", "write", "pool")
         request.extensions["timeout"] = dict.fromkeys(kinds, self.time_left())
+
+
+def _replace(pool: Any, name: str, value: Any) -> None:
+    getattr(pool, name)  # raises AttributeError in a version that does not have it
+    setattr(pool, name, value)
 
 
 class Backend:
