@@ -147,9 +147,9 @@ def test_open_pages_see_what_others_change_and_not_what_they_did(
     mine, theirs = by_url(ANN, **options), by_url(None, **options)
     for client in (mine, theirs):
         client.subscribe("public:todos")
-    made = request("POST", project.todos, {"title": "Käse 🧀"}, mine.origin)
+    made = request("POST", project.todos, {"title": "Käse 🧀"}, mine.socket_id)
     url = f"{project.todos}{made['id']}/"
-    changed = request("PATCH", url, {"done": True}, mine.origin)
+    changed = request("PATCH", url, {"done": True}, mine.socket_id)
     last = request("POST", f"{url}complete/", {})
     assert theirs.expect("todo.create", "public:todos") == made
     assert theirs.expect("todo.update", "public:todos") == changed
@@ -280,7 +280,7 @@ def test_laravel_echo_works_unchanged(project: Project, echo: Callable[..., Ably
     assert ann.expect("leaving", "board") == {"name": "Bob"}
     project.publish(("note", f"private-{mine}", {"text": "Hello"}))
     assert ann.expect("event", mine) == {"text": "Hello"}
-    made = request("POST", project.todos, {"title": "mine"}, ann.origin)
+    made = request("POST", project.todos, {"title": "mine"}, ann.socket_id)
     last = request("POST", project.todos, {"title": "seen by all"})
     assert bob.expect("event", "todos") == made
     assert ann.expect("event", "todos") == last

@@ -49,7 +49,7 @@ class LineService:
 
 
 class Connected(BaseTransport):
-    """Keep one connection, and share it with children: all arrives while they take turns."""
+    """A transport that shares its connection with children, which works while they alternate."""
 
     def __init__(self, *, address: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -81,7 +81,7 @@ class Connected(BaseTransport):
 
 
 class TriesAgain(Connected):
-    """Do so, and connect anew once that has failed."""
+    """One that does so, and reconnects once that has failed."""
 
     def post(self, line: str) -> None:
         try:
@@ -91,8 +91,8 @@ class TriesAgain(Connected):
             super().post(line)
 
 
-class ConnectsAnew(Connected):
-    """Close what it has inherited, and connect anew in a child."""
+class Reconnects(Connected):
+    """One that closes the connection that a child inherits, and opens another."""
 
     pid = 0
 

@@ -50,7 +50,7 @@ class Service:
 
 
 class Good(BaseTransport):
-    """Keep the contract."""
+    """A transport that keeps the contract."""
 
     limits = Limits(payload_bytes=1000, channels_per_event=4, events_per_call=5)
     supports_exclusion = True

@@ -29,7 +29,7 @@ MASTER_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
 
 class AblyContract(TransportContract):
-    """Reach an Ably transport's service; subclasses give the service."""
+    """The contract of the Ably transport; subclasses give the service."""
 
     __test__ = False
     service: AblyService

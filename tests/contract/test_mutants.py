@@ -13,12 +13,12 @@ import pytest
 from realtime_drf.grants import Answer
 from realtime_drf.testing import Received, TransportContract
 from realtime_drf.transports.base import BaseTransport
-from tests.contract.connections import Connected, ConnectsAnew, LineService, TriesAgain
+from tests.contract.connections import Connected, LineService, Reconnects, TriesAgain
 from tests.contract.mutants import CAUGHT, PASSWORD, Good, Service
 
 
 class MutantContract(TransportContract):
-    """Reach a transport of the service in memory."""
+    """The contract of a transport whose service is in memory."""
 
     __test__ = False
     in_process = True
@@ -92,7 +92,7 @@ def test_each_clause_catches_a_mutant() -> None:
 
 
 class LineContract(MutantContract):
-    """Reach a transport that keeps a connection to a service on a socket."""
+    """The contract of a transport that keeps a connection to a service on a socket."""
 
     __test__ = False
     in_process = False
@@ -112,9 +112,9 @@ FORK = "test_a_forked_child_sends_and_its_parent_goes_on"
 
 
 @pytest.mark.parametrize("family", ["tcp", "unix"])
-def test_a_connection_that_a_child_makes_anew_passes(family: str, tmp_path: Path) -> None:
+def test_a_connection_that_a_child_opens_itself_passes(family: str, tmp_path: Path) -> None:
     with LineService(family, tmp_path) as service:
-        getattr(LineContract(ConnectsAnew, service), FORK)()
+        getattr(LineContract(Reconnects, service), FORK)()
 
 
 @pytest.mark.parametrize("family", ["tcp", "unix"])

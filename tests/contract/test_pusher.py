@@ -37,7 +37,7 @@ MASTER_KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
 
 class PusherContract(TransportContract):
-    """Reach a Pusher transport's service; subclasses give the service."""
+    """The contract of the Pusher transport; subclasses give the service."""
 
     __test__ = False
 
@@ -112,7 +112,7 @@ class Browsers:
         self.channels: set[str] = set()
         self.shown: Mapping[str, Any] | None = None
         """What they show the server in place of a token of their own."""
-        self.observer, self.origin = (
+        self.observer, self.sender = (
             stack.enter_context(PusherJS(port=server.port, key=server.key, auth=self._authorize))
             for _ in range(2)
         )
@@ -120,7 +120,7 @@ class Browsers:
 
     def begin(self) -> None:
         """Forget what arrived before."""
-        self.before = {browser: len(browser.seen) for browser in (self.observer, self.origin)}
+        self.before = {browser: len(browser.seen) for browser in (self.observer, self.sender)}
 
     def _authorize(self, socket_id: str, channel: str) -> Mapping[str, Any]:
         if self.shown is not None:
@@ -134,20 +134,20 @@ class Browsers:
 
     def watch(self, channels: Sequence[str]) -> None:
         for channel in set(channels) - self.channels:
-            for browser in (self.observer, self.origin):
+            for browser in (self.observer, self.sender):
                 browser.subscribe(channel)
             self.channels.add(channel)
 
     def received(self) -> Iterator[Received]:
-        """Yield what the observer got, as far as it is known whether the origin got it too."""
+        """Yield what the observer got, as far as it is known whether the sender got it too."""
         arrived: dict[str, deque[Report]] = {}
-        for event in self._events(self.origin):
+        for event in self._events(self.sender):
             arrived.setdefault(event["channel"], deque()).append(event)
         for event in self._events(self.observer):
             others = arrived.get(event["channel"])
             if not others:
                 continue
-            excluded: str | None = self.origin.socket_id
+            excluded: str | None = self.sender.socket_id
             if others[0] == event:
                 others.popleft()
                 excluded = None
@@ -176,7 +176,7 @@ def own_browsers() -> Iterator[Browsers]:
 
 
 class PusherOnServerContract(PusherContract):
-    """Reach a server of the protocol, with browsers that hear what it delivers."""
+    """The contract, against a server of the protocol with browsers that receive its events."""
 
     __test__ = False
 
@@ -207,7 +207,7 @@ class PusherOnServerContract(PusherContract):
         return list(self.browsers.received())
 
     def create_socket_id(self) -> str:
-        return self.browsers.origin.socket_id
+        return self.browsers.sender.socket_id
 
     def occupy(self, channel: str) -> None:
         self.browsers.watch([channel])
@@ -217,7 +217,7 @@ class PusherOnServerContract(PusherContract):
             return False  # pusher-js asks for no more
         self.browsers.shown = answer.body
         try:
-            self.browsers.origin.subscribe(channel)
+            self.browsers.sender.subscribe(channel)
         except Refused:
             return False
         finally:

@@ -64,8 +64,8 @@ const commands = {
   leave({ channel }) {
     echo.leave(channel);
   },
-  origin() {
-    report('origin', { origin: echo.socketId() });
+  socketId() {
+    report('socketId', { socketId: echo.socketId() });
   },
 };
 

@@ -90,10 +90,10 @@ const commands = {
     report('authorized');
   },
   // As a page says which connection is its own.
-  async origin() {
+  async socketId() {
     const { key } = client.connection;
     const text = JSON.stringify({ connectionKey: key, clientId: client.auth.clientId ?? null });
-    report('origin', { origin: Buffer.from(text).toString('base64url') });
+    report('socketId', { socketId: Buffer.from(text).toString('base64url') });
   },
 };
 

@@ -1,7 +1,7 @@
-"""Know what an app of Ably's knows: keys, tokens, capabilities, connections, and what is published.
+"""An app of Ably's: keys, tokens, capabilities, connections, and what is published.
 
 Both stand-ins use it, the one for REST and the one for realtime clients. It is as strict as the
-documentation says that the service is, and proves what clients and the SDK say on the wire. It is
+documentation says that the service is, and proves what clients and the SDK send. It is
 no proof of what the service does.
 """
 
@@ -40,7 +40,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Session:
-    """Say who somebody is, and what they may do."""
+    """A client that has signed in, and what it may do."""
 
     capability: Mapping[str, list[str]]
     client_id: str | None = None
@@ -58,7 +58,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Received:
-    """Hold one message for one channel, as subscribers would get it."""
+    """A message for one channel, as subscribers would receive it."""
 
     channel: str
     name: str
@@ -72,7 +72,7 @@ class Received:
 
 @dataclass
 class Connected:
-    """Hold one realtime connection."""
+    """A realtime connection."""
 
     key: str
     id: str
@@ -81,7 +81,7 @@ class Connected:
 
 
 class App:
-    """Be one app of the service. `clock` returns the service's Unix time."""
+    """An app of the service. `clock` returns the service's Unix time."""
 
     def __init__(
         self,

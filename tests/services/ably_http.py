@@ -1,4 +1,4 @@
-"""Stand in for Ably's REST API: check what the real service checks, and record what comes."""
+"""A stand-in for Ably's REST API: it checks what the service checks, and records requests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MSGPACK = "application/x-msgpack"
 
 
 class AblyService(HttpService):
-    """Serve one app of Ably's REST API on 127.0.0.1, over TLS if it is given a context.
+    """A server of Ably's REST API for one app, on 127.0.0.1, over TLS if it is given a context.
 
     As the service does, it takes the key over TLS only. `batch_shape` is "spec" or "docs": the two
     forms in which batches are documented to be answered.

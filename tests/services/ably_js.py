@@ -18,7 +18,7 @@ class Denied(Exception):
 
 
 class AblyJS(Reporter):
-    """Run one ably-js. `options` are its own; `callback` has it ask for tokens by an authCallback.
+    """A process that runs ably-js with `options`; `callback` makes it use an authCallback.
 
     `callback` is the URL and headers of the authorization view.
     """
@@ -59,9 +59,9 @@ class AblyJS(Reporter):
         self._do("authorize", "authorized")
 
     @property
-    def origin(self) -> str:
+    def socket_id(self) -> str:
         """Return what a page says in the header that names its connection."""
-        return str(self._do("origin", "origin")["origin"])
+        return str(self._do("socketId", "socketId")["socketId"])
 
     def expect(self, name: str, channel: str) -> Any:
         """Return the data of the first event of that name on a channel."""
@@ -91,7 +91,7 @@ class AblyJS(Reporter):
 
 
 class AblyEcho(Reporter):
-    """Run one @ably/laravel-echo. Channels have the names that it takes, without a prefix."""
+    """A process that runs @ably/laravel-echo, whose names of channels have no prefix."""
 
     def __init__(
         self, *, port: int, auth_endpoint: str, headers: Mapping[str, str], timeout: float = 15.0
@@ -129,11 +129,11 @@ class AblyEcho(Reporter):
         self.send({"command": "leave", "channel": channel})
 
     @property
-    def origin(self) -> str:
+    def socket_id(self) -> str:
         """Return what Echo says in the header that names its connection."""
         before = len(self.seen)
-        self.send({"command": "origin"})
-        return str(self.wait_for(lambda r: r["type"] == "origin", after=before)["origin"])
+        self.send({"command": "socketId"})
+        return str(self.wait_for(lambda r: r["type"] == "socketId", after=before)["socketId"])
 
     def expect(self, kind: str, channel: str) -> Any:
         """Return what the first report of that type says about a channel."""

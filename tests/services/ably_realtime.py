@@ -1,8 +1,8 @@
-"""Stand in for Ably's realtime service, beside its REST API on the same port.
+"""A stand-in for Ably's realtime service, beside its REST API on the same port.
 
 It speaks as much of the protocol as ably-js needs to connect, authorize, attach, be present and
 hear: https://sdk.ably.com/builds/ably/specification/main/features/. JSON only. It shows what
-clients say and take on the wire, and nothing of how the service itself behaves.
+clients send and accept, and nothing of how the service itself behaves.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ENTER, LEAVE, PRESENT = 2, 3, 1
 
 
 class AblyRealtime(AblyService):
-    """Serve REST and realtime clients of one app."""
+    """A server of REST and realtime clients for one app."""
 
     def __init__(self) -> None:
         super().__init__()

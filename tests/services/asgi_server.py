@@ -51,7 +51,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
 
 
 class AsgiServer(RetriedService):
-    """Run one server for as long as the `with` block lasts.
+    """A server that runs while the `with` block does.
 
     Args:
         name: of the ASGI server, one of `COMMANDS`.

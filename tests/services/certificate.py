@@ -1,4 +1,4 @@
-"""Make certificates of an authority that nobody knows but who is told."""
+"""Certificates of an authority that is trusted only where it is configured."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 
 class Fault:
-    """Stand for one way to fail; each is used up by one request, which is not acted upon."""
+    """A way to fail, for one request, which has no effect."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Html(Fault):
 # Compared by identity: two of them are released apart.
 @dataclass(frozen=True, eq=False)
 class Slow(Fault):
-    """Act upon the request and record it, but hold the answer back until `release()`.
+    """A request that has effect and is recorded, but whose answer waits for `release()`.
 
     A caller that gives up meanwhile sees what it must reckon with: its events did go out.
     """
@@ -64,17 +64,17 @@ class Close(Fault):
 
 @dataclass(frozen=True)
 class Half(Fault):
-    """Send half of the body promised by Content-Length and then hold the connection open."""
+    """An answer of half the body that Content-Length promises, on a connection that stays open."""
 
 
 @dataclass(frozen=True)
 class HalfThenClose(Fault):
-    """Send half of the body promised by Content-Length and then close the connection."""
+    """An answer of half the body that Content-Length promises, on a connection that closes."""
 
 
 @dataclass(frozen=True)
 class Garbage(Fault):
-    """Send bytes that are no HTTP, then close the connection."""
+    """An answer that is not HTTP, on a connection that closes."""
 
     data: bytes = b"\x15\x03\x03\x00\x02\x02\x28\x00\xff not HTTP at all\r\n\r\n"
 

@@ -23,7 +23,7 @@ def frame(text: str) -> bytes:
 
 
 class Flooder:
-    """Send one frame again and again for as long as the `with` block lasts.
+    """A client that sends one frame repeatedly while the `with` block runs.
 
     Args:
         port, key: of the server.

@@ -31,7 +31,7 @@ _WITHOUT_BODY = frozenset({204, 304})
 
 @dataclass(frozen=True)
 class Answer:
-    """Hold one HTTP answer, as the service gives it."""
+    """An HTTP answer, as the service gives it."""
 
     status: int = 200
     body: bytes = b"{}"
@@ -41,7 +41,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Request:
-    """Hold one request as it arrived, whatever came of it."""
+    """A request as it arrived, whatever its answer."""
 
     method: str
     #: As in the request line, without the query and still percent-encoded.

@@ -1,4 +1,4 @@
-"""Serve HTTP/1.1 inside the test process, count what comes, and fail on command.
+"""An HTTP/1.1 server in the test process, which counts requests and fails on command.
 
 A stand-in for a vendor's API subclasses `HttpService` and answers in `respond()`. The server is
 real: kept, refused and aborted connections are seen by the caller's own HTTP client.
@@ -20,7 +20,7 @@ _JOIN_TIMEOUT = 5.0
 
 
 class HttpService(Service):
-    """Run a server on a port of 127.0.0.1 for as long as the `with` block lasts."""
+    """A server on a port of 127.0.0.1 while the `with` block runs."""
 
     host = LOCALHOST
 
@@ -103,7 +103,7 @@ class HttpService(Service):
 
     @contextlib.contextmanager
     def refuse(self) -> Iterator[None]:
-        """Be down for as long as the block runs: open connections end, new ones are refused."""
+        """Close open connections and refuse new ones while the block runs."""
         self.stop()
         # Bound without listening: refused, and nobody else can take the port meanwhile.
         held = self._bind()

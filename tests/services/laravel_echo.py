@@ -14,7 +14,7 @@ _CLIENT = node.NODE_FOLDER / "echo.mjs"
 
 
 class LaravelEcho(Reporter):
-    """Run one client. Channels have the names that Echo takes, without a prefix."""
+    """A process that runs one client. Channels have the names that Echo takes, without a prefix."""
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ def unavailable() -> str | None:
 
 
 class Memcached(RetriedService):
-    """Run memcached on a port of 127.0.0.1, empty, for as long as the `with` block lasts."""
+    """An empty memcached on a port of 127.0.0.1 while the `with` block runs."""
 
     def __init__(self) -> None:
         self.port = 0

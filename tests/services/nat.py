@@ -1,4 +1,4 @@
-"""Stand between a client and a server as a NAT gateway does, and forget flows on command."""
+"""A NAT gateway between a client and a server, which forgets flows on command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Answer = Literal["reset", "swallow"]
 class Nat(Service):
     """Forward TCP connections to a port of this machine.
 
-    Neither side is told when a flow is forgotten. What the client sends in it from then on is
+    Neither side is notified when a flow is forgotten. What the client sends in it from then on is
     answered with a reset, or with nothing.
     """
 

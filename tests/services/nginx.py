@@ -1,4 +1,4 @@
-"""Run nginx with the configuration that the documentation shows."""
+"""An nginx with the configuration that the documentation shows."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def unavailable() -> str | None:
 
 
 class Nginx(RetriedService):
-    """Serve upstream ports on a port of 127.0.0.1 for as long as the `with` block lasts."""
+    """An nginx that serves upstream ports on a port of 127.0.0.1 while the `with` block runs."""
 
     def __init__(self, upstream: Sequence[int]) -> None:
         self.port = 0

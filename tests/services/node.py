@@ -84,7 +84,7 @@ def _wanted() -> str:
 
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    """Hold a folder against other processes; a killed one lets go of it by itself."""
+    """Lock a folder against other processes; the system releases the lock of a killed one."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -62,7 +62,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Say where PostgreSQL is, or why there is none."""
+    """Return where PostgreSQL is, or why there is none."""
     return config.stash.get(_header, None)
 
 

@@ -41,7 +41,7 @@ def unavailable() -> str | None:
 
 
 class Postgres(RetriedService):
-    """Run PostgreSQL on 127.0.0.1; every connection is trusted, `user` is its superuser."""
+    """A PostgreSQL on 127.0.0.1; every connection is trusted, `user` is its superuser."""
 
     host = LOCALHOST
     user = "postgres"
@@ -99,7 +99,7 @@ def _version(programs: Path) -> float:
 
 
 def _unprivileged_user() -> str | None:
-    """Return whom the server must run as: None is ourselves, or that root has nobody to be."""
+    """Return the user of the server: None is the current one, or that root has no other."""
     if os.geteuid() != 0:
         return None
     known = {entry.pw_name for entry in pwd.getpwall()}

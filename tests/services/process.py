@@ -45,7 +45,7 @@ class Service:
 
 
 class ServerProcess:
-    """Run one server in a process group of its own, with a folder that goes when it stops.
+    """A server in a process group of its own, with a folder that is removed when it stops.
 
     The folder belongs to `user` where one is given (only root may give one). The server's output
     goes to a log in it, which `ServiceError` quotes when the server does not come up.
@@ -147,7 +147,7 @@ def credentials(user: str | None) -> dict[str, Any]:
 
 
 class RetriedService(Service):
-    """Run one server on a port of its choice; another process may take that before it does."""
+    """A server on a port that is free when it starts; another process may take it first."""
 
     attempts = 3
     _server: ServerProcess | None = None

@@ -1,4 +1,4 @@
-"""Stand in for Pusher's HTTP API: check what the real service checks, and record what comes."""
+"""A stand-in for Pusher's HTTP API: it checks what the service checks, and records requests."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def unavailable() -> str | None:
 
 @dataclass(frozen=True)
 class Received:
-    """Hold one event for one channel, as subscribers would get it."""
+    """An event for one channel, as subscribers would receive it."""
 
     channel: str
     name: str
@@ -44,7 +44,7 @@ class Received:
 
 
 class PusherService(HttpService):
-    """Serve one app of Pusher's HTTP API on 127.0.0.1.
+    """A server of Pusher's HTTP API for one app, on 127.0.0.1.
 
     `occupied` is what the GETs answer from: a channel's name to its `subscription_count`,
     `user_count`, `users` (ids) and `cache`, each optional. `disabled` makes every signed request a

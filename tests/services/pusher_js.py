@@ -44,7 +44,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Event:
-    """Hold one event as the page's callback gets it, decoded and decrypted."""
+    """An event as the page's callback receives it, decoded and decrypted."""
 
     channel: str
     name: str
@@ -52,7 +52,7 @@ class Event:
 
 
 class PusherJS(Reporter):
-    """Run one client.
+    """A process that runs one client.
 
     `auth` gives tokens for channels: an Endpoint, a table of channel to token, or a function of
     socket id and channel. `user_auth` does so for signing in: an Endpoint or a function of the
@@ -87,7 +87,7 @@ class PusherJS(Reporter):
         super().__init__(["node", str(_CLIENT)], first=config, timeout=timeout)
 
     def start(self, *, wait: bool = True) -> Self:
-        """Start the client, and wait until it is connected unless told otherwise."""
+        """Start the client; wait until it is connected, unless `wait` is off."""
         super().start()
         if wait:
             try:

@@ -32,7 +32,7 @@ _SECRETBOX_OVERHEAD = 16
 
 
 class Refusal(Exception):
-    """Carry the status and the plain text with which a request is refused."""
+    """The status and the plain text with which a request is refused."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)

@@ -31,7 +31,7 @@ def unavailable() -> str | None:
 
 
 class Redis(RetriedService):
-    """Run Redis on a port of 127.0.0.1, empty, for as long as the `with` block lasts.
+    """An empty Redis on a port of 127.0.0.1 while the `with` block runs.
 
     After `stop()`, `start(port)` starts an empty one where the last one was: so a test restarts it.
     Where the port `replica_of` is given, it is a replica of the server there.
@@ -50,7 +50,7 @@ class Redis(RetriedService):
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Have the server answer nobody, though it listens, for as long as the block lasts."""
+        """Stop the server from answering, though it listens, while the block runs."""
         if self._server is None:
             raise ServiceError("Redis is not running.")
         pid = self._server.pid

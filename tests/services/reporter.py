@@ -13,7 +13,7 @@ from typing import Any, Self
 
 
 class Report(dict[str, Any]):
-    """Hold one report: its `type` and details; what it does not have is None.
+    """A report: its `type` and details; what it does not have is None.
 
     So a predicate may ask for a detail that only some types have.
     """
@@ -30,7 +30,7 @@ class ReporterError(Exception):
 
 
 class Reporter:
-    """Run one such process; `first` is the line that it gets at its start.
+    """A process of that kind; `first` is the line that it reads at its start.
 
     It must end by itself at the end of its input, so that it never outlives the tests.
     """

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 
 class SilentClient:
-    """Hold a WebSocket whose bytes nobody reads, once it has subscribed."""
+    """A WebSocket that is not read any more once it has subscribed."""
 
     def __init__(self, *, port: int, key: str, channel: str, host: str = "127.0.0.1") -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)

@@ -29,7 +29,7 @@ def unavailable() -> str | None:
 
 
 class Soketi(RetriedService):
-    """Run one soketi with one app on a port of 127.0.0.1 for as long as the `with` block lasts.
+    """A soketi with one app on a port of 127.0.0.1 while the `with` block runs.
 
     Where `webhook_url` is given, it reports there which channels are occupied and vacated.
     """
@@ -92,7 +92,7 @@ class Soketi(RetriedService):
             f"{app}.enableClientMessages": True,
             f"{app}.enableUserAuthentication": True,
             f"{app}.webhooks": webhooks,
-            # With it enabled, soketi closes whoever has not signed in by then.
+            # With it enabled, soketi closes connections that have not signed in by then.
             "userAuthenticationTimeout": _HOUR,
         }
 

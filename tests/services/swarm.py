@@ -17,7 +17,7 @@ Subscriptions = Callable[[str], Sequence[Mapping[str, Any]]]
 
 
 class Swarmer:
-    """Hold one client's connection."""
+    """A client's connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader

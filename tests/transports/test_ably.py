@@ -1,4 +1,4 @@
-"""The Ably transport sends exactly what it is given, to exactly those who shall have it."""
+"""The Ably transport sends exactly what it is given, to exactly those who should receive it."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def test_an_event_that_is_sent_again_arrives_once(
         transport.send(events)
     names = [name for channel, name in arrived(ably_service) if channel == "public:b"]
     assert names == ["one"]
-    # Each hand-over is known again, as a whole.
+    # Each batch is recognized as a whole.
     assert [name for channel, name in arrived(ably_service) if channel == "public:a"] == [
         "one",
         "one",

@@ -61,12 +61,12 @@ def client(ann: User) -> APIClient:
 
 @pytest.fixture
 def mine() -> str:
-    """The name of a channel that ann may hear."""
+    """The name of a channel to which ann may subscribe."""
     return f"private-lists.{TodoList.objects.create(name='ann').pk}"
 
 
 def ask(client: Any, *channels: str, alias: str = "", **data: Any) -> Any:
-    """Ask as ably-js does that is told to post."""
+    """Request a token as ably-js does if it is set to POST."""
     return client.post(f"/realtime/auth/{alias}", {"channel_names": json.dumps(channels), **data})
 
 
@@ -253,7 +253,7 @@ def test_the_channel_of_a_user_is_for_that_user(
     assert ask(APIClient(), name.format(ann.pk)).status_code == 403
 
 
-def test_whoever_may_not_sign_in_does_not_hear_it(client: APIClient, ann: User) -> None:
+def test_a_user_who_may_not_sign_in_gets_403(client: APIClient, ann: User) -> None:
     class Nobody(UserChannel):
         permission_classes = (~IsAuthenticated,)
 

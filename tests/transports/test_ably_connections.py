@@ -67,7 +67,7 @@ def test_threads_do_not_share_a_connection_of_http_2(
 
 
 class PublicAlone:
-    """Show what has a public name: those of another version's private parts may be others."""
+    """A wrapper without the private names, as another version may have others."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner

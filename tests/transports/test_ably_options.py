@@ -1,4 +1,4 @@
-"""Options of the Ably transport: what they do, and what is said of wrong ones."""
+"""Options of the Ably transport: what they do, and the errors of wrong ones."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_it_shows_nothing_but_its_alias() -> None:
         assert "test-secret" not in repr(part)
 
 
-# What is said of wrong options
+# Errors of wrong options
 
 
 @pytest.mark.parametrize(

@@ -282,7 +282,7 @@ def test_what_is_malformed_is_refused(body: bytes) -> None:
 
 
 @pytest.fixture
-def told() -> Iterator[list[tuple[str, str]]]:
+def reported() -> Iterator[list[tuple[str, str]]]:
     """Collect what the signals tell."""
     found: list[tuple[str, str]] = []
 
@@ -322,14 +322,14 @@ def post(settings: Settings) -> Any:
 
 
 def test_what_comes_again_in_other_company_is_told_once(
-    post: Any, told: list[tuple[str, str]]
+    post: Any, reported: list[tuple[str, str]]
 ) -> None:
     one, two = item(*OPENED), item("channel.presence", "presence.message", presence(2, 3))
     assert post(batch(one)).json() == {"handled": 1, "ignored": 0, "repeated": False}
     assert post(batch(one)).json()["repeated"]
     assert post(batch(one, two)).json() == {"handled": 2, "ignored": 0, "repeated": False}
     assert post(batch(two, one)).json()["repeated"]
-    assert told == [
+    assert reported == [
         ("channel_occupied", "presence-room"),
         ("member_added", "presence-room"),
         ("member_removed", "presence-room"),
@@ -339,13 +339,13 @@ def test_what_comes_again_in_other_company_is_told_once(
 
 
 def test_a_user_with_several_tabs_joins_and_leaves_once(
-    post: Any, told: list[tuple[str, str]]
+    post: Any, reported: list[tuple[str, str]]
 ) -> None:
     for connection, action, at in (("a", 2, 1), ("b", 2, 2), ("a", 3, 3), ("b", 3, 4)):
         data = presence(action)
         data["presence"][0] |= {"connectionId": connection, "timestamp": NOW_MS - 10 + at}
         assert post(batch(item("channel.presence", "presence.message", data))).json()["handled"]
-    assert told == [("member_added", "presence-room"), ("member_removed", "presence-room")]
+    assert reported == [("member_added", "presence-room"), ("member_removed", "presence-room")]
 
 
 def test_a_channel_that_was_closed_is_skipped_until_it_is_opened(post: Any) -> None:

@@ -37,7 +37,7 @@ def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def failed() -> Iterator[list[Exception]]:
-    """The errors of which `publish_failed` tells."""
+    """The errors that `publish_failed` reports."""
     found: list[Exception] = []
 
     def receiver(error: Exception, **kwargs: Any) -> None:

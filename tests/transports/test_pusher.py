@@ -1,4 +1,4 @@
-"""The Pusher transport sends exactly what it is given, to exactly those who shall have it."""
+"""The Pusher transport sends exactly what it is given, to exactly those who should receive it."""
 
 from __future__ import annotations
 

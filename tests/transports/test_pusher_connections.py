@@ -1,4 +1,4 @@
-"""Connections to Pusher: kept, shared by threads, not by processes, and to nobody unknown."""
+"""Connections to Pusher: kept, shared by threads and not by processes, to trusted hosts only."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_a_forked_child_sends_too_and_does_not_mix_with_its_parent(
 
 
 class TlsService(PusherService):
-    """Serve the API over TLS."""
+    """A server of the API over TLS."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         super().__init__()

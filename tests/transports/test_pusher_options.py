@@ -1,4 +1,4 @@
-"""The options of the Pusher transport: what they mean, and what is said of wrong ones."""
+"""The options of the Pusher transport: what they mean, and the errors of wrong ones."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_a_transport_shows_nothing_but_its_alias() -> None:
     assert repr(transport) == str(transport) == "<PusherTransport 'live'>"
 
 
-# What is said of wrong options
+# Errors of wrong options
 
 
 @pytest.mark.parametrize(

@@ -404,13 +404,13 @@ def test_an_outage_is_logged_and_told_and_not_raised(
     fault: faults.Fault,
 ) -> None:
     configure(settings, pusher_service, fault)
-    told: list[tuple[str, tuple[Event, ...]]] = []
+    reported: list[tuple[str, tuple[Event, ...]]] = []
 
     def failed(events: tuple[Event, ...], **kwargs: Any) -> None:
-        told.append(("failed", events))
+        reported.append(("failed", events))
 
     def published(event: Event, **kwargs: Any) -> None:
-        told.append(("published", (event,)))
+        reported.append(("published", (event,)))
 
     publish_failed.connect(failed)
     event_published.connect(published)
@@ -423,7 +423,7 @@ def test_an_outage_is_logged_and_told_and_not_raised(
         publish_failed.disconnect(failed)
         event_published.disconnect(published)
         transports["default"].close()  # type: ignore[attr-defined]
-    assert told == [("failed", (down,)), ("published", (up,))]
+    assert reported == [("failed", (down,)), ("published", (up,))]
     assert [each.name for each in pusher_service.received] == ["up"]
     [record] = [record for record in caplog.records if record.name == "realtime_drf"]
     assert "1 event(s) not sent" in record.getMessage()

@@ -154,7 +154,7 @@ def test_parts_are_the_same_event_on_some_of_its_channels() -> None:
 
 
 def test_a_long_transaction_is_planned_without_recursion() -> None:
-    # Each plan points to the one before it: so long a chain must neither be walked nor let go of
+    # Each plan points to the one before it: so long a chain must neither be walked nor released
     # by recursion.
     events = make_events([(2, 1)] * 20_000, lambda channels: None)
     assert len(pack(events)) == 6_000

@@ -29,7 +29,7 @@ Connect = Callable[..., PusherJS]
 
 @pytest.fixture(scope="module", params=["soketi", "ours"])
 def server(request: pytest.FixtureRequest) -> Iterator[PusherApp]:
-    """Run each server of the protocol: somebody else's, and the one of this package."""
+    """Each server of the protocol: another project's, and the one of this package."""
     if request.param == "soketi":
         yield request.getfixturevalue("soketi")
     else:
@@ -97,17 +97,17 @@ def test_one_event_reaches_all_its_channels(
         assert client.expect("saved", channel) == DATA
 
 
-def test_the_origin_hears_nothing_of_its_own_change(
+def test_the_sender_does_not_receive_its_own_change(
     server: PusherApp, make_pusher: MakePusher, connect: Connect
 ) -> None:
-    origin, other = connect("a"), connect("a")
+    sender, other = connect("a"), connect("a")
     transport = make_pusher(server)
-    hidden = Event("hidden", "a", socket_id=origin.socket_id)
+    hidden = Event("hidden", "a", socket_id=sender.socket_id)
     transport.send([hidden])
     transport.send([hidden, Event("stale", "a", socket_id="1.1"), Event("all", "a")])
-    for client in (origin, other):
+    for client in (sender, other):
         client.expect("all")
-    assert [event.name for event in origin.events] == ["stale", "all"]
+    assert [event.name for event in sender.events] == ["stale", "all"]
     assert [event.name for event in other.events] == ["hidden", "hidden", "stale", "all"]
 
 
