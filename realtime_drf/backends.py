@@ -1,8 +1,8 @@
 """The backends that turn changes into events, and their registry.
 
-A backend is registered by being defined. A change is heard by the backends of the nearest class in
-the instance's ancestry that has any. So a proxy's changes reach the backends of its concrete model,
-and those of a multi-table child reach its parent's, unless it has backends of its own.
+A backend is registered when its class is defined. A change goes to the backends of the nearest
+class in the instance's ancestry that has any. So a proxy's changes go to the backends of its
+concrete model, and those of a multi-table child to its parent's, unless it has backends of its own.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ M = TypeVar("M", bound=Model)
 
 
 class RealtimeBackend(Generic[M]):
-    """Turn changes of one model into events; each hook has a default.
+    """A maker of events from the changes of one model. Each hook has a default.
 
     ``serializer_class`` makes the payload and, if it is a ModelSerializer, names the model; else
     ``model`` does. Without one, the serializer that a view picks for its request makes the payload,
     for everyone on the channel. A class with ``class Meta: abstract = True`` is a base and not
-    registered. A registered subclass for the same model takes its parent's place.
+    registered. A registered subclass for the same model replaces its parent.
     """
 
     serializer_class: ClassVar[type[BaseSerializer[Any]] | None] = None
     model: ClassVar[type[Model] | None] = None
 
     actions: ClassVar[tuple[str, ...]] = ACTIONS
-    """Which of create, update and delete to make events of; actions of one's own always are."""
+    """Which of create, update and delete to publish; custom actions always are."""
 
     exclude_sender: ClassVar[bool] = True
     """Leave out the connection that caused the change."""
@@ -52,13 +52,13 @@ class RealtimeBackend(Generic[M]):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         refuse_coroutines(cls, [name for name in vars(RealtimeBackend) if not name.startswith("_")])
-        # Only what the class says of itself: a Meta that inherits is not abstract, as with models.
+        # Only its own attribute: a Meta that inherits is not abstract, as with models.
         if not vars(vars(cls).get("Meta", object)).get("abstract", False):
             registry.register(cls)
 
     @classmethod
     def get_model(cls) -> type[Model]:
-        """Return the model whose changes this backend hears of."""
+        """Return the model whose changes this backend publishes."""
         model = cls.model or getattr(getattr(cls.serializer_class, "Meta", None), "model", None)
         if model is None:
             raise ImproperlyConfigured(
@@ -70,17 +70,17 @@ class RealtimeBackend(Generic[M]):
     # Hooks
 
     def get_channels(self, change: Change[M]) -> Iterable[str | NamedChannel]:
-        """Return who shall hear of it; nobody is no event. The backend has the last word."""
+        """Return the channels of the event; with none, nothing is sent. Default: those proposed."""
         return change.channels
 
     def get_event_name(self, change: Change[M]) -> str:
-        """Return the event's name: the backend's model, a dot, the action ("todo.create")."""
+        """Return the event's name: the backend's model, a dot, and the action ("todo.create")."""
         return f"{self.get_model()._meta.model_name}.{change.action}"
 
     def get_serializer_class(self, change: Change[M]) -> type[BaseSerializer[Any]]:
-        """Return what makes the payload: the backend's own serializer, else the view's.
+        """Return the serializer class of the payload: the backend's own, else the view's.
 
-        A view may pick by its request's user; everyone on the channel gets what it picks.
+        A view may pick one by its request's user; everyone on the channel gets the result.
         """
         if self.serializer_class is not None:
             return self.serializer_class
@@ -91,7 +91,7 @@ class RealtimeBackend(Generic[M]):
         )
 
     def get_serializer_context(self, change: Change[M]) -> dict[str, Any]:
-        """Return the serializer's context. It holds no request and no user.
+        """Return the serializer's context, which has no request and no user.
 
         Everyone on the channel gets the payload, so it must not depend on who made the change.
         """
@@ -105,11 +105,11 @@ class RealtimeBackend(Generic[M]):
         return data
 
     def get_fallback_data(self, change: Change[M]) -> Any:
-        """Return what goes out when the event is too large for its transport; None refuses it."""
+        """Return smaller data for an event that is too large; None has the transport reject it."""
         return None
 
     def get_transport(self, change: Change[M]) -> str:
-        """Return the alias of the transport; the hook for tenants with accounts of their own."""
+        """Return the alias of the transport, such as one for each tenant."""
         return DEFAULT_ALIAS
 
     def localize(self, change: Change[M]) -> contextlib.AbstractContextManager[None]:
@@ -121,13 +121,13 @@ class RealtimeBackend(Generic[M]):
         return _in_project_locale()
 
     def adapt(self, event: Event) -> Event | None:
-        """Have the last word on an event; None drops it."""
+        """Return the event as it is to be published, or None to drop it."""
         return event
 
-    # What publishing asks
+    # Called by publishing
 
     def handles(self, change: Change[M]) -> bool:
-        """Tell whether the change is one to make an event of."""
+        """Return whether to make events of the change."""
         return change.action in self.actions or change.action not in ACTIONS
 
     def get_events(self, changes: Sequence[Change[M]]) -> Sequence[Sequence[Event]]:
@@ -142,7 +142,7 @@ class RealtimeBackend(Generic[M]):
         return [events for change in changes for events in self._get_events_together([change])]
 
     def get_fallback_event(self, change: Change[M], event: Event) -> Event | None:
-        """Return what stands in for an event that is too large; itself, to have it refused."""
+        """Return a replacement for an event that is too large; the event itself is rejected."""
         with self._rendering(change):
             data = self.get_fallback_data(change)
             if data is None:
@@ -191,7 +191,7 @@ class RealtimeBackend(Generic[M]):
         name = self.get_event_name(change)
         event = self.adapt(Event(name, channels, data, socket_id=socket_id))
         is_default = type(self).get_event_name is RealtimeBackend.get_event_name
-        if is_default and isinstance(event, Event):  # publishing refuses all else
+        if is_default and isinstance(event, Event):  # publishing refuses anything else
             silence.watch_for_namesakes(self.get_model(), event)
         return event
 
@@ -213,7 +213,7 @@ def refuse_coroutines(cls: type[Any], names: Iterable[str]) -> None:
 
 
 class BackendRegistry:
-    """Know the backends of each model, in the order of their definition."""
+    """The backends of each model, in the order of their definition."""
 
     def __init__(self) -> None:
         self._backends: dict[type[Model], list[RealtimeBackend[Any]]] = {}
@@ -222,19 +222,19 @@ class BackendRegistry:
         return iter([backend for backends in self._backends.values() for backend in backends])
 
     def register(self, backend_class: type[RealtimeBackend[Any]]) -> None:
-        """Add a backend; it takes the place of a parent registered for the same model."""
+        """Add a backend; it replaces a parent that is registered for the same model."""
         silence.warn_unless_installed()
         backends = self._backends.setdefault(backend_class.get_model(), [])
         backends[:] = [each for each in backends if not issubclass(backend_class, type(each))]
         backends.append(backend_class())
 
     def unregister(self, backend_class: type[RealtimeBackend[Any]]) -> None:
-        """Remove a backend; one that is not registered is no error."""
+        """Remove a backend, if it is registered."""
         backends = self._backends.get(backend_class.get_model(), [])
         backends[:] = [each for each in backends if type(each) is not backend_class]
 
     def get_backends(self, model: type[Model]) -> list[RealtimeBackend[Any]]:
-        """Return the backends that hear of changes of a model."""
+        """Return the backends that publish the changes of a model."""
         for cls in model.__mro__:
             if backends := self._backends.get(cls):
                 return list(backends)

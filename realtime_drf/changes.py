@@ -1,4 +1,4 @@
-"""What happened to a model instance: the value that views and publishing give to backends."""
+"""Changes of model instances: what views and publishing give to backends."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from realtime_drf.names import NamedChannel
 M = TypeVar("M", bound=Model)
 
 ACTIONS = ("create", "update", "delete")
-"""What a view does by itself; every other action is somebody's own."""
+"""The actions of views; every other one is custom."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change(Generic[M]):
-    """Say what happened to a model instance.
+    """What happened to a model instance.
 
-    `previous` is a copy of the instance as it was before an update, where known. `channels` is what
-    a view proposes, and `get_serializer_class` asks it for its serializer. `socket_id` is the
-    connection that caused the change; it stays out of the repr.
+    `previous` is a copy of the instance as it was before an update, where known. `channels` are
+    those that a view proposes, and `get_serializer_class` returns the view's serializer class.
+    `socket_id` is the connection that caused the change; it stays out of the repr.
     """
 
     instance: M
@@ -39,8 +39,8 @@ class Change(Generic[M]):
 
 
 def get_database(instance: Model) -> str:
-    """Return the database to which a change of an instance is written, and so which commit counts.
+    """Return the database to which a change of an instance is written, whose commit it waits for.
 
-    Not the one that it was read from, which may be a replica.
+    It is not the one that the instance was read from, which may be a replica.
     """
     return router.db_for_write(type(instance), instance=instance)

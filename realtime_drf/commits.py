@@ -52,7 +52,7 @@ def wait_for_commit(addressed: Sequence[Addressed], using: str) -> Sequence[Addr
 
 
 def is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
-    """Tell whether there is a commit to wait for.
+    """Return whether there is a commit to wait for.
 
     Raises:
         TransactionManagementError: autocommit was turned off by other means than ``atomic()``.

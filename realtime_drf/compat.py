@@ -1,8 +1,8 @@
 """The names of drf_model_pusher, for projects that come from it.
 
 Replace ``drf_model_pusher`` by ``realtime_drf`` in INSTALLED_APPS, and every
-``from drf_model_pusher.<module> import X`` by ``from realtime_drf.compat import X``. What these
-classes send goes the way of all events: after the commit, through the default transport.
+``from drf_model_pusher.<module> import X`` by ``from realtime_drf.compat import X``. These classes
+send events as all others do: after the commit, through the default transport.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ view_pre_destroy = Signal()
 
 
 class ModelPusherException(Exception):
-    """Say that a view does not tell its model."""
+    """A view without a model."""
 
 
 class PacketAdapter:
-    """Change a packet before it is sent."""
+    """A hook that changes a packet before it is sent."""
 
     def parse_packet(self, channels: Any, event_name: str, data: Any) -> Any:
         """Return channels, event name and data."""
@@ -51,13 +51,13 @@ class PacketAdapter:
 
 
 class PusherProvider:
-    """Publish packets through the default transport.
+    """A publisher of packets through the default transport.
 
     A ``provider_class`` of your own is called after the commit: first `configure`, then `trigger`.
     """
 
     def configure(self) -> None:
-        """Prepare for `trigger`. Here there is nothing to prepare: settings name the transport."""
+        """Prepare for `trigger`. Nothing to do here: the settings name the transport."""
 
     def trigger(
         self, channels: Channels, event_name: str, data: Any, socket_id: str | None = None
@@ -67,7 +67,7 @@ class PusherProvider:
 
 
 class PusherBackend(RealtimeBackend[Any]):
-    """Make packets of changes, with the hooks of drf_model_pusher.
+    """A maker of packets from changes, with the hooks of drf_model_pusher.
 
     The model is that of ``serializer_class``, or of ``class Meta: model = …``; without a serializer
     of its own, the view's makes the payload. `view` is the view that made the change, or None.
@@ -159,12 +159,12 @@ class PusherBackend(RealtimeBackend[Any]):
     def _make_message(
         self, packet: Any, socket_id: str | None, using: str, *, pre_destroy: bool
     ) -> Event | None:
-        """Tell of a packet and return its event, or None if a provider will see to it or nobody."""
+        """Send a packet's signal; return its event, unless its own provider publishes it."""
         channels, event_name, data = packet
         if not channels:
             return None
         signal = view_pre_destroy if pre_destroy else view_post_save
-        _tell(signal, self, channels, event_name, data, socket_id, self.provider_class)
+        _send_signal(signal, self, channels, event_name, data, socket_id, self.provider_class)
         if self.provider_class is PusherProvider:
             return self.adapt(Event(event_name, channels, data, socket_id=socket_id))
         provider_class = self.provider_class
@@ -179,11 +179,11 @@ class PusherBackend(RealtimeBackend[Any]):
 
 
 class ChannelExistenceWebhook(WebhookView):
-    """Take the webhooks of the default transport."""
+    """The view for webhooks of the default transport."""
 
 
 class PrivatePusherBackend(PusherBackend):
-    """Send to private channels: the prefix is put on where it is missing."""
+    """A backend of private channels: the prefix is added where it is missing."""
 
     class Meta:
         abstract = True
@@ -193,7 +193,7 @@ class PrivatePusherBackend(PusherBackend):
 
 
 class PresencePusherBackend(PusherBackend):
-    """Send to presence channels: the prefix is put on where it is missing."""
+    """A backend of presence channels: the prefix is added where it is missing."""
 
     class Meta:
         abstract = True
@@ -203,7 +203,7 @@ class PresencePusherBackend(PusherBackend):
 
 
 class ModelPusherViewMixin(RealtimeViewMixin):
-    """Push what a view creates, updates and destroys to `get_pusher_channels`."""
+    """A mixin that pushes what a view creates, updates and destroys to `get_pusher_channels`."""
 
     PUSH_CREATE = "create"
     PUSH_UPDATE = "update"
@@ -224,18 +224,18 @@ class ModelPusherViewMixin(RealtimeViewMixin):
                 )
 
     def get_pusher_channels(self) -> Channels:
-        """Return the channels that hear of this view's changes."""
+        """Return the channels of this view's changes."""
         return ()
 
     def get_pusher_backends(self) -> list[PusherBackend]:
-        """Return the backends of this view's model, knowing this view."""
+        """Return the backends of this view's model, made with this view."""
         backends = registry.get_backends(self._get_model())
         return [type(each)(view=self) for each in backends if isinstance(each, PusherBackend)]
 
     def push_changes(
         self, event: str = "update", instance: Any = None, pre_destroy: bool = False
     ) -> None:
-        """Have each backend of the model push a change, and the new ones publish it."""
+        """Have each old backend of the model push a change, and each new one publish it."""
         note_publication()
         if isinstance(instance, Model):
             instance = publishable(instance, get_database(instance))
@@ -247,8 +247,8 @@ class ModelPusherViewMixin(RealtimeViewMixin):
     def push(
         self, channels: Channels, event_name: str, data: Any, socket_id: str | None = None
     ) -> None:
-        """Publish an event of one's own."""
-        _tell(view_post_save, self, channels, event_name, data, socket_id, PusherProvider)
+        """Publish a custom event."""
+        _send_signal(view_post_save, self, channels, event_name, data, socket_id, PusherProvider)
         PusherProvider().trigger(channels, event_name, data, socket_id)
 
     def get_realtime_channels(self, change: Change[Any]) -> Channels:
@@ -282,7 +282,7 @@ class ModelPusherViewMixin(RealtimeViewMixin):
             with _nothing_to_push():
                 yield
             return
-        # What is pushed before the row goes leaves with the commit that removes it.
+        # What is pushed before the row is deleted is sent with the commit that deletes it.
         with transaction.atomic(get_database(instance) if isinstance(instance, Model) else None):
             for each in get_models(instance):
                 self.push_changes(self.PUSH_DELETE, each, pre_destroy=True)
@@ -295,13 +295,13 @@ class ModelPusherViewMixin(RealtimeViewMixin):
 
 @contextlib.contextmanager
 def _nothing_to_push() -> Iterator[None]:
-    """Let a view write without pushing, as its flags say, and without a warning."""
+    """Have a view write without pushing, as its flags want, and without a warning."""
     yield
     note_publication()
 
 
 class _Proposal:
-    """Stand for the view of a change that no view with the old names made."""
+    """A stand-in for the view of a change that no view with the old names made."""
 
     def __init__(self, change: Change[Any]) -> None:
         self._change = change
@@ -314,7 +314,7 @@ class _Proposal:
         return ask() if ask else None
 
 
-def _tell(
+def _send_signal(
     signal: Signal,
     instance: Any,
     channels: Channels,

@@ -54,10 +54,10 @@ class TransportConfig:
 
 
 class PerAlias(Generic[T]):
-    """Make one thing an alias, when it is first asked for, for all threads of the process.
+    """Things of which there is one an alias, for all threads of the process, made on first use.
 
-    Subclasses say how, in `create`. It is made anew once the entry of its alias changes, as it does
-    in tests. Other settings leave it, since a test's clients are connected to it.
+    Subclasses make them in `create`. One is made again when the entry of its alias changes, as it
+    does in tests. Other settings leave it, since a test's clients are connected to it.
     """
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class PerAlias(Generic[T]):
         return iter(get_aliases())
 
     def create(self, config: TransportConfig) -> T:
-        """Make the thing of one alias."""
+        """Make the one of an alias."""
         raise NotImplementedError
 
     @opaque
@@ -98,7 +98,9 @@ class PerAlias(Generic[T]):
             return self._made[alias][1]
 
     def _renew_lock(self) -> None:
-        self._lock = threading.RLock()  # the parent's may be held by a thread that is not here
+        self._lock = (
+            threading.RLock()
+        )  # the parent's may be held by a thread that is not in the child
 
     def _forget(self, *, setting: str, **kwargs: Any) -> None:
         if setting == "CHANNEL_LAYERS":  # of which transports are made beside their entries
@@ -109,7 +111,7 @@ class PerAlias(Generic[T]):
 
 
 class ConfigHandler(PerAlias[TransportConfig]):
-    """Hold the entries of REALTIME_TRANSPORTS, read and checked, by alias."""
+    """The entries of REALTIME_TRANSPORTS, read and checked, by alias."""
 
     def create(self, config: TransportConfig) -> TransportConfig:
         return config
@@ -140,7 +142,7 @@ def read_config(alias: str) -> TransportConfig:
     """Return the entry of an alias.
 
     Raises:
-        InvalidTransport: the entry is missing or malformed; the message says the mend.
+        InvalidTransport: the entry is missing or malformed; the message says how to fix it.
     """
     entries = _get_entries()
     if alias not in entries:
@@ -175,14 +177,14 @@ def get_chosen_backends_module() -> Any:
 
 
 def get_cache_alias() -> Any:
-    """Return the alias of the Django cache in which channels and webhooks are remembered."""
+    """Return the alias of the Django cache for what is known of channels and webhooks."""
     return getattr(settings, "REALTIME_CACHE", DEFAULT_ALIAS)
 
 
 def derive_secrets(purpose: str) -> list[str]:
-    """Return the secrets that SECRET_KEY and SECRET_KEY_FALLBACKS determine for a purpose.
+    """Return the secrets that are derived from SECRET_KEY and SECRET_KEY_FALLBACKS for a purpose.
 
-    Each has 64 hexadecimal digits. The first signs; the others, the newest first, are accepted too.
+    Each has 64 hexadecimal digits. The first signs; the others, newest first, are accepted too.
     """
     return [
         salted_hmac("realtime_drf", purpose, secret=key, algorithm="sha256").hexdigest()
@@ -191,12 +193,12 @@ def derive_secrets(purpose: str) -> list[str]:
 
 
 def get_language() -> str:
-    """Return the project's language, in which no request has a say."""
+    """Return the project's language, which does not depend on a request."""
     return str(settings.LANGUAGE_CODE)
 
 
 def get_script_name() -> str:
-    """Return the path prefix that the project says it is mounted at, or nothing."""
+    """Return the path prefix at which the project is mounted, or nothing."""
     return settings.FORCE_SCRIPT_NAME or ""
 
 
@@ -211,12 +213,12 @@ def get_asgi_application() -> str | None:
 
 
 def is_runserver_without_sockets() -> bool:
-    """Tell whether this is `manage.py runserver`, and Django's own, which serves HTTP alone."""
+    """Return whether this is Django's own `manage.py runserver`, which serves only HTTP."""
     return sys.argv[1:2] == ["runserver"] and not apps.is_installed("daphne")
 
 
 def find_misspelt_settings() -> list[tuple[str, str]]:
-    """Return settings with nearly the name of one of ours, and which was probably meant."""
+    """Return settings with nearly the name of one of ours, each with the one that was meant."""
     known = ("REALTIME_TRANSPORTS", "REALTIME_BACKENDS_MODULE", "REALTIME_CACHE")
     others = [name for name in dir(settings) if name.startswith("REAL") and name not in known]
     found = [(name, difflib.get_close_matches(name, known, n=1, cutoff=0.85)) for name in others]
@@ -240,7 +242,7 @@ def _get_entries() -> Mapping[str, Any]:
 
 
 def _seed_entries() -> dict[str, Any]:
-    """Translate the settings of drf_model_pusher; they configure the alias "default" alone."""
+    """Translate the settings of drf_model_pusher, which configure only the alias "default"."""
     if not any(hasattr(settings, name) for name in _SEED_CREDENTIALS):
         return {}
     options = {
@@ -284,11 +286,11 @@ _FOREIGN_KEYS: Final = {
     "ENGINE": "TRANSPORT",
     "CONFIG": "OPTIONS",
 }
-"""What the same is called in other settings, of Django and of others."""
+"""Names of the same keys in other settings, of Django and of packages."""
 
 
-def _mend(key: Any) -> str:
-    """Say where a key that is not valid belongs: most are options of the transport."""
+def _suggest(key: Any) -> str:
+    """Return where a key that is not valid belongs: most are options of the transport."""
     upper = str(key).upper()
     meant = [_FOREIGN_KEYS.get(upper, ""), *difflib.get_close_matches(upper, _KEYS, n=1)]
     if any(meant):
@@ -299,8 +301,22 @@ def _mend(key: Any) -> str:
 def _read_entry(alias: str, entry: Mapping[str, Any]) -> TransportConfig:
     for key in entry:
         if key not in _KEYS:
-            raise InvalidTransport(f"{key!r} is not a valid key. {_mend(key)}", alias=alias)
+            raise InvalidTransport(f"{key!r} is not a valid key. {_suggest(key)}", alias=alias)
     values = {key: entry.get(key, default) for key, (_, default) in _KEYS.items()}
+    _check_values(alias, values)
+    return TransportConfig(
+        alias=alias,
+        transport=values["TRANSPORT"],
+        options=values["OPTIONS"],
+        delivery=values["DELIVERY"],
+        delivery_options=values["DELIVERY_OPTIONS"],
+        enabled=values["ENABLED"],
+        raise_errors=values["ON_ERROR"] == "raise",
+        skip_vacant=values["SKIP_VACANT"],
+    )
+
+
+def _check_values(alias: str, values: Mapping[str, Any]) -> None:
     if not values["TRANSPORT"]:
         raise InvalidTransport(
             f"'TRANSPORT' is missing: name a class, such as {PUSHER_PATH!r}.", alias=alias
@@ -321,13 +337,3 @@ def _read_entry(alias: str, entry: Mapping[str, Any]) -> TransportConfig:
             f"as well, or False; not {skip_vacant!r}.",
             alias=alias,
         )
-    return TransportConfig(
-        alias=alias,
-        transport=values["TRANSPORT"],
-        options=values["OPTIONS"],
-        delivery=values["DELIVERY"],
-        delivery_options=values["DELIVERY_OPTIONS"],
-        enabled=values["ENABLED"],
-        raise_errors=values["ON_ERROR"] == "raise",
-        skip_vacant=skip_vacant,
-    )

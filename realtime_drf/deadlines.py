@@ -1,4 +1,4 @@
-"""Calls that give up: what blocks runs in a thread of its own, and its caller waits so long."""
+"""Calls with a deadline: they run in a thread of their own, for which the caller waits so long."""
 
 from __future__ import annotations
 

@@ -3,22 +3,22 @@
 At runtime, all of them a ``RealtimeError``::
 
     RealtimeError
-    ├── InvalidEvent             a name, a channel or data that no transport could carry
-    ├── UnsupportedFeature       the transport cannot do what was asked of it
+    ├── InvalidEvent             a name, a channel or data that no transport can carry
+    ├── UnsupportedFeature       the transport does not have the feature
     ├── InvalidRequest           a client's or service's request is malformed
-    │   └── InvalidSignature     it is not signed by who it says, or too old
-    └── TransportError           events did not go; `unsent` holds them
+    │   └── InvalidSignature     its signature is wrong, or too old
+    └── TransportError           events were not sent; `unsent` has them
         ├── TransportUnavailable worth a retry: timeout, connection, 5xx, 429
         │   └── ChannelUnavailable   only some channels are too busy: events to others went
-        └── EventRejected        not worth a retry: the service or its limits refuse the event
+        └── EventRejected        not worth a retry: the service or its limits reject the event
             ├── PayloadTooLarge  the data exceeds the limit of the service
-            └── AccessRefused    it refuses us, not the event: credentials, account, address
+            └── AccessRefused    it rejects us, not the event: credentials, account, address
 
 Of configuration, outside that tree so that no ``except RealtimeError`` hides them::
 
     ImproperlyConfigured (Django's)
     └── InvalidTransport             an entry of REALTIME_TRANSPORTS is wrong
-        ├── TransportDoesNotExist    there is no entry of that alias
+        ├── TransportDoesNotExist    no entry has this alias
         └── MissingDependency        the SDK that the entry needs is not installed
 """
 
@@ -50,23 +50,23 @@ __all__ = [
 
 
 class UnsupportedFeature(RealtimeError):
-    """Say that a transport cannot do what was asked of it."""
+    """A request for something that the transport cannot do."""
 
 
 class InvalidRequest(RealtimeError):
-    """Refuse what a client asks for or a service reports: it is malformed."""
+    """A malformed request of a client or a service."""
 
 
 class InvalidSignature(InvalidRequest):
-    """Refuse what a service reports: nobody knows that it is the service, or it is too old."""
+    """A request whose signature is wrong, or too old."""
 
 
 class TransportError(RealtimeError):
-    """Say that events did not go.
+    """An error because of which events were not sent.
 
-    ``unsent`` is exactly what did not go, in the order of publication: whole events, or an event
-    with those of its channels that were left. An event keeps its ``id``, so a service that knows
-    idempotent ids can be sent them again.
+    ``unsent`` is exactly what was not sent, in the order of publication: whole events, or an event
+    with its remaining channels. An event keeps its ``id``, so that it can be sent again to a
+    service that knows idempotent ids.
     """
 
     def __init__(self, message: str, *, unsent: Sequence[Event] = ()) -> None:
@@ -75,30 +75,30 @@ class TransportError(RealtimeError):
 
 
 class TransportUnavailable(TransportError):
-    """Say that the service did not answer, or asked us to come back later."""
+    """An error of a service that did not answer, or asked us to come back later."""
 
     retry_after: float | None = None
-    """Seconds after which the service wants to be asked again, where it said so."""
+    """Seconds after which to try again, where the service said so."""
 
 
 class ChannelUnavailable(TransportUnavailable):
-    """An error of some channels: the service takes nothing for them for now, and all for others."""
+    """An error of some channels: the service accepts nothing for these for now."""
 
 
 class EventRejected(TransportError):
-    """Say that the service, or a limit that it is known to have, refuses the event."""
+    """An event that the service, or a limit that it is known to have, rejects."""
 
 
 class PayloadTooLarge(EventRejected):
-    """Say that an event's data exceeds what the service carries."""
+    """An event whose data exceeds the limit of the service."""
 
 
 class AccessRefused(EventRejected):
-    """Say that the service refuses us: every further call would meet the same answer."""
+    """A rejection of us by the service: every further call would get the same answer."""
 
 
 class InvalidTransport(ImproperlyConfigured):
-    """Say what is wrong with an entry of REALTIME_TRANSPORTS, and how to mend it."""
+    """An error in an entry of REALTIME_TRANSPORTS; the message says how to fix it."""
 
     def __init__(self, message: str, *, alias: str | None = None) -> None:
         self.alias = alias
@@ -107,8 +107,8 @@ class InvalidTransport(ImproperlyConfigured):
 
 
 class TransportDoesNotExist(InvalidTransport):
-    """Say that an alias is not configured, and which ones are."""
+    """An alias that is not configured; the message says which ones are."""
 
 
 class MissingDependency(InvalidTransport):
-    """Say which extra to install."""
+    """An SDK that is not installed; the message says which extra to install."""

@@ -1,4 +1,4 @@
-"""What a client asks for, and what it is granted: values, without a service's grammar."""
+"""Requests of clients for channels, and the answers: values that are the same for every service."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class AuthorizationRequest:
-    """Say which channels a client asks for, and for which of its connections.
+    """A request to subscribe to channels, for one of a client's connections.
 
-    `is_many` is set where the client expects a result for each of them. `user_id` is whose request
-    it is, and nothing that the client says: the view fills it in.
+    `is_many` is set where the client expects a result for each channel. `user_id` is the request's
+    user; it comes from the view and never from the client.
     """
 
     socket_id: str = field(repr=False)
@@ -23,9 +23,9 @@ class AuthorizationRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Grant:
-    """Say that a channel may be subscribed to; on presence channels, as whom.
+    """A permission to subscribe to a channel; on presence channels, with the user's id and info.
 
-    `may_publish` is for transports that decide by channel who publishes from a client.
+    `may_publish` is for transports that decide for each channel whether a client may publish.
     """
 
     channel: str
@@ -36,14 +36,14 @@ class Grant:
 
 @dataclass(frozen=True, kw_only=True)
 class Denial:
-    """Say that a channel may not be subscribed to."""
+    """A refusal to subscribe to a channel."""
 
     channel: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """Say who signs in: the id, what others may see, and whom the client watches."""
+    """A user who signs in: the id, what others may see, and the users to watch."""
 
     user_id: str
     user_info: Mapping[str, Any] | None = None
@@ -52,7 +52,7 @@ class Identity:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """Hold what a client is answered: an HTTP status and a body, which may be a token.
+    """An answer to a client: an HTTP status and a body, which may be a token.
 
     The body is an object for JSON, or text of the `content_type`.
     """

@@ -1,4 +1,4 @@
-"""Hyperlinks without a request: relative URLs, of one version of the API for everyone."""
+"""Hyperlinks without a request: relative URLs, in one version of the API."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rest_framework.settings import api_settings
 
 
 def link_without_request(field: Any, within: tuple[type[Any], ...] = ()) -> None:
-    """Let the hyperlinks in a serializer find the URLs of versioned views.
+    """Have the hyperlinks in a serializer find the URLs of versioned views.
 
     DRF asks the request for the version. Without one, `reverse_versioned` chooses it.
     """
     if isinstance(field, HyperlinkedRelatedField):
-        if field.reverse is reverse:  # else the field has a way of its own
+        if field.reverse is reverse:  # else the field has its own
             field.reverse = reverse_versioned
     elif isinstance(field, ManyRelatedField):
         link_without_request(field.child_relation, within)
@@ -38,10 +38,10 @@ def reverse_versioned(
     format: str | None = None,  # noqa: A002  the name is DRF's
     **extra: Any,
 ) -> str:
-    """Reverse a URL, in a version of the API where it has no other.
+    """Reverse a URL, in a version of the API if there is none without.
 
-    That is ``DEFAULT_VERSION`` of DRF's settings, or the first of ``ALLOWED_VERSIONS``, or the
-    first namespace of the URLconf that has the view.
+    The version is ``DEFAULT_VERSION`` of DRF's settings, or the first of ``ALLOWED_VERSIONS``, or
+    the first namespace of the URLconf that has the view.
     """
     try:
         return reverse(viewname, args, kwargs, request, format, **extra)

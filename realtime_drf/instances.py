@@ -48,7 +48,7 @@ def publishable(instance: M, using: str) -> M:
     Before Django 6.0, `save()` leaves an expression such as ``F("views") + 1`` in its field.
 
     Raises:
-        InvalidEvent: it has no primary key, so that nobody could tell which row it is.
+        InvalidEvent: it has no primary key, so that clients could not tell which row it is.
     """
     if not _has_key(instance):
         raise InvalidEvent(
@@ -74,8 +74,8 @@ def read_again(instances: Sequence[M], queryset: QuerySet[Any] | None = None) ->
 
     The rows of a model are read with one query. An instance whose row is not there is returned as
     it is. `queryset` is the one from which the instances came: its ``select_related()``,
-    annotations and ``Prefetch(to_attr=…)`` are read again too. Whatever else was set on an instance
-    is kept.
+    annotations and ``Prefetch(to_attr=…)`` are read again too. Anything else that was set on an
+    instance is kept.
     """
     groups: dict[tuple[type[M], str], list[M]] = {}
     for each in instances:
@@ -90,13 +90,13 @@ def read_again(instances: Sequence[M], queryset: QuerySet[Any] | None = None) ->
 
 
 def has_extras(instance: Model) -> bool:
-    """Tell whether something beside the fields is loaded: relations, annotations, attributes."""
+    """Return whether more than the fields is loaded: relations, annotations, attributes."""
     fields = {field.attname for field in instance._meta.concrete_fields}
     return bool(instance._state.fields_cache or vars(instance).keys() - fields - {"_state"})
 
 
 def takes_filters(queryset: QuerySet[Any]) -> bool:
-    """Tell whether a queryset of instances can be filtered further."""
+    """Return whether a queryset is one of instances that can be filtered further."""
     query = queryset.query
     is_plain = getattr(queryset, "_fields", None) is None
     return is_plain and not (query.is_sliced or query.combinator)
@@ -104,7 +104,7 @@ def takes_filters(queryset: QuerySet[Any]) -> bool:
 
 @contextlib.contextmanager
 def reading_what_was_written() -> Iterator[None]:
-    """Send the reads within to the database of the writes: a replica may be behind it."""
+    """Read from the database of the writes within the block: a replica may lag behind it."""
     if router.routers and not any(isinstance(each, _Pinning) for each in router.routers):
         router.routers.insert(0, _Pinning())
     token = _is_pinned.set(True)
@@ -118,7 +118,7 @@ _is_pinned: ContextVar[bool] = ContextVar("realtime_drf_is_pinned", default=Fals
 
 
 class _Pinning:
-    """A router, in front of the project's, that reads where they write while it is asked to."""
+    """A router before the project's that reads where they write, within the block above."""
 
     def db_for_read(self, model: type[Model], **hints: Any) -> str | None:
         return router.db_for_write(model, **hints) if _is_pinned.get() else None
@@ -132,7 +132,7 @@ def _has_key(instance: Model) -> bool:
 def _read_group(
     model: type[M], using: str, instances: Sequence[M], queryset: QuerySet[Any] | None
 ) -> dict[int, M]:
-    """Return what was read, by the id() of the instance for which it stands."""
+    """Return the rows that were read, by the id() of their instance."""
     rows = _fetch_rows(
         model, using, [_get_key(each) for each in instances if _has_key(each)], queryset
     )
@@ -169,7 +169,7 @@ def _fetch_rows(
 
 
 def _keep_extras(instance: Model, row: Model) -> None:
-    """Set on a row what was set on the instance, such as an annotation or a note of the view's."""
+    """Set on a row what was set on the instance, such as an annotation or an attribute."""
     cached = (cached_property, functools.cached_property)
     for name, value in vars(instance).items():
         if (
@@ -181,7 +181,7 @@ def _keep_extras(instance: Model, row: Model) -> None:
 
 
 def _unprefetched(instance: M) -> M:
-    """Return an instance whose relations are asked for again."""
+    """Return an instance whose relations are read again."""
     if not getattr(instance, "_prefetched_objects_cache", None):
         return instance
     asking = copy.copy(instance)

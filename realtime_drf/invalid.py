@@ -1,6 +1,6 @@
-"""The errors of names and data, which events are made of; import them from `exceptions`.
+"""Errors of the names and data of events. Import them from `exceptions`.
 
-`realtime_drf.exceptions` stands above `events`, since some errors hold events.
+`realtime_drf.exceptions` is above `events` in the layers, since some errors have events.
 """
 
 from __future__ import annotations
@@ -13,6 +13,6 @@ class RealtimeError(Exception):
 
 
 class InvalidEvent(RealtimeError, ValueError):
-    """A name, a channel or data that no transport could carry; the message says which and where."""
+    """A name, a channel or data that no transport can carry; the message says which and where."""
 
     __module__ = "realtime_drf.exceptions"

@@ -1,4 +1,4 @@
-"""The view mixin: what a viewset creates, updates and destroys is published."""
+"""The view mixin: it publishes what a viewset creates, updates and destroys."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
-ORIGIN_HEADERS = ("X-Pusher-Socket-Id", "X-Socket-Id")
-"""Where a client says which connection is its own."""
+SOCKET_ID_HEADERS = ("X-Pusher-Socket-Id", "X-Socket-Id")
+"""Headers in which a client sends the id of its connection."""
 
 SURROUNDED = {
     "perform_create": "_around_create",
@@ -47,15 +47,15 @@ SURROUNDED = {
     "perform_aupdate": "_around_update",
     "perform_adestroy": "_around_destroy",
 }
-"""Methods of DRF's generic views and of adrf's, and what stands around each."""
+"""Methods of DRF's generic views and of adrf's, and the context manager around each."""
 
 
 class RealtimeViewMixin(_Base):
-    """Publish what a generic view's ``perform_create``, ``perform_update``, ``perform_destroy`` do.
+    """A mixin that publishes what the ``perform_create`` of a generic view and its like write.
 
-    Whichever of them the class has, overridden with or without ``super()``, plain or async, it
-    publishes once, when the outermost call returns. What a view saves elsewhere, it publishes with
-    `publish_change`. It stands before the view among the bases::
+    ``perform_create``, ``perform_update`` and ``perform_destroy``, overridden with or without
+    ``super()``, plain or async, publish once, when the outermost call returns. For what a view
+    saves elsewhere, call `publish_change`. The mixin must come before the view among the bases::
 
         class TodoViewSet(RealtimeViewMixin, ModelViewSet): ...
     """
@@ -66,8 +66,8 @@ class RealtimeViewMixin(_Base):
         mro = cls.__mro__
         if APIView in mro and mro.index(APIView) < mro.index(RealtimeViewMixin):
             raise ImproperlyConfigured(
-                f"{cls.__module__}.{cls.__qualname__}: RealtimeViewMixin does nothing behind the "
-                f"view; put it before it among the bases."
+                f"{cls.__module__}.{cls.__qualname__}: RealtimeViewMixin does nothing after the "
+                f"view; put it before the view among the bases."
             )
         refuse_coroutines(
             cls, ("get_realtime_channels", "get_realtime_socket_id", "publish_change")
@@ -78,7 +78,7 @@ class RealtimeViewMixin(_Base):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         # Bound on the instance, the wrappers are what the view calls, while super() within an
-        # override goes by the class: so they stand around the outermost call and no other.
+        # override uses the class: so they wrap the outermost call and no other.
         self._is_performing = False
         for name, around in SURROUNDED.items():
             if perform := getattr(self, name, None):
@@ -91,15 +91,15 @@ class RealtimeViewMixin(_Base):
         return ()
 
     def get_realtime_socket_id(self) -> str | None:
-        """Return the token of the connection that made the request, as its header says it."""
+        """Return the socket id of the connection that made the request, from its headers."""
         return get_socket_id(getattr(self, "request", None))
 
-    # For actions of one's own
+    # For custom actions
 
     def publish_change(self, *instances: Model, action: str) -> None:
-        """Publish a change that this view made in an action of its own.
+        """Publish a change that this view made in a custom action.
 
-        Without an instance it publishes nothing, and that the action does so is not warned of.
+        Without an instance it publishes nothing, and turns off the warning about that.
         """
         publish_changes(self._make_changes(instances, action))
 
@@ -107,7 +107,7 @@ class RealtimeViewMixin(_Base):
         """Do what `publish_change` does, from a coroutine."""
         await apublish_changes(self._make_changes(instances, action))
 
-    # What stands around perform_*
+    # Around perform_*
 
     def _surround(
         self, perform: Callable[..., Any], around: Callable[[Any], AbstractContextManager[None]]
@@ -156,7 +156,7 @@ class RealtimeViewMixin(_Base):
         previous = [take_snapshot(instance) for instance in before]
         queryset = self._find_own_queryset() if any(map(has_extras, before)) else None
         yield
-        # A queryset that is still there was not saved through, and may be the whole table.
+        # A queryset that is still the serializer's was not iterated, and may be the whole table.
         is_same = isinstance(subject, QuerySet) and serializer.instance is subject
         saved = before if is_same else get_models(serializer.instance)
         # An update may end in a deletion, which only the view can publish: the key is gone.
@@ -168,7 +168,7 @@ class RealtimeViewMixin(_Base):
 
     @contextlib.contextmanager
     def _around_destroy(self, instance: Any) -> Iterator[None]:
-        # The payload is made while there is a row, and leaves once there is none.
+        # The payload is made while there is a row, and published once there is none.
         prepared = prepare([self._make_change(each, "delete") for each in get_models(instance)])
         yield
         publish_prepared(prepared)
@@ -181,7 +181,7 @@ class RealtimeViewMixin(_Base):
         previous: Sequence[Model | None] = (),
         queryset: QuerySet[Any] | None = None,
     ) -> None:
-        """Publish what the rows of instances hold now: something else may have written to them."""
+        """Publish what the rows of instances contain now: other code may have written to them."""
         rows = read_again(instances, queryset)
         self._publish(
             [
@@ -204,7 +204,7 @@ class RealtimeViewMixin(_Base):
         return queryset if isinstance(queryset, QuerySet) else None
 
     def _find_own_queryset(self) -> QuerySet[Any] | None:
-        """Return the view's queryset, or None if it cannot tell: not every action needs one."""
+        """Return the view's queryset, or None if that raises: not every action needs one."""
         with contextlib.suppress(Exception):
             return self._get_own_queryset()
         return None
@@ -246,7 +246,7 @@ class RealtimeViewMixin(_Base):
         return response
 
     def _explain_silence(self) -> str | None:
-        """Return why something should have been published; None if nothing should."""
+        """Return why something should have been published, or None."""
         model = self._find_model()
         if model is None:
             return "there are realtime backends" if any(True for _ in registry) else None
@@ -263,19 +263,19 @@ class RealtimeViewMixin(_Base):
 
 
 def get_socket_id(request: Any) -> str | None:
-    """Return the token of the connection that a request names, or None."""
+    """Return the socket id that a request has in its headers, or None."""
     headers = getattr(request, "headers", {})
-    return next((headers[name] for name in ORIGIN_HEADERS if name in headers), None)
+    return next((headers[name] for name in SOCKET_ID_HEADERS if name in headers), None)
 
 
 def get_models(subject: Any) -> list[Model]:
-    """Return the model instances in what a view performs on: one, several, or none yet."""
+    """Return the model instances that a view writes: one, several, or none yet."""
     subjects = subject if isinstance(subject, list | tuple | QuerySet) else [subject]
     return [each for each in subjects if isinstance(each, Model)]
 
 
 def _note_if_none(subject: Any) -> None:
-    """Take a write of many instances that had none for published: nothing was left out."""
+    """Count a write of an empty list as published: there was nothing to publish."""
     if isinstance(subject, list | tuple) and not subject:
         silence.note_publication()
 
@@ -283,7 +283,7 @@ def _note_if_none(subject: Any) -> None:
 def _find_updated(serializer: BaseSerializer[Any]) -> list[Model]:
     """Return the instances that a serializer is about to update.
 
-    Of a queryset, which may be the whole table, those whose keys are in the data.
+    From a queryset, which may be the whole table, only those whose keys are in the data.
     """
     queryset = serializer.instance
     if not (isinstance(queryset, QuerySet) and takes_filters(queryset)):
@@ -292,14 +292,14 @@ def _find_updated(serializer: BaseSerializer[Any]) -> list[Model]:
     name = getattr(meta, "update_lookup_field", queryset.model._meta.pk.name)  # as bulk packages do
     items = getattr(serializer, "_validated_data", None)
     keys = [item[name] for item in items if name in item] if isinstance(items, list) else []
-    # Deferred fields would be asked for one by one, once for each row.
+    # Deferred fields would be read one by one, with a query for each row.
     return get_models(queryset.defer(None).filter(**{f"{name}__in": keys}))
 
 
 def _pair(
     saved: Sequence[Model], before: Sequence[Model], previous: Sequence[Model]
 ) -> list[Model | None]:
-    """Return for each saved instance what it was: by the object, whose key may have changed."""
+    """Return what each saved instance was before: by object, since its key may have changed."""
     by_object = {id(each): was for each, was in zip(before, previous, strict=True)}
     by_key = {was.pk: was for was in previous}
     if len(saved) == len(previous) == 1:
@@ -321,7 +321,7 @@ async def _in_thread(manager: AbstractContextManager[Any]) -> AsyncIterator[None
 
 
 def _refuse_unawaited(cls: type[Any], handler: str, perform: str) -> None:
-    """Raise ImproperlyConfigured if the view calls a coroutine function as if it were plain."""
+    """Raise ImproperlyConfigured if the view would not await a coroutine function."""
     calls, called = getattr(cls, handler, None), getattr(cls, perform, None)
     is_of_drf = getattr(calls, "__module__", None) == "rest_framework.mixins"
     if iscoroutinefunction(called) and is_of_drf:

@@ -20,7 +20,7 @@ class Backend(Protocol):
     """A maker of events from changes."""
 
     def handles(self, change: Change[Any]) -> bool:
-        """Tell whether the change is one to make events of."""
+        """Return whether to make events of the change."""
 
     def get_transport(self, change: Change[Any]) -> str:
         """Return the alias of the transport for the change's events."""

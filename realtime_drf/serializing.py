@@ -1,4 +1,4 @@
-"""Serializers on behalf of everyone: without a request, and one for many instances."""
+"""Serialization for everyone on a channel: without a request, and in one go for many instances."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def serialize(
     *,
     backend: object,
 ) -> list[Any]:
-    """Return the data of instances, each as a serializer of its own makes it.
+    """Return the data of instances, each as a serializer of its own would make it.
 
-    One serializer does for all where its class leaves the making of fields to DRF: that is most of
-    what an instance costs.
+    One serializer is used for all where its class leaves it to DRF to make the fields: that is most
+    of the cost of an instance.
 
     Raises:
-        Exception: whatever the serializer raises, with a note that names it and `backend`.
+        Exception: any error of the serializer, with a note that names it and `backend`.
     """
     try:
         if len(instances) > 1 and _is_reusable(serializer_class):
@@ -51,7 +51,7 @@ def _represent(serializer: BaseSerializer[Any], instance: Model) -> Any:
 
 
 def _is_reusable(serializer_class: type[BaseSerializer[Any]]) -> bool:
-    """Tell whether nothing but `to_representation` looks at the instance."""
+    """Return whether only `to_representation` uses the instance."""
     return all(
         _get_home(serializer_class, name).startswith("rest_framework.")
         for name in ("__new__", "__init__", "data", "fields", "get_fields")
@@ -74,7 +74,7 @@ def _explain(
     if context.get("request") is None:
         text += (
             " The data goes to everyone on the channel, so the serializer's context has no request "
-            "(None). Give the backend a serializer_class that does without, or return a request "
-            "that is nobody's from its get_serializer_context()."
+            "(None). Give the backend a serializer_class that needs none, or return an anonymous "
+            "request from its get_serializer_context()."
         )
     return text

@@ -1,6 +1,6 @@
-"""Warnings about changes of which nothing is sent, or nothing useful. Each comes once a process.
+"""Warnings about changes that publish nothing, or nothing useful. Each is logged once a process.
 
-They go to the logger ``realtime_drf.silence``, so that a project can turn them off alone.
+They go to the logger ``realtime_drf.silence``, so that a project can turn off just these.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ MAX_CHANNELS: Final = 1_000
 
 
 class Watch:
-    """A look at whether a request publishes, in what it calls and awaits too."""
+    """A record of whether a request publishes, also in what it calls and awaits."""
 
     def __init__(self) -> None:
         self._has_published = False
-        # Weakly: a look that an exception kept from ending must not live as long as its thread.
+        # Weakly: one that an exception kept from ending must not live as long as its thread.
         around = _watch.get()
         self._around = weakref.ref(around) if around else None
         _watch.set(self)
@@ -50,13 +50,13 @@ _watch: ContextVar[Watch | None] = ContextVar("realtime_drf_watch", default=None
 
 
 def note_publication() -> None:
-    """Remember that the request that is under way has published."""
+    """Remember that the current request has published."""
     if watch := _watch.get():
         watch.note()
 
 
 def warn_unless_installed() -> None:
-    """Warn of a project that uses the package and has not installed the app."""
+    """Warn of a project that uses the package without installing the app."""
     if apps.apps_ready and not apps.is_installed("realtime_drf"):
         _warn_of_no_app()
 
@@ -73,9 +73,9 @@ _silent_views: set[tuple[str, str]] = set()
 
 
 def warn_of_silent_view(view: type[Any], action: str, explain: Callable[[], str | None]) -> None:
-    """Warn of a view that has answered a write with success and published nothing.
+    """Warn of a view whose write succeeded and published nothing.
 
-    `explain` is asked once for each view and action. It returns why something should have been
+    `explain` is called once for each view and action. It returns why something should have been
     published, or None.
     """
     name = f"{view.__module__}.{view.__qualname__}"
@@ -84,7 +84,7 @@ def warn_of_silent_view(view: type[Any], action: str, explain: Callable[[], str 
     _silent_views.add((name, action))
     if reason := explain():
         logger.warning(
-            "%s: %r answered with success and published nothing, although %s. The mixin publishes "
+            "%s: %r succeeded and published nothing, although %s. The mixin publishes "
             "the instance that perform_create() or perform_update() leaves in the serializer, and "
             "the one that perform_destroy() is given. After any other write, call "
             "self.publish_change(instance, action=%r), without an instance if there is nothing to "
@@ -107,7 +107,7 @@ _ACTIONS: Final = {
     "partial_aupdate": "update",
     "adestroy": "delete",
 }
-"""What a change is called, by the view's action or method."""
+"""The action of a change, by the view's action or method."""
 
 
 @functools.cache
@@ -137,8 +137,8 @@ def watch_for_namesakes(model: type[Model], event: Event) -> None:
 @functools.cache
 def _warn_of_namesakes(name: str, channel: str, one: str, other: str) -> None:
     logger.warning(
-        "%s and %s both send %r on %r, where nobody can tell them apart. Override get_event_name() "
-        "of one of their backends.",
+        "%s and %s both send %r on %r, where clients cannot tell them apart. Override "
+        "get_event_name() of one of their backends.",
         one,
         other,
         name,

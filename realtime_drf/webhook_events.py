@@ -1,4 +1,4 @@
-"""What a service reports: one value for all of them."""
+"""Events that a service reports by webhook, the same for every service."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class WebhookEvent:
-    """Hold one thing that a service reports.
+    """An event that a service reports.
 
     `kind` is the name of a signal: "channel_occupied", "channel_vacated", "member_added",
-    "member_removed", "client_event", "cache_miss", "subscription_count"; others are not known.
-    `time_ms` is when it happened, in milliseconds since 1970, by the service's clock. `details` is
-    what the service says besides. `id` tells it from all others, where the service may deliver it
-    again in other company; without one, the whole body is taken to come again as it was.
+    "member_removed", "client_event", "cache_miss" or "subscription_count"; there are no others.
+    `time_ms` is when it happened, in milliseconds since 1970, by the service's clock. `details` has
+    what else the service reports. `id` is unique, where the service may repeat the event in another
+    body; without one, only whole bodies are repeated.
     """
 
     kind: str

@@ -147,7 +147,7 @@ def test_a_policy_with_an_inherited_pattern_is_an_error(policy: dict[str, Any]) 
     tighter = type("Tighter", (Helper,), policy)  # which nobody else holds
     [(id_, message)] = found()
     assert id_ == "E013"
-    assert message.startswith(f"{tighter.__name__} is not asked: it inherits the pattern of ")
+    assert message.startswith(f"{tighter.__name__} is not used: it inherits the pattern of ")
     assert message.endswith("Boards.")
 
 
@@ -167,7 +167,7 @@ def test_a_policy_that_inherits_from_one_that_was_replaced_is_an_error() -> None
 
     [(id_, message)] = found()
     assert id_ == "E013"
-    assert "Forgotten is not asked" in message
+    assert "Forgotten is not used" in message
 
 
 def test_a_private_channel_without_a_policy_is_an_error() -> None:
@@ -186,7 +186,7 @@ def test_a_private_channel_without_a_policy_is_an_error() -> None:
 
 @pytest.mark.parametrize(
     ("permission", "words"),
-    [(DjangoModelPermissions, "the right to add rows"), ("x", "'x' is no permission")],
+    [(DjangoModelPermissions, "the right to add rows"), ("x", "'x' is not a permission")],
 )
 def test_a_permission_that_cannot_work_is_an_error(permission: Any, words: str) -> None:
     type("Wrong", (Open,), {"pattern": "x", "permission_classes": [permission]})
@@ -269,7 +269,7 @@ def test_permissions_that_are_no_list_are_an_error(forgotten: Any) -> None:
     type("Wrong", (Open,), {"pattern": "x.<int:pk>", **attributes})
     [(id_, message)] = found()
     assert id_ == "E009"
-    assert "Wrong: permission_classes is no list" in message
+    assert "Wrong: permission_classes is not a list" in message
 
 
 def test_permissions_of_signing_in_are_checked_alike() -> None:
@@ -329,7 +329,7 @@ def test_a_transport_that_keeps_no_last_event_is_warned_of(settings: Settings) -
     assert warning.id == "realtime_drf.W003"
     assert warning.msg.endswith("Kept: ConsoleTransport cannot keep the last event.")
     assert warning.hint is not None
-    assert "who subscribes later gets nothing" in warning.hint
+    assert "do not get its last event" in warning.hint
     assert "nobody" not in warning.hint
 
 

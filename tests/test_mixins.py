@@ -478,7 +478,7 @@ def test_a_view_without_a_request_has_no_socket_id() -> None:
 
 
 def test_a_mixin_behind_the_view_is_refused() -> None:
-    with pytest.raises(ImproperlyConfigured, match=r"Late: .* does nothing behind the view"):
+    with pytest.raises(ImproperlyConfigured, match=r"Late: .* does nothing after the view"):
 
         class Late(viewsets.ModelViewSet[Todo], RealtimeViewMixin):
             pass

@@ -173,7 +173,7 @@ def test_a_project_that_only_publishes_is_not_bothered(empty: None, settings: Se
 def test_a_misspelt_setting_is_warned_of(settings: Settings, name: str) -> None:
     setattr(settings, name, {})
     [text] = found("W008")
-    assert text.startswith(f"{name} is no setting. Did you mean REALTIME_")
+    assert text.startswith(f"{name} is not a setting of realtime_drf. Did you mean REALTIME_")
 
 
 def test_settings_of_others_are_left_alone(settings: Settings) -> None:
@@ -215,7 +215,7 @@ def test_a_misspelt_hook_of_a_backend_is_warned_of(register: Any, name: str, mea
         hooks["get_channels"] = RealtimeBackend.get_channels  # type: ignore[assignment]
     register(type("Mine", (base,), hooks))
     [text] = found("W018")
-    assert text.startswith(f"Mine.{name} is not asked for. Did you mean {meant!r}?")
+    assert text.startswith(f"Mine.{name} is not a hook. Did you mean {meant!r}?")
 
 
 def test_names_of_ones_own_beside_a_hook_are_left_alone(register: Any) -> None:
@@ -278,7 +278,7 @@ def test_a_misspelt_hook_of_a_policy_or_a_view_is_warned_of() -> None:
     )
     texts = found("W018")
     assert len(texts) == 2, texts
-    assert any("Shop.permission_class is not asked for" in text for text in texts)
-    assert any("get_realtime_channel is not asked for" in text for text in texts)
+    assert any("Shop.permission_class is not a hook" in text for text in texts)
+    assert any("get_realtime_channel is not a hook" in text for text in texts)
     del view
     gc.collect()  # a class is found until it is collected, by other tests too

@@ -123,7 +123,7 @@ def test_each_action_of_a_view_is_warned_of_by_itself(said: Any, register: Any) 
     for _ in range(2):
         call(view, "post", {"title": "a"})
         call(view, "delete", pk=Todo.objects.latest("pk").pk)
-    assert [text.partition("' answered")[0].rpartition("'")[2] for text in said()] == [
+    assert [text.partition("' succeeded")[0].rpartition("'")[2] for text in said()] == [
         "create",
         "destroy",
     ]
@@ -146,7 +146,7 @@ def test_a_view_of_which_no_model_is_known_is_warned_of_where_there_are_backends
     register(make_backend(TITLES))
     View.as_view()(APIRequestFactory().post("/"))
     assert "although there are realtime backends" in said()[0]
-    assert "'post' answered" in said()[0], "a view without actions has methods"
+    assert "'post' succeeded" in said()[0], "a view without actions has methods"
     assert "action='create'" in said()[0]
 
 

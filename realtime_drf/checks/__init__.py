@@ -1,4 +1,4 @@
-"""Every error of configuration as a system check, so that none waits for the first request.
+"""Every error of configuration as a system check, so that none appears with the first request.
 
 ========  ======================================================================================
 E001      an entry of REALTIME_TRANSPORTS, its class, options or delivery is wrong
@@ -6,17 +6,17 @@ E002      no transport is configured as "default"
 E003      a transport that is for development is enabled (``check --deploy`` only)
 E004      REALTIME_BACKENDS_MODULE is not the name of a module
 E005      REALTIME_CACHE is not the alias of a cache
-E006      a channel's pattern is malformed, or makes names that no transport could carry
+E006      a channel's pattern is malformed, or makes names that no transport can carry
 E007      the patterns of two channel classes overlap
-E008      a private channel does not say who may subscribe
+E008      a private channel has no rule for who may subscribe
 E009      a permission class that cannot work on a channel
-E010      several classes want to decide on signing in
+E010      several classes would decide on signing in
 E011      SKIP_VACANT is on, and the transport cannot tell which channels are vacant
 E012      two Channels transports have the same key or app_id
-E013      a policy is not asked, since it inherits its pattern
+E013      a policy is not used, since it inherits its pattern
 E019      a channel's queryset cannot be looked up by the values of its pattern
 W001      REALTIME_BACKENDS_MODULE is set, and no installed app has such a module
-W002      a backend has no serializer, so that the view's, for who asks, makes everyone's payload
+W002      a backend has no serializer, so that the view's makes the payload for everyone
 W003      a channel that the default transport cannot serve
 W004      SKIP_VACANT is on, and the cache is one of each process
 W005      a channel layer that reaches one process only (``check --deploy`` only)

@@ -39,7 +39,7 @@ def check_transports(**kwargs: Any) -> list[checks.CheckMessage]:
         messages.append(
             checks.Error(
                 f"REALTIME_TRANSPORTS has no 'default'.{nearest(DEFAULT_ALIAS, aliases)}",
-                hint="To begin with, use realtime_drf.transports.console.ConsoleTransport.",
+                hint="In development, use realtime_drf.transports.console.ConsoleTransport.",
                 id=f"{TAG}.E002",
             )
         )
@@ -47,7 +47,7 @@ def check_transports(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def check_backends(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Look for a module of backends that nobody has, and for backends without a payload."""
+    """Look for a module of backends that no app has, and for backends without a serializer."""
     return [*_check_backends_module(), *_check_serializers()]
 
 
@@ -56,16 +56,16 @@ def check_occupancy(**kwargs: Any) -> list[checks.CheckMessage]:
     try:
         aliases = [alias for alias in get_aliases() if _skips_vacant(alias)]
     except ImproperlyConfigured:
-        return []  # check_transports says so
+        return []  # check_transports reports it
     return [*_check_cache(aliases), *(m for alias in aliases for m in _check_reports(alias))]
 
 
 def check_deployment(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Refuse transports that are for development, and ask each what it says of production."""
+    """Report transports that are for development, and what each reports for production."""
     try:
         found = {alias: transports[alias] for alias in get_aliases() if configs[alias].enabled}
     except ImproperlyConfigured:
-        return []  # check_transports says so
+        return []  # check_transports reports it
     messages = [
         message
         for transport in found.values()
@@ -99,7 +99,7 @@ def _skips_vacant(alias: str) -> bool:
     try:
         return configs[alias].enabled and bool(configs[alias].skip_vacant)
     except ImproperlyConfigured:
-        return False  # check_transports says so
+        return False  # check_transports reports it
 
 
 def _check_cache(aliases: Sequence[str]) -> Iterator[checks.CheckMessage]:
@@ -115,7 +115,7 @@ def _check_cache(aliases: Sequence[str]) -> Iterator[checks.CheckMessage]:
         yield checks.Warning(
             f"REALTIME_TRANSPORTS[{aliases[0]!r}]: 'SKIP_VACANT' is on, and the cache {cache!r} is "
             f"a {backend}, of which each process has one of its own.",
-            hint="What a webhook tells one process, the others must know: use Redis or Memcached.",
+            hint="All processes must know what a webhook has reported: use Redis or Memcached.",
             id=f"{TAG}.W004",
         )
 
@@ -124,7 +124,7 @@ def _check_reports(alias: str) -> Iterator[checks.CheckMessage]:
     try:
         transport = transports[alias]
     except ImproperlyConfigured:
-        return  # check_transports says so
+        return  # check_transports reports it
     if not any(
         getattr(transport, ability, False)
         for ability in ("supports_webhooks", "supports_channel_info")
@@ -132,7 +132,7 @@ def _check_reports(alias: str) -> Iterator[checks.CheckMessage]:
         yield checks.Error(
             f"REALTIME_TRANSPORTS[{alias!r}]: 'SKIP_VACANT' is on, and {type(transport).__name__} "
             f"has neither webhooks nor a listing of occupied channels.",
-            hint="Leave it off: nothing would ever be skipped.",
+            hint="Turn it off: nothing would ever be skipped.",
             id=f"{TAG}.E011",
         )
 
@@ -160,8 +160,8 @@ def _check_serializers() -> Iterator[checks.CheckMessage]:
         if backend.serializer_class is None and not _is_overridden(backend):
             yield checks.Warning(
                 f"{type(backend).__qualname__} has no serializer_class: the payload is made by "
-                f"whatever serializer the view picks for who makes the request, and everyone on "
-                f"the channel gets it.",
+                f"the serializer that the view picks for its request's user, and everyone on the "
+                f"channel gets it.",
                 hint="Give it a serializer_class. Without one, a change made outside a view cannot "
                 "be published.",
                 obj=type(backend),

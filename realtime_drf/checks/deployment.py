@@ -1,4 +1,4 @@
-"""Find what works on a developer's machine and not, or not safely, in production."""
+"""Checks for what works in development and not, or not safely, in production."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from realtime_drf.webhooks import SIGNALS
 TAG = "realtime_drf"
 
 _DEPTH: Final = 5
-"""Apps around apps in which a server is looked for."""
+"""Levels of apps within apps in which a server is looked for."""
 
 
 def check_asgi_application(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Look for the server without which no browser can connect to the project itself."""
+    """Look for the server without which browsers cannot connect to the project itself."""
     if not isinstance(dict(_get_enabled()).get(DEFAULT_ALIAS), ChannelsTransport):
         return []
     path = get_asgi_application()
@@ -57,7 +57,7 @@ def check_asgi_application(**kwargs: Any) -> list[checks.CheckMessage]:
 
 
 def check_exposure(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Look for what strangers could use: a derived secret, open origins, replayed webhooks."""
+    """Look for what strangers could misuse: a derived secret, open origins, replayed webhooks."""
     served = [
         (alias, transport)
         for alias, transport in _get_enabled()
@@ -75,8 +75,8 @@ def _check_secret(alias: str, transport: ChannelsTransport) -> Iterator[checks.C
         yield checks.Warning(
             f"REALTIME_TRANSPORTS[{alias!r}]: 'http_api' is on, and the secret that its requests "
             f"are signed with is derived from SECRET_KEY.",
-            hint="Set 'secret': it is known to all who publish, and SECRET_KEY should not be "
-            "replaced for one of them.",
+            hint="Set 'secret': everyone who publishes knows it, and SECRET_KEY should not be "
+            "replaced because of one of them.",
             id=f"{TAG}.W015",
         )
 
@@ -118,11 +118,11 @@ def _get_enabled() -> list[tuple[str, Any]]:
     try:
         return [(alias, transports[alias]) for alias in get_aliases() if configs[alias].enabled]
     except ImproperlyConfigured:
-        return []  # check_transports says so
+        return []  # check_transports reports it
 
 
 def _import(path: str) -> Any:
-    """Return what a dotted path leads to, or None: who needs it says what is wrong with it."""
+    """Return what a dotted path leads to, or None: its user reports what is wrong with it."""
     try:
         return import_string(path)
     except Exception:  # noqa: BLE001  a module of the project's, which may raise anything
@@ -130,7 +130,7 @@ def _import(path: str) -> Any:
 
 
 def _has_server(app: Any, depth: int = _DEPTH) -> bool:
-    """Tell whether an app is our server or is around it; a function may be around anything."""
+    """Return whether an app is our server or wraps it; a function may wrap anything."""
     from realtime_drf.server.asgi import RealtimeServer
 
     if isinstance(app, RealtimeServer | FunctionType):
@@ -141,7 +141,7 @@ def _has_server(app: Any, depth: int = _DEPTH) -> bool:
 
 
 def _find_inner(app: Any) -> Iterable[Any]:
-    """Return what is in a list of routes, a dict of them, a partial function, or an object."""
+    """Return the members of a list or dict of routes, a partial function, or an object."""
     if isinstance(app, list | tuple):
         return app
     if isinstance(app, dict):
@@ -152,7 +152,7 @@ def _find_inner(app: Any) -> Iterable[Any]:
 
 
 def _may_hold_app(value: Any) -> bool:
-    # Methods and classes that an app has among its attributes are no apps around which it is.
+    # Methods and classes among the attributes of an app are not apps that it wraps.
     if isinstance(value, type | MethodType):
         return False
     return callable(value) or isinstance(value, dict | list | tuple)

@@ -14,9 +14,7 @@ from rest_framework.permissions import DjangoModelPermissions
 from realtime_drf.channel_objects import check_queryset
 from realtime_drf.channels import Channel, EncryptedChannel, PrivateChannel, UserChannel
 from realtime_drf.channels import registry as channel_registry
-from realtime_drf.conf import (
-    DEFAULT_ALIAS,
-)
+from realtime_drf.conf import DEFAULT_ALIAS
 from realtime_drf.exceptions import InvalidEvent
 from realtime_drf.transports import transports
 from realtime_drf.transports.base import BaseTransport
@@ -33,13 +31,13 @@ _POLICY = (
     "kind",
     "cache",
 )
-"""What of a channel class is asked when a client subscribes."""
+"""The attributes of a channel class that decide on subscriptions."""
 
 
 def check_channels(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Look at every channel class: its pattern, its policy, and whether others claim its names."""
+    """Check every channel class: its pattern, its policy, and whether others match its names."""
     messages = [message for cls in channel_registry for message in _check_channel(cls)]
-    if not messages:  # what follows needs patterns that can be read
+    if not messages:  # the other checks need valid patterns
         messages = [*_check_overlaps(), *_check_abilities()]
     return [*messages, *_check_heirs(), *_check_user_channels()]
 
@@ -56,7 +54,7 @@ def _check_channel(cls: type[Channel]) -> Iterator[checks.CheckMessage]:
         looks = ", and no permission with has_object_permission()" if has_queryset else ""
         yield checks.Error(
             f"{cls.__qualname__} has no authorize(){looks}.",
-            hint="Nobody may subscribe until it says who may.",
+            hint="Until it has one, all subscriptions are denied.",
             obj=cls,
             id=f"{TAG}.E008",
         )
@@ -80,8 +78,8 @@ def _check_queryset(cls: type[Channel]) -> Iterator[checks.CheckMessage]:
 def _check_permissions(cls: type[Channel]) -> Iterator[checks.CheckMessage]:
     if not isinstance(cls.permission_classes, list | tuple):
         yield checks.Error(
-            f"{cls.__qualname__}: permission_classes is no list: {cls.permission_classes!r}.",
-            hint="Put square brackets around it: else nobody may subscribe.",
+            f"{cls.__qualname__}: permission_classes is not a list: {cls.permission_classes!r}.",
+            hint="Put square brackets around it: as it is, all subscriptions are denied.",
             obj=cls,
             id=f"{TAG}.E009",
         )
@@ -90,7 +88,7 @@ def _check_permissions(cls: type[Channel]) -> Iterator[checks.CheckMessage]:
         if problem := _find_problem(permission):
             yield checks.Error(
                 f"{cls.__qualname__}: {problem}",
-                hint="Permissions are asked whether the request's user may subscribe.",
+                hint="Permissions decide whether the request's user may subscribe.",
                 obj=cls,
                 id=f"{TAG}.E009",
             )
@@ -98,7 +96,7 @@ def _check_permissions(cls: type[Channel]) -> Iterator[checks.CheckMessage]:
 
 def _find_problem(permission: Any) -> str | None:
     if not callable(permission):
-        return f"{permission!r} is no permission class."
+        return f"{permission!r} is not a permission class."
     for operand in ("op1_class", "op2_class"):  # of A & B, A | B and ~A
         if hasattr(permission, operand) and (
             problem := _find_problem(getattr(permission, operand))
@@ -119,7 +117,7 @@ def _check_overlaps() -> Iterator[checks.CheckMessage]:
             yield checks.Error(
                 f"A name can match both {one.__qualname__} ({one.pattern}) and "
                 f"{other.__qualname__} ({other.pattern}).",
-                hint="Nobody gets a channel that two classes claim: begin one with another word.",
+                hint="A channel of two classes is always denied: begin one with another word.",
                 obj=one,
                 id=f"{TAG}.E007",
             )
@@ -132,16 +130,16 @@ def _check_heirs() -> Iterator[checks.CheckMessage]:
     heirs = {heir: parent for parent in stating for heir in _find_heirs(parent, parent)}
     for heir, parent in sorted(heirs.items(), key=lambda pair: pair[0].__qualname__):
         yield checks.Error(
-            f"{heir.__qualname__} is not asked: it inherits the pattern of {parent.__qualname__}.",
-            hint=f"State the pattern again, to take the place of {parent.__qualname__}; with "
-            f"another kind or cache, both are asked.",
+            f"{heir.__qualname__} is not used: it inherits the pattern of {parent.__qualname__}.",
+            hint=f"State the pattern again, to replace {parent.__qualname__}; with "
+            f"another kind or cache, both are used.",
             obj=heir,
             id=f"{TAG}.E013",
         )
 
 
 def _find_heirs(cls: type[Channel], parent: type[Channel]) -> Iterator[type[PrivateChannel]]:
-    """Yield those below a class that decide otherwise than the parent whose pattern they have."""
+    """Yield subclasses that decide differently from the parent whose pattern they have."""
     for heir in cls.__subclasses__():
         if "pattern" in vars(heir):
             continue
@@ -175,24 +173,24 @@ def _check_user_channels() -> Iterator[checks.CheckMessage]:
 
 
 def _check_abilities() -> Iterator[checks.CheckMessage]:
-    """Compare the channels that there are with what the default transport can do."""
+    """Compare the channel classes with what the default transport supports."""
     try:
         transport = transports[DEFAULT_ALIAS]
     except ImproperlyConfigured:
-        return  # check_transports says so
+        return  # check_transports reports it
     if not isinstance(transport, BaseTransport):
         return
     for cls in (*channel_registry, *channel_registry.user_channels):
         if inability := _find_inability(transport, cls):
-            consequence = "nobody hears this channel"
+            consequence = "nobody can subscribe to this channel"
         elif cls.cache and not transport.supports_cache:
             inability = "keep the last event"
-            consequence = "this channel is heard, and who subscribes later gets nothing at first"
+            consequence = "clients that subscribe to this channel do not get its last event"
         else:
             continue
         yield checks.Warning(
             f"{cls.__qualname__}: {type(transport).__name__} cannot {inability}.",
-            hint=f"As REALTIME_TRANSPORTS['default'] is now, {consequence}.",
+            hint=f"With this REALTIME_TRANSPORTS['default'], {consequence}.",
             obj=cls,
             id=f"{TAG}.W003",
         )

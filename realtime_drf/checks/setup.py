@@ -1,4 +1,4 @@
-"""Find what is easily forgotten when a project begins: nothing fails, and nothing is heard."""
+"""Checks for what is easily forgotten in a new project: nothing fails, and nothing arrives."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from realtime_drf.views import ChannelAuthorizationView
 TAG = "realtime_drf"
 
 _NO_HOOKS = frozenset({"object", "handles", "get_events"})
-"""Names of ours that nobody overrides: `get_object` is a likely helper of a channel."""
+"""Names of ours that are not hooks: `get_object` is a likely helper of a channel."""
 
 
 def check_urls(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Look for the endpoint that browsers ask for the channels that are not public."""
+    """Look for the endpoint at which browsers are authorized for channels that are not public."""
     private = [cls for cls in channel_registry if issubclass(cls, PrivateChannel)]
     if not private or not _can_authorize() or _is_included():
         return []
@@ -60,8 +60,8 @@ def check_setting_names(**kwargs: Any) -> list[checks.CheckMessage]:
     """Look for settings with nearly the name of one of ours."""
     return [
         checks.Warning(
-            f"{name} is no setting. Did you mean {meant}?",
-            hint="As it is, nobody reads it.",
+            f"{name} is not a setting of realtime_drf. Did you mean {meant}?",
+            hint="As it is, it has no effect.",
             id=f"{TAG}.W008",
         )
         for name, meant in find_misspelt_settings()
@@ -73,7 +73,9 @@ def check_hooks(**kwargs: Any) -> list[checks.CheckMessage]:
     classes: list[type[Any]] = [type(backend) for backend in registry]
     classes += [*channel_registry, *_subclasses(RealtimeViewMixin)]
     found = {each: None for cls in classes for each in _find_misspelt_hooks(cls)}
-    return [_misspelt(*each) for each in found]  # a base's once, however many classes inherit it
+    return [
+        _misspelt(*each) for each in found
+    ]  # of a base only once, even if many classes inherit it
 
 
 def _subclasses(cls: type[Any]) -> Iterator[type[Any]]:
@@ -83,7 +85,7 @@ def _subclasses(cls: type[Any]) -> Iterator[type[Any]]:
 
 
 def _find_misspelt_hooks(cls: type[Any]) -> Iterator[tuple[type[Any], str, str]]:
-    """Yield the class in whose body a name stands, the name, and the hook that was meant."""
+    """Yield the class in whose body a name is, the name, and the hook that was meant."""
     ours = [each for each in cls.__mro__ if each.__module__.startswith("realtime_drf.")]
     known = {name for each in ours for name in vars(each) if not name.startswith("_")} - _NO_HOOKS
     for owner in cls.__mro__[: cls.__mro__.index(ours[0])]:
@@ -94,7 +96,7 @@ def _find_misspelt_hooks(cls: type[Any]) -> Iterator[tuple[type[Any], str, str]]
 
 
 def _find_meant(name: str, known: Iterable[str]) -> str | None:
-    """Return the hook that a name is nearly, or is but for ``get_`` or an ``s``."""
+    """Return the hook with nearly the same name, or with one that differs in ``get_`` or ``s``."""
     same = [each for each in known if _stem(each) == _stem(name)]
     # A long name with a word more is nearly the same to difflib, and is another name.
     similar = [each for each in known if abs(len(each) - len(name)) <= 2]
@@ -107,14 +109,14 @@ def _stem(name: str) -> str:
 
 
 def _is_own(cls: type[Any], name: str, base: type[Any]) -> bool:
-    # Statically: of a class method, each getattr() makes another object.
+    # Statically, since getattr() makes a new object of a class method each time.
     return inspect.getattr_static(cls, name) is not inspect.getattr_static(base, name)
 
 
 def _misspelt(cls: type[Any], name: str, meant: str) -> checks.CheckMessage:
     return checks.Warning(
-        f"{cls.__qualname__}.{name} is not asked for. Did you mean {meant!r}?",
-        hint="If it is a name of your own, silence this check or let the name begin with _.",
+        f"{cls.__qualname__}.{name} is not a hook. Did you mean {meant!r}?",
+        hint="If the name is intended, silence this check or begin the name with _.",
         obj=cls,
         id=f"{TAG}.W018",
     )
@@ -124,17 +126,17 @@ def _can_authorize() -> bool:
     try:
         transport = transports[DEFAULT_ALIAS]
     except ImproperlyConfigured:
-        return False  # check_transports says so
+        return False  # check_transports reports it
     return bool(getattr(transport, "supports_authorization", False))
 
 
 def _is_included() -> bool:
-    """Tell whether the view, or a subclass, is somewhere in the URLconf; yes if that is broken."""
+    """Return whether the view, or a subclass, is in the URLconf; True if that is broken."""
     if get_root_urlconf() is None:
         return True
     try:
         return any(map(_authorizes, _walk(get_resolver())))
-    except Exception:  # noqa: BLE001  whatever it is, Django's own checks say so
+    except Exception:  # noqa: BLE001  any error, which Django's own checks report
         return True
 
 
@@ -161,11 +163,11 @@ def _find_modules() -> Iterator[checks.CheckMessage]:
         except ImportError:
             package = None
         if package is not None and module_has_submodule(package, wanted):
-            yield _unheard(f"{root}.{wanted}", f"{root!r} is not in INSTALLED_APPS")
+            yield _not_imported(f"{root}.{wanted}", f"{root!r} is not in INSTALLED_APPS")
     for config in apps.get_app_configs():
         for path in sorted(Path(config.path).glob("*.py")):
             if path.stem != wanted and _sounds_like(path.stem, wanted):
-                yield _unheard(
+                yield _not_imported(
                     f"{config.name}.{path.stem}", f"the module must be called {wanted!r}"
                 )
 
@@ -174,7 +176,7 @@ def _sounds_like(name: str, wanted: str) -> bool:
     return name.lower().replace("_", "").rstrip("s") == wanted.lower().replace("_", "").rstrip("s")
 
 
-def _unheard(module: str, reason: str) -> checks.CheckMessage:
+def _not_imported(module: str, reason: str) -> checks.CheckMessage:
     return checks.Warning(
         f"{module} is not imported: {reason}.",
         hint="No backend and no channel is registered, so nothing is published for any model.",

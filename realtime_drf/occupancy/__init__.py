@@ -49,7 +49,8 @@ failing.
 
 from __future__ import annotations
 
-from realtime_drf.occupancy.handler import OccupancyHandler, mark_occupied, occupancies
+from realtime_drf.occupancy.handler import mark_occupied as mark_occupied
+from realtime_drf.occupancy.handler import occupancies
 from realtime_drf.occupancy.knowledge import Occupancy
 
-__all__ = ["Occupancy", "OccupancyHandler", "mark_occupied", "occupancies"]
+__all__ = ["Occupancy", "occupancies"]

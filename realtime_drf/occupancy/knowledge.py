@@ -137,7 +137,7 @@ class Occupancy:
                 self._pause(exc)
 
     def _may_skip(self, name: str) -> bool:
-        """Tell whether a channel's events may be skipped at all.
+        """Return whether a channel's events may be skipped at all.
 
         A cache channel keeps the event for later subscribers. Not every service reports users.
         """
