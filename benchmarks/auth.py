@@ -20,7 +20,7 @@ from rest_framework.test import APIRequestFactory, force_authenticate
 from rest_framework.views import APIView
 
 from benchmarks.articles.models import Article, make_article
-from benchmarks.figures import Figure, side_by_side
+from benchmarks.figures import Figure, Kind, side_by_side
 from benchmarks.occupancy import compare_filter
 from realtime_drf.channels import PrivateChannel
 from realtime_drf.views import ChannelAuthorizationView
@@ -91,10 +91,22 @@ def compare_many_with_one(user: User, rounds: int) -> list[Figure]:
         *(in_turns(view, make, rounds) for make in (many, one)), rounds=rounds
     )
     return [
-        Figure("many_to_one_ratio", forty / single, 4, "time: 40 channels in a request, to one"),
-        Figure("many_to_one_queries", queries[0] / queries[1], 1, "queries: likewise"),
-        Figure("many_us", forty / AT_ONCE * 1e6, None, "microseconds a request for 40"),
-        Figure("one_us", single / AT_ONCE * 1e6, None, "microseconds a request for one, as JSON"),
+        Figure(
+            "many_to_one_ratio",
+            forty / single,
+            4,
+            "time: 40 channels in a request, to one",
+            Kind.WALL,
+        ),
+        Figure("many_to_one_queries", queries[0] / queries[1], 1, "queries: likewise", Kind.COUNT),
+        Figure("many_us", forty / AT_ONCE * 1e6, None, "microseconds a request for 40", Kind.WALL),
+        Figure(
+            "one_us",
+            single / AT_ONCE * 1e6,
+            None,
+            "microseconds a request for one, as JSON",
+            Kind.WALL,
+        ),
     ]
 
 
@@ -112,9 +124,23 @@ def compare_with_a_plain_view(user: User, rounds: int) -> list[Figure]:
         *(in_turns(view, make, rounds) for view in (ours, plain)), rounds=rounds
     )
     return [
-        Figure("endpoint_to_view_ratio", mine / theirs, 1.5, "time, of a plain view of DRF"),
-        Figure("endpoint_us", mine / AT_ONCE * 1e6, None, "microseconds a request, as a form"),
-        Figure("view_us", theirs / AT_ONCE * 1e6, None, "microseconds a request to a plain view"),
+        Figure(
+            "endpoint_to_view_ratio", mine / theirs, 1.5, "time, of a plain view of DRF", Kind.WALL
+        ),
+        Figure(
+            "endpoint_us",
+            mine / AT_ONCE * 1e6,
+            None,
+            "microseconds a request, as a form",
+            Kind.WALL,
+        ),
+        Figure(
+            "view_us",
+            theirs / AT_ONCE * 1e6,
+            None,
+            "microseconds a request to a plain view",
+            Kind.CONTROL,
+        ),
     ]
 
 

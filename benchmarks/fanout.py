@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
 from benchmarks import fanout_redis
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, Kind, kind_of
 from benchmarks.load.process import LoadClient, load_client
 from benchmarks.rounds import Load, Round, median, median_ratio, play
 from benchmarks.servers import running
@@ -65,9 +65,9 @@ def compare_servers(client: LoadClient, size: Size) -> Iterator[Figure]:
     for name, rounds in others:
         ratio = median_ratio(ours[1], rounds, lambda played: played.rate)
         meaning = f"messages a second, of {WHAT[name]}"
-        yield Figure(f"{name}_ratio", ratio, targets[name], meaning, at_least=True)
+        yield Figure(f"{name}_ratio", ratio, targets[name], meaning, Kind.WALL, more_is_better=True)
     for name, rounds in results:
-        yield from tell(name, rounds)
+        yield from describe(name, rounds)
 
 
 def compare_compressed(client: LoadClient, size: Size) -> Iterator[Figure]:
@@ -75,7 +75,8 @@ def compare_compressed(client: LoadClient, size: Size) -> Iterator[Figure]:
     for name, rounds in play_all([running.ours, running.bare], client, size, deflate=True):
         rate = median(rounds, lambda played: played.rate)
         meaning = "messages a second, with permessage-deflate"
-        yield Figure(f"{name}_deflate_rate", rate, None, meaning)
+        kind = kind_of(name, Kind.WALL)
+        yield Figure(f"{name}_deflate_rate", rate, None, meaning, kind, more_is_better=True)
 
 
 def compare_memory(client: LoadClient, size: Size) -> Iterator[Figure]:
@@ -85,9 +86,10 @@ def compare_memory(client: LoadClient, size: Size) -> Iterator[Figure]:
         for starter in (running.ours, running.plain, running.bare)
     )
     meaning = f"memory of an idle connection, of {WHAT['plain']}"
-    yield Figure("memory_ratio", ours / plain, 1.0, meaning)
+    yield Figure("memory_ratio", ours / plain, 1.0, meaning, Kind.MEMORY)
     for name, value in (("ours", ours), ("plain", plain), ("bare", bare)):
-        yield Figure(f"{name}_memory_kb", value / 1e3, None, "kilobytes an idle connection")
+        kind = kind_of(name, Kind.MEMORY)
+        yield Figure(f"{name}_memory_kb", value / 1e3, None, "kilobytes an idle connection", kind)
 
 
 def play_all(
@@ -100,16 +102,19 @@ def play_all(
     return [(server.name, rounds) for server, rounds in zip(servers, played, strict=True)]
 
 
-def tell(name: str, rounds: Sequence[Round]) -> Iterator[Figure]:
+def describe(name: str, rounds: Sequence[Round]) -> Iterator[Figure]:
     """Yield what one server did, with the processor of both sides."""
     rate, server, client = (
         median(rounds, lambda played: played.rate),
         median(rounds, lambda played: played.server_cost),
         median(rounds, lambda played: played.client_cost),
     )
-    yield Figure(f"{name}_rate", rate, None, f"messages a second, {WHAT[name]}")
-    yield Figure(f"{name}_cpu_us", server, None, "microseconds of processor a message")
-    yield Figure(f"{name}_client_cpu_us", client, None, "the same, of the load client")
+    wall, cpu = kind_of(name, Kind.WALL), kind_of(name, Kind.CPU)
+    meaning = f"messages a second, {WHAT[name]}"
+    yield Figure(f"{name}_rate", rate, None, meaning, wall, more_is_better=True)
+    yield Figure(f"{name}_cpu_us", server, None, "microseconds of processor a message", cpu)
+    meaning = "the same, of the load client"
+    yield Figure(f"{name}_client_cpu_us", client, None, meaning, Kind.CONTROL)
 
 
 def measure_memory(starter: Starter, client: LoadClient, connections: int) -> float:

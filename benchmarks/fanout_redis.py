@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import redis
 
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, Kind, kind_of
 from benchmarks.load.process import LoadClient, load_client
 from benchmarks.rounds import UNDER_WAY, Load, Round, median, median_ratio, play
 from benchmarks.servers import running
@@ -40,24 +40,31 @@ def compare_servers(
         played = play([(ours, load), (plain, load)], client, rounds=rounds)
     ratio = median_ratio(played[0], played[1], lambda each: each.rate)
     meaning = "messages a second, of a Channels consumer a connection"
-    yield Figure("plain_ratio", ratio, 4.0, meaning, at_least=True)
+    yield Figure("plain_ratio", ratio, 4.0, meaning, Kind.WALL, more_is_better=True)
     for name, each in zip(("ours", "plain"), played, strict=True):
-        yield from _tell(name, each)
+        yield from _describe(name, each)
 
 
-def _tell(name: str, rounds: Sequence[Round]) -> Iterator[Figure]:
-    values: dict[str, tuple[Callable[[Round], float], str]] = {
-        "rate": (lambda each: each.rate, "messages a second from both processes"),
-        "cpu_us": (lambda each: each.server_cost, "microseconds of processor a message, both"),
-        "client_cpu_us": (lambda each: each.client_cost, "the same, of the load client"),
-        "arrived": (lambda each: each.arrived, "part of the messages that was not dropped"),
-    }
-    for unit, (value, meaning) in values.items():
-        yield Figure(f"{name}_{unit}", median(rounds, value), None, meaning)
+def _describe(name: str, rounds: Sequence[Round]) -> Iterator[Figure]:
+    """Yield what the processes of one kind did."""
+    rate, server, client, arrived = (
+        median(rounds, lambda each: each.rate),
+        median(rounds, lambda each: each.server_cost),
+        median(rounds, lambda each: each.client_cost),
+        median(rounds, lambda each: each.arrived),
+    )
+    wall, cpu, count = (kind_of(name, kind) for kind in (Kind.WALL, Kind.CPU, Kind.COUNT))
+    meaning = "messages a second from both processes"
+    yield Figure(f"{name}_rate", rate, None, meaning, wall, more_is_better=True)
+    yield Figure(f"{name}_cpu_us", server, None, "microseconds of processor a message, both", cpu)
+    meaning = "the same, of the load client"
+    yield Figure(f"{name}_client_cpu_us", client, None, meaning, Kind.CONTROL)
+    meaning = "part of the messages that was not dropped"
+    yield Figure(f"{name}_arrived", arrived, None, meaning, count, more_is_better=True)
 
 
 def count_commands(service: Redis, client: LoadClient, load: Load) -> Iterator[Figure]:
-    """Count what Redis is asked for each hand-over, with few and many browsers and channels.
+    """Count what Redis is asked for each batch, with few and many browsers and channels.
 
     Nodes ask by themselves too, once a second. What they ask of their own accord is seen while
     nothing is published, and counted apart: it must not become more while something is.
@@ -68,21 +75,22 @@ def count_commands(service: Redis, client: LoadClient, load: Load) -> Iterator[F
         running.ours(processes=_PROCESSES, redis=service.url) as server,
         redis.Redis.from_url(service.url) as connection,
     ):
-        beats, idle_seconds = _count(connection, server, client, replace(few, events=0))
+        timed, idle_seconds = _count(connection, server, client, replace(few, events=0))
         counts = []
         asked = 0.0
         for each in (few, load, spread):
             calls, seconds = _count(connection, server, client, each)
-            counts.append(sum(calls[name] for name in calls.keys() - beats) / each.events)
-            asked = max(asked, sum(calls[name] for name in calls.keys() & beats) / seconds)
+            counts.append(sum(calls[name] for name in calls.keys() - timed.keys()) / each.events)
+            asked = max(asked, sum(calls[name] for name in calls.keys() & timed.keys()) / seconds)
     numbers = f"{few.browsers} to {load.browsers} browsers, 1 to {spread.channels} channels"
-    yield Figure("commands_ratio", max(counts) / min(counts), 1.0, f"most to fewest: {numbers}")
-    yield Figure("commands_a_handover", max(counts), None, "Redis commands")
+    meaning = f"most to fewest: {numbers}"
+    yield Figure("commands_ratio", max(counts) / min(counts), 1.0, meaning, Kind.COUNT)
+    yield Figure("commands_a_batch", max(counts), None, "Redis commands", Kind.COUNT)
+    # Made by timers, so how many of them fall into a second varies.
     meaning = "Redis commands a second of the nodes by themselves,"
-    yield Figure(
-        "idle_commands", sum(beats.values()) / idle_seconds, None, f"{meaning} with no event"
-    )
-    yield Figure("busy_commands", asked, None, f"{meaning} with events, at most")
+    idle = sum(timed.values()) / idle_seconds
+    yield Figure("idle_commands", idle, None, f"{meaning} with no event", Kind.WALL)
+    yield Figure("busy_commands", asked, None, f"{meaning} with events, at most", Kind.WALL)
 
 
 def _count(
@@ -98,7 +106,7 @@ def _count(
     connection.config_resetstat()
     began = time.perf_counter()
     if load.events:
-        # One at a time, so that each is a hand-over of its own.
+        # One at a time, so that each is a batch of its own.
         client.run(events=load.events, **run)
     else:
         time.sleep(_IDLE)

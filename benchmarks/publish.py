@@ -13,7 +13,7 @@ from django.test import override_settings
 
 from benchmarks.articles.models import Article, make_article
 from benchmarks.articles.serializers import ArticleSerializer
-from benchmarks.figures import Figure, side_by_side
+from benchmarks.figures import Figure, Kind, side_by_side
 from benchmarks.service import Service, pusher_service
 from realtime_drf import Event, publish, publish_change
 from realtime_drf.backends import RealtimeBackend, registry
@@ -69,7 +69,11 @@ def count_requests(service: Service, articles: Sequence[Article]) -> Figure:
     counts = service.counts()
     assert counts.events == SAVES, counts
     return Figure(
-        "requests_per_100_saves", counts.requests, 10, "HTTP requests, saves of one transaction"
+        "requests_per_100_saves",
+        counts.requests,
+        10,
+        "HTTP requests, saves of one transaction",
+        Kind.COUNT,
     )
 
 
@@ -82,7 +86,11 @@ def count_connections(service: Service) -> Figure:
     counts = service.counts()
     assert counts.events == 1_000, counts
     return Figure(
-        "connections_per_1000_events", counts.connections, 1, "TCP connections, in sequence"
+        "connections_per_1000_events",
+        counts.connections,
+        1,
+        "TCP connections, in sequence",
+        Kind.COUNT,
     )
 
 
@@ -105,9 +113,21 @@ def compare_with_the_sdk(
     with client._pusher_client.http.session:
         mine, theirs = side_by_side(ours, plain, rounds=rounds)
     return [
-        Figure("publish_to_trigger_ratio", mine / theirs, 0.25, "time, of 100 plain SDK triggers"),
-        Figure("publish_100_ms", mine * 1e3, None, "milliseconds for 100 events"),
-        Figure("trigger_100_ms", theirs * 1e3, None, "milliseconds for 100 plain SDK triggers"),
+        Figure(
+            "publish_to_trigger_ratio",
+            mine / theirs,
+            0.25,
+            "time, of 100 plain SDK triggers",
+            Kind.WALL,
+        ),
+        Figure("publish_100_ms", mine * 1e3, None, "milliseconds for 100 events", Kind.WALL),
+        Figure(
+            "trigger_100_ms",
+            theirs * 1e3,
+            None,
+            "milliseconds for 100 plain SDK triggers",
+            Kind.CONTROL,
+        ),
     ]
 
 
@@ -131,9 +151,23 @@ def compare_with_serializing(articles: Sequence[Article], rounds: int) -> list[F
     mine, theirs = side_by_side(publishing, serializing, rounds=rounds, clock=time.process_time)
     per_event = repeat * SAVES
     return [
-        Figure("publish_to_serialize_ratio", mine / theirs, 0.3, "processor, of serializing it"),
-        Figure("publish_us", mine / per_event * 1e6, None, "microseconds an event, into memory"),
-        Figure("serialize_us", theirs / per_event * 1e6, None, "microseconds, ten fields"),
+        Figure(
+            "publish_to_serialize_ratio",
+            mine / theirs,
+            0.3,
+            "processor, of serializing it",
+            Kind.CPU,
+        ),
+        Figure(
+            "publish_us",
+            mine / per_event * 1e6,
+            None,
+            "microseconds an event, into memory",
+            Kind.CPU,
+        ),
+        Figure(
+            "serialize_us", theirs / per_event * 1e6, None, "microseconds, ten fields", Kind.CONTROL
+        ),
     ]
 
 
@@ -164,9 +198,19 @@ def compare_together_with_alone(articles: Sequence[Article], rounds: int) -> lis
     finally:
         registry.unregister(ArticleBackend)
     return [
-        Figure("together_to_alone_ratio", many / one, 0.25, "processor, 200 changes in one call"),
-        Figure("together_us", many / len(twice) * 1e6, None, "microseconds a change, of 200"),
-        Figure("alone_us", one / len(twice) * 1e6, None, "microseconds a change, one a call"),
+        Figure(
+            "together_to_alone_ratio",
+            many / one,
+            0.25,
+            "processor, 200 changes in one call",
+            Kind.CPU,
+        ),
+        Figure(
+            "together_us", many / len(twice) * 1e6, None, "microseconds a change, of 200", Kind.CPU
+        ),
+        Figure(
+            "alone_us", one / len(twice) * 1e6, None, "microseconds a change, one a call", Kind.CPU
+        ),
     ]
 
 
@@ -186,8 +230,16 @@ def compare_long_transactions(rounds: int) -> list[Figure]:
 
     long, short = side_by_side(in_transactions_of(4_000), in_transactions_of(40), rounds=rounds)
     return [
-        Figure("long_transaction_ratio", long / short, 1.5, "time a publish: 4,000 to 40 at once"),
-        Figure("long_transaction_us", long / 4_000 * 1e6, None, "microseconds, among 4,000"),
+        Figure(
+            "long_transaction_ratio",
+            long / short,
+            1.5,
+            "time a publish: 4,000 to 40 at once",
+            Kind.WALL,
+        ),
+        Figure(
+            "long_transaction_us", long / 4_000 * 1e6, None, "microseconds, among 4,000", Kind.WALL
+        ),
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, Kind
 from benchmarks.load.process import LoadClient, load_client
 from benchmarks.rounds import Load, median, median_ratio, play, play_round
 from benchmarks.servers import running
@@ -71,10 +71,12 @@ def compare_numbers(client: LoadClient, size: Size, prefix: str = "") -> Iterato
     numbers = f"{size.many.browsers} browsers to {size.few.browsers}"
     way = f"{size.few.under_way} event(s) under way"
     meaning = f"the server's processor a message: {numbers}, {way}"
-    yield Figure(f"{prefix}cost_ratio", ratio, 1.5, meaning)
+    yield Figure(f"{prefix}cost_ratio", ratio, 1.5, meaning, Kind.CPU)
     for name, rounds in (("few", few), ("many", many)):
         cost = median(rounds, lambda played: played.server_cost)
-        yield Figure(f"{prefix}{name}_cpu_us", cost, None, "microseconds of processor a message")
+        yield Figure(
+            f"{prefix}{name}_cpu_us", cost, None, "microseconds of processor a message", Kind.CPU
+        )
 
 
 def compare_stalled(client: LoadClient, size: Size) -> Iterator[Figure]:
@@ -85,15 +87,16 @@ def compare_stalled(client: LoadClient, size: Size) -> Iterator[Figure]:
         )
     ratio = median_ratio(stalled, alert, lambda played: played.rate)
     meaning = f"messages a second of the others, with {size.stalled.stalled} that do not read"
-    yield Figure("stalled_ratio", ratio, 0.9, meaning, at_least=True)
+    yield Figure("stalled_ratio", ratio, 0.9, meaning, Kind.WALL, more_is_better=True)
     for name, rounds in (("alert", alert), ("stalled", stalled)):
         rate = median(rounds, lambda played: played.rate)
-        yield Figure(f"{name}_rate", rate, None, f"messages of {size.alert.size} bytes a second")
+        meaning = f"messages of {size.alert.size} bytes a second"
+        yield Figure(f"{name}_rate", rate, None, meaning, Kind.WALL, more_is_better=True)
     with running.ours() as server:
         usual = _peak(server, client, size.alert)
         held = max(0, _peak(server, client, size.stalled) - usual)
     meaning = "megabytes at most for each that does not read"
-    yield Figure("stalled_memory_mb", held / size.stalled.stalled / 1e6, 2.0, meaning)
+    yield Figure("stalled_memory_mb", held / size.stalled.stalled / 1e6, 2.0, meaning, Kind.MEMORY)
 
 
 def _peak(server: Running, client: LoadClient, load: Load) -> int:

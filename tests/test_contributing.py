@@ -96,7 +96,13 @@ def check_module(words: list[str]) -> None:
     assert importlib.util.find_spec(f"tests{words[0]}")
 
 
+def check_benchmark(words: list[str]) -> None:
+    assert (ROOT / "benchmarks" / f"{words[0]}.py").exists()
+    assert words[1:] == ["--against", "main"]
+
+
 CHECKS = {
+    ".venv/bin/python -m benchmarks ": check_benchmark,
     ".venv/bin/python -m tests": check_module,
     "make ": check_make,
     ".venv/bin/tox ": check_tox,
