@@ -66,10 +66,8 @@ class PerAlias(Generic[T]):
         setting_changed.connect(self._forget)
 
     def __getitem__(self, alias: str) -> T:
-        try:
-            return self._made[alias][1]
-        except KeyError:
-            return self._make(alias)
+        made = self._made.get(alias)
+        return self._make(alias) if made is None else made[1]
 
     def __contains__(self, alias: object) -> bool:
         return alias in get_aliases()
