@@ -6,7 +6,6 @@ Nothing is read before it is asked for, and ``override_settings`` is honoured.
 from __future__ import annotations
 
 import difflib
-import os
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +19,7 @@ from django.core.signals import setting_changed
 from django.utils.crypto import salted_hmac
 
 from realtime_drf.exceptions import InvalidTransport, TransportDoesNotExist
+from realtime_drf.forks import ForkLock
 from realtime_drf.tracebacks import opaque
 
 DEFAULT_ALIAS: Final = "default"
@@ -62,15 +62,12 @@ class PerAlias(Generic[T]):
 
     def __init__(self) -> None:
         self._made: dict[str, tuple[TransportConfig, T]] = {}
-        self._lock = threading.RLock()
-        os.register_at_fork(after_in_child=self._renew_lock)
+        self._lock = ForkLock(threading.RLock)
         setting_changed.connect(self._forget)
 
     def __getitem__(self, alias: str) -> T:
-        try:
-            return self._made[alias][1]
-        except KeyError:
-            return self._make(alias)
+        made = self._made.get(alias)
+        return self._make(alias) if made is None else made[1]
 
     def __contains__(self, alias: object) -> bool:
         return alias in get_aliases()
@@ -96,11 +93,6 @@ class PerAlias(Generic[T]):
                 )
                 self._made[alias] = (kept, made)
             return self._made[alias][1]
-
-    def _renew_lock(self) -> None:
-        self._lock = (
-            threading.RLock()
-        )  # the parent's may be held by a thread that is not in the child
 
     def _forget(self, *, setting: str, **kwargs: Any) -> None:
         if setting == "CHANNEL_LAYERS":  # of which transports are made beside their entries

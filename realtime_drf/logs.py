@@ -1,4 +1,4 @@
-"""Logging of what fails again and again, such as each call of a service that is away."""
+"""Logging of what happens again and again, such as each call of a service that is away."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PAUSE: Final = 1.0
 
 
 class FailureLog:
-    """Log failures of one kind: the first at once, and then no more than one line a second.
+    """Failures of one kind in the log: the first at once, then at most one line a second.
 
     Args:
         what: what has failed, as the log says it.
@@ -25,39 +25,61 @@ class FailureLog:
         self._what = what
         self._clock = clock
         self._logged_at = -math.inf
-        self._unsaid = 0
+        self._skipped = 0
 
     def add(self, exc: BaseException) -> None:
         """Log a failure, or count it for the next line that is due.
 
-        Of the exception there is only its name: in its text an address with a password may be.
+        Only the name of the exception is logged: its text may have an address with a password.
         """
         now = self._clock()  # without a lock: threads that add at once may miscount, at worst
         if now - self._logged_at < PAUSE:
-            self._unsaid += 1
+            self._skipped += 1
             return
         self._logged_at = now
-        unsaid, self._unsaid = self._unsaid, 0
-        more = f" ({unsaid} more since this was last said)" if unsaid else ""
+        skipped, self._skipped = self._skipped, 0
+        more = f" ({skipped} more since the last line)" if skipped else ""
         logger.error(f"{self._what}: %s%s", type(exc).__name__, more)
 
 
+class Once:
+    """A line that is logged once, and again only after `reset`.
+
+    Args:
+        level: of the line, such as `logging.WARNING`.
+        text: with placeholders as in `logging.Logger.log`.
+    """
+
+    def __init__(self, level: int, text: str) -> None:
+        self._level = level
+        self._text = text
+        self._is_logged = False
+
+    def log(self, *args: object) -> None:
+        """Log the line, unless it has been."""
+        if not self._is_logged:  # without a lock: threads may log it once each, at worst
+            self._is_logged = True
+            logger.log(self._level, self._text, *args)
+
+    def reset(self) -> bool:
+        """Have the next call log the line again; return whether it has been logged."""
+        was_logged, self._is_logged = self._is_logged, False
+        return was_logged
+
+
 class Incident:
-    """Trouble with one thing, such as the cache."""
+    """Trouble with one thing, such as the cache, which is logged when it begins and ends."""
 
     def __init__(self, what: str) -> None:
         self._what = what
-        self._is_on = False
+        self._line = Once(logging.WARNING, "%s fails (%s): no events are skipped.")
 
     def report(self, exc: Exception) -> None:
-        """Log the error, unless the trouble is known."""
-        if not self._is_on:
-            self._is_on = True
-            # A cache's error may quote its address, and that a password.
-            logger.warning("%s fails (%s): no events are skipped.", self._what, type(exc).__name__)
+        """Log the error, unless the trouble has been logged."""
+        # A cache's error may have its address in the text, with a password.
+        self._line.log(self._what, type(exc).__name__)
 
     def end(self) -> None:
         """Log that it works again, if there was trouble."""
-        if self._is_on:
-            self._is_on = False
+        if self._line.reset():
             logger.info("%s works again.", self._what)

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("channels")
 
 from realtime_drf.cluster import messages
-from realtime_drf.cluster.backplane import LayerBackplane
+from realtime_drf.cluster.layer_backplane import LayerBackplane
 from realtime_drf.cluster.memory_state import MemoryStore
 from realtime_drf.logs import FailureLog
 from tests.server.harness import Clock, Site
@@ -33,7 +33,7 @@ def test_the_first_failure_is_logged_at_once_and_then_one_line_a_second(
     log.add(TimeoutError())
     assert logged(caplog) == [
         "The layer failed: ConnectionError",
-        *["The layer failed: ConnectionError (7 more since this was last said)"] * 3,
+        *["The layer failed: ConnectionError (7 more since the last line)"] * 3,
         "The layer failed: TimeoutError",
     ]
 
@@ -62,9 +62,10 @@ def test_a_layer_that_is_down_does_not_fill_the_log_with_client_events(
         fail(1)
     finally:
         backplane.close()
+    failed = "Could not publish a batch to the channel layer"
     assert logged(caplog) == [
-        "A hand-over of this process was lost: ConnectionError",
-        "A hand-over of this process was lost: ConnectionError (499 more since this was last said)",
+        f"{failed}: ConnectionError",
+        f"{failed}: ConnectionError (499 more since the last line)",
     ]
 
 

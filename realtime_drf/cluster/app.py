@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 from weakref import WeakSet
 
-from realtime_drf.cluster.backplane import Backplane, LayerBackplane, LocalBackplane
+from realtime_drf.cluster.backplane import Backplane, LocalBackplane
+from realtime_drf.cluster.layer_backplane import LayerBackplane
 from realtime_drf.cluster.memory_state import MemoryStore
 from realtime_drf.cluster.options import AppOptions
 from realtime_drf.cluster.redis_state import RedisStore

@@ -1,7 +1,7 @@
 """Noticing that several processes serve browsers, where the settings are for one alone.
 
-With the in-memory layer each reaches its own browsers only, and with ``store="memory"`` each knows
-its own members only. Nothing fails, and nobody can tell why events and members are missing.
+With the in-memory layer each reaches its own browsers only, and with ``store="memory"`` each has
+its own members only. Nothing fails, and events and members are missing for no visible reason.
 """
 
 from __future__ import annotations
@@ -15,37 +15,40 @@ import socket
 import sys
 from typing import Final
 
+from realtime_drf.forks import PerProcess
+from realtime_drf.logs import Once
+
 logger = logging.getLogger("realtime_drf")
 
 OVERLAP: Final = 30.0
-"""Seconds for which an old process and a new one may both serve, as they do in a restart."""
+"""Seconds for which an old process and a new one may both serve, as during a restart."""
 
 INTERVAL: Final = 10.0
-"""Seconds after which a process tells others again that it serves browsers."""
+"""Seconds after which a process announces again that it serves browsers."""
 
 
 async def watch_machine(namespace: str) -> None:
     """Warn if another process on this machine serves the app too; never return.
 
-    A process that serves holds a name, which the system takes back when it ends. Other systems than
-    Linux have no such names.
+    A process that serves binds a name, which the system frees when the process ends. Only Linux has
+    such names.
     """
     await asyncio.sleep(OVERLAP)
-    own = os.getpid(), namespace
+    watching = _watching.get()
     with contextlib.ExitStack() as stack:
-        if sys.platform == "linux" and own not in _watching:
-            _watching.add(own)
-            stack.callback(_watching.discard, own)
-            _hold(f"\0realtime_drf.{namespace}", stack)
+        if sys.platform == "linux" and namespace not in watching:
+            watching.add(namespace)
+            stack.callback(watching.discard, namespace)
+            _bind(f"\0realtime_drf.{namespace}", stack)
         await asyncio.get_running_loop().create_future()
 
 
-_watching: set[tuple[int, str]] = set()
-"""Process ids and apps; several event loops of one process reach each other."""
+_watching: PerProcess[set[str]] = PerProcess(set)
+"""Apps; several event loops of one process reach each other."""
 
 
-def _hold(name: str, stack: contextlib.ExitStack) -> None:
-    """Hold a name until the stack is closed; warn if another process holds it."""
+def _bind(name: str, stack: contextlib.ExitStack) -> None:
+    """Bind a name until the stack is closed; warn if another process has bound it."""
     try:
         stack.enter_context(socket.socket(socket.AF_UNIX)).bind(name)
     except OSError as exc:
@@ -63,22 +66,21 @@ def name_process() -> str:
 
 
 class Companions:
-    """The other processes that say on a layer that they serve browsers."""
+    """The other processes that announce on a layer that they serve browsers."""
 
     def __init__(self) -> None:
-        self._heard: dict[str, int] = {}
-        self._has_warned = False
+        self._announced: dict[str, int] = {}
+        self._warning = Once(
+            logging.WARNING,
+            "Another process (%s) serves browsers as well, and 'store' is 'memory': each of them "
+            "has its own members and cached events only. Run one process, or give 'store' the URL "
+            "of a Redis.",
+        )
 
     def add(self, process: str) -> None:
-        """Note what a process says; warn once if another has said it for longer than a restart."""
-        if process == name_process() or self._has_warned:
+        """Note that a process serves; warn once if another does for longer than a restart."""
+        if process == name_process():
             return
-        self._heard[process] = self._heard.get(process, 0) + 1
-        if self._heard[process] >= OVERLAP / INTERVAL:
-            self._has_warned = True
-            logger.warning(
-                "Another process (%s) serves browsers as well, and 'store' is 'memory': each of "
-                "them knows its own members and cached events only. Run one process, or give "
-                "'store' the URL of a Redis.",
-                process,
-            )
+        self._announced[process] = self._announced.get(process, 0) + 1
+        if self._announced[process] >= OVERLAP / INTERVAL:
+            self._warning.log(process)

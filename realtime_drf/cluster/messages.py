@@ -1,27 +1,30 @@
-"""What goes over a channel layer: the names of groups, and the items of a hand-over.
+"""What goes over a channel layer: the names of groups, and the messages of a batch.
 
-All processes of an app that serve browsers are in one group, and one message a hand-over, or a few
-for a large one, carry lists of items to it. Everything in a message is text, an integer or a list
-of these, which every layer can carry.
+All processes of an app that serve browsers are in one group. A batch goes there in one message of
+the layer, or in a few if it is large. Everything in it is text, an integer or a list of these,
+which every layer can carry.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from realtime_drf.names import CLIENT_PREFIX, parse_channel_name
+
 BATCH_TYPE: Final = "realtime.batch"
 CONSUMER_TYPE: Final = "realtime.event"
-"""The ``type`` of what consumers of one's own receive: Channels calls their `realtime_event`."""
+"""The ``type`` of what consumers of the project receive: Channels calls their `realtime_event`."""
 
 _LEGAL_GROUP = re.compile(r"[a-zA-Z0-9\-_.]+")
 _MAX_GROUP_LENGTH: Final = 99  # of Channels: shorter than 100
 
 
 class EventMessage(NamedTuple):
-    """Carry an event to those of its channels that somebody here is on."""
+    """An event, for the subscribers of its channels."""
 
     name: str
     channels: Sequence[str]
@@ -31,22 +34,22 @@ class EventMessage(NamedTuple):
     """The connection to leave out."""
     id: str = ""
     user_id: str = ""
-    """Who sent it, where it is a client's on a presence channel."""
+    """Who sent it, if it is a client event on a presence channel."""
 
 
 class MembersMessage(NamedTuple):
-    """Say who has come to a presence channel and left it, between two versions of its state."""
+    """The users who joined and left a presence channel between two versions of its state."""
 
     channel: str
     previous: int
     version: int
     came: Sequence[Sequence[str]]
-    """Pairs of a user id and the JSON text of what is told of the user, empty for nothing."""
+    """Pairs of a user id and the user's info as JSON text, empty for none."""
     left: Sequence[str]
 
 
 class OnlineMessage(NamedTuple):
-    """Say that a user is online, or is not any more, between two versions of the user's channel."""
+    """A user who went online or offline between two versions of the user's channel."""
 
     channel: str
     previous: int
@@ -55,22 +58,22 @@ class OnlineMessage(NamedTuple):
 
 
 class CountMessage(NamedTuple):
-    """Say how many subscriptions a channel has."""
+    """The number of subscriptions of a channel."""
 
     channel: str
     subscriptions: int
     number: int
-    """Of the store's call that found so many: a larger one is later."""
+    """The number of the store's call that counted them: a larger one is later."""
 
 
 class DisconnectMessage(NamedTuple):
-    """Say that all connections of a user end."""
+    """A request to end all connections of a user."""
 
     user_id: str
 
 
 class ServingMessage(NamedTuple):
-    """Tell that a process serves browsers, where only one of them should."""
+    """A notice that a process serves browsers, where only one should."""
 
     process: str
 
@@ -95,26 +98,48 @@ _KINDS: Final[dict[str, type[Any]]] = {
 _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 
 
-def pack(sender: str, number: int, items: Sequence[Message]) -> dict[str, Any]:
-    """Make a layer's message of a hand-over: the sender's number shows what got lost."""
+def pack(sender: str, number: int, batch: Sequence[Message]) -> dict[str, Any]:
+    """Make a layer's message of a batch; by the sender's numbers nodes see what was lost."""
     return {
         "type": BATCH_TYPE,
         "from": sender,
         "number": number,
-        "items": [[_NAMES[type(item)], *item] for item in items],
+        "messages": [[_NAMES[type(each)], *each] for each in batch],
     }
 
 
 def unpack(message: dict[str, Any]) -> list[Message]:
-    """Read the items of a message back. A kind that a newer version sends is passed over."""
-    return [_KINDS[kind](*fields) for kind, *fields in message["items"] if kind in _KINDS]
+    """Read a batch from a layer's message. A kind that a newer version sends is left out."""
+    return [_KINDS[kind](*fields) for kind, *fields in message["messages"] if kind in _KINDS]
 
 
-def measure(item: Message) -> int:
-    """Return about how many characters an item has in a message."""
-    if isinstance(item, EventMessage):
-        return sum(map(len, (item.name, item.body, item.id, *item.channels)))
-    return len(repr(item))
+def measure(message: Message) -> int:
+    """Return about how many characters a message has in that of a layer."""
+    if isinstance(message, EventMessage):
+        return sum(map(len, (message.name, message.body, message.id, *message.channels)))
+    return len(repr(message))
+
+
+def find_cached_events(batch: Sequence[Message]) -> dict[str, str]:
+    """Return the last event of each cache channel in a batch, as text for the store."""
+    return {
+        channel: dump_event(each)
+        for each in batch
+        if isinstance(each, EventMessage) and not each.name.startswith(CLIENT_PREFIX)
+        for channel in each.channels
+        if parse_channel_name(channel).cache
+    }
+
+
+def dump_event(event: EventMessage) -> str:
+    """Return what a cache channel keeps of an event."""
+    return json.dumps([event.name, event.body, event.id], ensure_ascii=False)
+
+
+def load_event(text: str, channel: str) -> EventMessage:
+    """Read what a cache channel has kept."""
+    name, body, id_ = json.loads(text)
+    return EventMessage(name, [channel], body, id=id_)
 
 
 def node_group(namespace: str) -> str:
@@ -123,7 +148,7 @@ def node_group(namespace: str) -> str:
 
 
 def consumer_group(channel: str) -> str:
-    """Return the group on which consumers of one's own hear a channel.
+    """Return the group on which consumers of the project receive the events of a channel.
 
     It is "realtime." and the channel's name, where that is a legal group name of Channels: letters,
     digits, hyphens, underscores and periods, shorter than 100. Any other name is replaced by a hash
@@ -138,13 +163,18 @@ def consumer_group(channel: str) -> str:
     return f"realtime_hash.{hashlib.sha256(channel.encode()).hexdigest()}"
 
 
-def consumer_message(item: EventMessage, channel: str) -> dict[str, Any]:
-    """Make what consumers of one's own receive: an event on one of its channels."""
-    return {
-        "type": CONSUMER_TYPE,
-        "name": item.name,
-        "channel": channel,
-        "data": item.body,
-        "socket_id": item.socket_id,
-        "id": item.id,
-    }
+def make_consumer_messages(batch: Sequence[Message]) -> list[dict[str, Any]]:
+    """Make what consumers of the project receive: each event on each of its channels, in order."""
+    return [
+        {
+            "type": CONSUMER_TYPE,
+            "name": each.name,
+            "channel": channel,
+            "data": each.body,
+            "socket_id": each.socket_id,
+            "id": each.id,
+        }
+        for each in batch
+        if isinstance(each, EventMessage)
+        for channel in each.channels
+    ]

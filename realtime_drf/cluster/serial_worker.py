@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, Generic, TypeVar
 
-from realtime_drf.forks import ForkLock
+from realtime_drf.forks import PerProcess
 
 logger = logging.getLogger("realtime_drf")
 
@@ -119,30 +118,19 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
 
 
 class EventLoopThread:
-    """Keep an event loop in a thread of its own, for a process that has none or another's.
+    """An event loop in a thread of its own, for a process that has none or somebody else's.
 
-    It is started when first used, and anew in the child of a fork, where threads do not live on.
+    It is started when it is first used; the child of a fork starts another.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._lock = ForkLock()
-        self._pid = 0
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._running = PerProcess(self._start)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """Return the running loop of this process."""
-        with self._lock:
-            if self._loop is None or self._pid != os.getpid():
-                self._loop = asyncio.new_event_loop()
-                self._pid = os.getpid()
-                self._thread = threading.Thread(
-                    target=_run, args=[self._loop], name=self._name, daemon=True
-                )
-                self._thread.start()
-            return self._loop
+        """The running loop of this process."""
+        return self._running.get()[0]
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
         """Run a coroutine there and wait for it; raise TimeoutError after so many seconds."""
@@ -151,10 +139,7 @@ class EventLoopThread:
         ).result()
 
     def stop(self, last: Callable[[], Awaitable[None]]) -> None:
-        """End the loop and its thread, after something last, and what it has open.
-
-        The next use starts others.
-        """
+        """Call something last, and end the loop and its thread. The next use starts others."""
 
         async def end() -> None:
             try:
@@ -162,14 +147,18 @@ class EventLoopThread:
             finally:
                 asyncio.get_running_loop().stop()
 
-        with self._lock:
-            loop, self._loop = self._loop, None
-            thread, self._thread = self._thread, None
-        if loop is None or thread is None or self._pid != os.getpid():
+        if (running := self._running.take()) is None:
             return
+        loop, thread = running
         asyncio.run_coroutine_threadsafe(end(), loop)
         if thread is not threading.current_thread():
             thread.join(STOP_TIMEOUT)
+
+    def _start(self) -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=_run, args=[loop], name=self._name, daemon=True)
+        thread.start()
+        return loop, thread
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from realtime_drf.cluster import messages
-from realtime_drf.cluster.backplane import Backplane, load_event
+from realtime_drf.cluster.backplane import Backplane
+from realtime_drf.cluster.messages import load_event
 from realtime_drf.cluster.serial_worker import raise_if_cancelled
 from realtime_drf.pusher_protocol import frames
 from realtime_drf.server.channel import LocalChannel, Subscriber

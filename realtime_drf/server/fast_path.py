@@ -19,7 +19,7 @@ import logging
 from collections.abc import MutableMapping
 from typing import Any, Final
 
-logger = logging.getLogger("realtime_drf")
+from realtime_drf.logs import Once
 
 UVICORN: Final = "uvicorn.protocols.websockets.websockets_sansio_impl"
 """The module of ``--ws websockets-sansio``, the default of uvicorn since 0.54."""
@@ -65,18 +65,15 @@ class FlushScheduler:
     def __init__(self) -> None:
         self._waiting: list[FastPath] = []
         self._size = 0
-        self._has_warned = False
+        self._unknown = Once(
+            logging.WARNING,
+            "The fast path does not support this version of uvicorn (%s.%s): each message is "
+            "written to each client separately, which takes more time.",
+        )
 
     def warn_of_unknown(self, protocol: Any) -> None:
         """Log, once, that uvicorn lacks attributes that the fast path needs."""
-        if not self._has_warned:
-            self._has_warned = True
-            logger.warning(
-                "The fast path does not support this version of uvicorn (%s.%s): each message is "
-                "written to each client separately, which takes more time.",
-                type(protocol).__module__,
-                type(protocol).__name__,
-            )
+        self._unknown.log(type(protocol).__module__, type(protocol).__name__)
 
     def add(self, fast_path: FastPath) -> None:
         """Schedule a flush of a fast path."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from realtime_drf.cluster import messages
 from realtime_drf.cluster.app import App
-from realtime_drf.cluster.backplane import load_event
+from realtime_drf.cluster.messages import load_event
 from realtime_drf.cluster.state import ChannelState
 from realtime_drf.exceptions import InvalidEvent
 from realtime_drf.names import (

@@ -11,6 +11,7 @@ from typing import Any, Final
 from django.db import close_old_connections
 
 from realtime_drf.cluster.app import App
+from realtime_drf.logs import Once
 from realtime_drf.tracebacks import hide_frames
 from realtime_drf.webhook_events import WebhookEvent
 
@@ -32,7 +33,9 @@ class Reporter:
         # Its thread starts with the first report.
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="realtime_drf signals")
         self._waiting = 0
-        self._is_dropping = False
+        self._overflow = Once(
+            logging.ERROR, "Receivers of signals are too slow: reports are dropped."
+        )
 
     def report(self, events: Sequence[WebhookEvent]) -> None:
         """Send signals and webhooks for events, later."""
@@ -45,14 +48,13 @@ class Reporter:
             loop = asyncio.get_running_loop()
             sent = loop.run_in_executor(self._executor, self._send, events)
             sent.add_done_callback(self._on_sent)
-        elif not self._is_dropping:
-            self._is_dropping = True
-            logger.error("Receivers of signals are too slow: reports are dropped.")
+        else:
+            self._overflow.log()
 
     def _on_sent(self, sent: Any) -> None:
         self._waiting -= 1
         if not self._waiting:
-            self._is_dropping = False
+            self._overflow.reset()
 
     def _send(self, events: Sequence[WebhookEvent]) -> None:
         close_old_connections()

@@ -30,14 +30,13 @@ from realtime_drf.conf import (
 )
 from realtime_drf.events import Event
 from realtime_drf.exceptions import TransportUnavailable
+from realtime_drf.logs import Once
 from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_name
 from realtime_drf.options import takes_options
 from realtime_drf.tracebacks import opaque
 from realtime_drf.transports.base import ChannelInfo, Limits
 from realtime_drf.transports.handler import transports
 from realtime_drf.transports.signing import SigningTransport
-
-logger = logging.getLogger("realtime_drf")
 
 T = TypeVar("T")
 
@@ -69,7 +68,11 @@ class ChannelsTransport(SigningTransport):
             self._nacl: Any = self.require("nacl.secret", extra="channels")
         self.app = App(options, require=self.require)
         self.signer = self.app.signer
-        self._has_warned = False
+        self._no_node = Once(
+            logging.WARNING,
+            "%r: this process serves no browsers, and its channel layer is in memory: what it "
+            "publishes reaches nobody. %s",
+        )
 
     def send_batch(self, events: Sequence[Event]) -> None:
         self._publish([item for event in events for item in self._items(event)])
@@ -171,20 +174,13 @@ class ChannelsTransport(SigningTransport):
         return json.dumps({name: base64.b64encode(part).decode() for name, part in parts.items()})
 
     def _warn_of_no_node(self) -> None:
-        if not self._has_warned:
-            self._has_warned = True
-            mend = "Use channels_redis to publish from another process."
-            if is_runserver_without_sockets():
-                app = get_asgi_application() or "mysite.asgi.application"
-                mend = "runserver serves no WebSockets: run uvicorn {}:{} instead.".format(
-                    *app.rpartition(".")[::2]
-                )
-            logger.warning(
-                "%r: this process serves no browsers, and its channel layer is in memory: what it "
-                "publishes reaches nobody. %s",
-                self,
-                mend,
+        mend = "Use channels_redis to publish from another process."
+        if is_runserver_without_sockets():
+            app = get_asgi_application() or "mysite.asgi.application"
+            mend = "runserver serves no WebSockets: run uvicorn {}:{} instead.".format(
+                *app.rpartition(".")[::2]
             )
+        self._no_node.log(self, mend)
 
 
 def _channel_info(view: ChannelState) -> ChannelInfo:

@@ -16,9 +16,10 @@ pytest.importorskip("channels")
 
 from channels.layers import InMemoryChannelLayer
 
-from realtime_drf.cluster import backplane, companions, messages
-from realtime_drf.cluster.backplane import Backplane, LayerBackplane, LocalBackplane
+from realtime_drf.cluster import companions, layer_backplane, messages
+from realtime_drf.cluster.backplane import Backplane, LocalBackplane
 from realtime_drf.cluster.companions import Companions, name_process
+from realtime_drf.cluster.layer_backplane import LayerBackplane
 from realtime_drf.cluster.memory_state import MemoryStore
 from tests.processes import environment
 
@@ -112,12 +113,12 @@ def test_a_process_that_cannot_look_goes_on(
 def test_two_processes_with_a_store_in_memory(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(backplane, "INTERVAL", 0.01)
+    monkeypatch.setattr(layer_backplane, "INTERVAL", 0.01)
     processes = iter([f"web-{number}:1" for number in range(100)])
 
     async def serve(name: str) -> None:
         served = LayerBackplane(MemoryStore(), Layer(asyncio.get_running_loop()), namespace="1")
-        monkeypatch.setattr(backplane, "name_process", lambda: name or next(processes))
+        monkeypatch.setattr(layer_backplane, "name_process", lambda: name or next(processes))
         await attend(served)
         served.close()
 
@@ -157,5 +158,5 @@ def test_a_restart_is_no_second_process(caplog: pytest.LogCaptureFixture) -> Non
 
 def test_an_older_version_passes_over_who_serves() -> None:
     message = messages.pack("it", 1, [messages.ServingMessage("web-1:1")])
-    message["items"][0][0] = "of a later version"
+    message["messages"][0][0] = "of a later version"
     assert messages.unpack(message) == []

@@ -16,9 +16,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 pytest.importorskip("channels")
 
 from realtime_drf.cluster import last_events, messages
-from realtime_drf.cluster.backplane import GapDetector, LayerBackplane, _read
 from realtime_drf.cluster.last_events import LastEvents
+from realtime_drf.cluster.layer_backplane import LayerBackplane, _read
 from realtime_drf.cluster.memory_state import MemoryStore
+from realtime_drf.cluster.sequence import GapDetector
 from realtime_drf.logs import FailureLog
 from tests.examples import scaled
 from tests.server.harness import Clock
@@ -53,12 +54,12 @@ class FaultyLayer:
 
     def receive(self, group: str) -> list[str]:
         """Return the names of all events on the group, as a node reads them."""
-        numbers = GapDetector(lambda lost: None)
+        gap_detector = GapDetector(lambda lost: None)
         return [
             item.name
             for to, message in self.sent
             if to == group
-            for item in _read(message, numbers)
+            for item in _read(message, gap_detector)
             if isinstance(item, messages.EventMessage)
         ]
 
@@ -233,8 +234,8 @@ def test_a_number_counts_once_however_often_and_late_it_comes(
     messages: list[tuple[str, int]],
 ) -> None:
     lost: list[int] = []
-    numbers = GapDetector(lost.append)
-    taken = [message for message in messages if numbers.take(*message)]
+    gap_detector = GapDetector(lost.append)
+    taken = [message for message in messages if gap_detector.take(*message)]
     assert len(taken) == len(set(taken))
     for sender in {sender for sender, _ in messages}:
         first = next(number for each, number in messages if each == sender)

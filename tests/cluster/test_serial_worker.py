@@ -15,9 +15,11 @@ from channels.layers import InMemoryChannelLayer
 
 from realtime_drf.cluster import messages
 from realtime_drf.cluster import serial_worker as worker
-from realtime_drf.cluster.backplane import MAX_IN_MESSAGE, LayerBackplane, Publisher
 from realtime_drf.cluster.last_events import LastEvents
+from realtime_drf.cluster.layer_backplane import LayerBackplane
 from realtime_drf.cluster.memory_state import MemoryStore
+from realtime_drf.cluster.publisher import Publisher
+from realtime_drf.cluster.sequence import MAX_IN_MESSAGE
 from realtime_drf.cluster.serial_worker import SerialWorker
 from realtime_drf.logs import FailureLog
 from tests.server.harness import Clock
@@ -68,7 +70,7 @@ def test_what_is_too_large_for_one_message_comes_in_several_in_order() -> None:
             await asyncio.gather(*map(asyncio.wrap_future, futures))
 
     asyncio.run(publish())
-    assert [len(message["items"]) for message in sent] == [4, 3, 3, 1, 1, 3]
+    assert [len(message["messages"]) for message in sent] == [4, 3, 3, 1, 1, 3]
     assert [message["number"] for message in sent] == list(range(1, 7))
     assert len({message["from"] for message in sent}) == 1
 
@@ -79,7 +81,7 @@ def make_publisher(carry: Any) -> Publisher:
 
 
 class Node:
-    """Take hand-overs, but for one that it cannot."""
+    """Takes batches, but for one that it cannot."""
 
     def __init__(self) -> None:
         self.ready = asyncio.Event()
@@ -99,7 +101,7 @@ class Node:
     def on_gap(self, lost: int) -> None: ...
 
 
-def test_a_hand_over_that_cannot_be_delivered_does_not_make_a_node_deaf(
+def test_a_batch_that_cannot_be_delivered_does_not_stop_a_node(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def attend() -> list[str]:

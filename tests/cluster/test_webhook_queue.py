@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from realtime_drf.cluster.webhooks import queue as module
 from realtime_drf.cluster.webhooks.queue import DeliveryFailed, EndpointQueue
+from realtime_drf.forks import PerProcess
 from tests.services.process import wait_until
 
 tenacity = pytest.importorskip("tenacity")
@@ -283,12 +284,14 @@ def test_a_fork_begins_anew_and_leaves_to_its_parent_what_waits_there() -> None:
         os.write(writing, b"".join([*texts, b";"]))
 
     parent = os.getpid()
-    queue = EndpointQueue("x", post, tenacity=tenacity)
+    queues = PerProcess(lambda: EndpointQueue("x", post, tenacity=tenacity))
+    queue = queues.get()
     queue.put(b"parent")
     child = os.fork()
     if child == 0:
         try:
-            queue.close()  # nothing is here to be waited for
+            assert queues.peek() is None  # nothing is here to be waited for
+            queue = queues.get()
             queue.put(b"child")
             queue.close(5)
         finally:

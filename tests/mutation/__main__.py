@@ -132,6 +132,9 @@ FIELDS: dict[str, str] = {
         f"cluster/{name}": _paths("cluster/", CLUSTER, nearest) + " " + _paths("server/", SERVER)
         for name, nearest in {
             "backplane": "layer_faults",
+            "layer_backplane": "layer_faults",
+            "publisher": "serial_worker",
+            "sequence": "layer_faults",
             "companions": "companions",
             "last_events": "layer_faults",
             "memory_state": "states",

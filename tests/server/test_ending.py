@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("channels")
 
-from realtime_drf.cluster.backplane import LayerBackplane
+from realtime_drf.cluster.layer_backplane import LayerBackplane
 from realtime_drf.cluster.memory_state import MemoryStore
 from realtime_drf.cluster.serial_worker import end
 from realtime_drf.pusher_protocol import frames
@@ -263,7 +263,7 @@ class QuietLayer(DenyingLayer):
             self._time[0] += 5
             raise TimeoutError
         if self.calls == 4:
-            return {"items": [["disconnect", "7"]], "from": "a", "number": 1}
+            return {"messages": [["disconnect", "7"]], "from": "a", "number": 1}
         return await asyncio.Event().wait()
 
 

@@ -15,10 +15,11 @@ import pytest
 pytest.importorskip("channels")
 
 from realtime_drf.cluster import messages
-from realtime_drf.cluster.backplane import Backplane, LayerBackplane, LocalBackplane
+from realtime_drf.cluster.backplane import Backplane, LocalBackplane
+from realtime_drf.cluster.layer_backplane import LayerBackplane
 from realtime_drf.cluster.memory_state import MemoryStore
 from realtime_drf.events import Event
-from realtime_drf.forks import ForkLock
+from realtime_drf.forks import ForkLock, PerProcess
 from tests.server.harness import Site
 
 PATIENCE = 10
@@ -78,7 +79,8 @@ def test_a_child_publishes_though_a_thread_of_its_parent_was_publishing(
         else LocalBackplane(store, None)
     )
     backplane.publish(ITEMS, PATIENCE)
-    lock = vars(store if which == "store" else backplane)["_lock"]
+    parts = {"store": store, "backplane": vars(backplane).get("_local", backplane)}
+    lock = vars(parts[which])["_lock"]
     try:
         assert while_held(lock, lambda: in_fork(lambda: backplane.publish(ITEMS, PATIENCE))) == 0
     finally:
@@ -117,7 +119,7 @@ def test_a_child_may_serve_browsers_of_its_own() -> None:
                 client.take()
                 own.publish("told", "news", "child")
                 assert client.events() == [("told", "news", "child")]
-                assert len(vars(site.transport.app.backplane)["_nodes"]) == 1
+                assert len(vars(site.transport.app.backplane)["_local"].get().loops) == 1
 
         assert in_fork(serve) == 0
 
@@ -126,3 +128,58 @@ def test_a_lock_is_kept_alive_by_nothing() -> None:
     lock = weakref.ref(ForkLock())
     gc.collect()
     assert lock() is None
+
+
+class Resource:
+    """A resource that notes whether it was destroyed."""
+
+    destroyed: list[int] = []  # noqa: RUF012  each process has its own copy
+
+    def __del__(self) -> None:
+        self.destroyed.append(os.getpid())
+
+
+def test_each_process_makes_its_own_and_leaves_its_parents_alone() -> None:
+    each = PerProcess(Resource)
+    assert each.peek() is None
+    assert each.take() is None
+    parents = each.get()
+    assert each.get() is each.peek() is parents
+    address = id(parents)
+    del parents
+
+    def use() -> None:
+        Resource.destroyed.clear()
+        assert each.peek() is None
+        assert id(each.get()) != address
+        assert each.get() is each.take()
+        assert in_fork(lambda: each.get() and None) == 0
+        gc.collect()
+        assert len(Resource.destroyed) == 1, "its own, which was taken"
+
+    assert in_fork(use) == 0
+    assert id(each.take()) == address
+    assert each.peek() is None
+
+
+def test_threads_of_a_process_share_one() -> None:
+    barrier = threading.Barrier(8)
+    each = PerProcess(object)
+    found: list[object] = []
+
+    def get() -> None:
+        barrier.wait(PATIENCE)
+        found.append(each.get())
+
+    threads = [threading.Thread(target=get) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({id(one) for one in found}) == 1
+
+
+def test_a_child_makes_its_own_though_a_thread_of_its_parent_was_making_one() -> None:
+    each = PerProcess(object)
+    lock = vars(each)["_lock"]
+    assert while_held(lock, lambda: in_fork(each.get)) == 0

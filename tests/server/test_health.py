@@ -28,7 +28,7 @@ pytest.importorskip("channels")
 
 from channels.layers import InMemoryChannelLayer
 
-from realtime_drf.cluster import backplane
+from realtime_drf.cluster import layer_backplane
 from realtime_drf.cluster.memory_state import MemoryStore
 from realtime_drf.server.node import Node
 from tests.server.harness import Site
@@ -172,13 +172,15 @@ def test_a_node_whose_layer_fails_is_not_healthy_until_it_works_again(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     for name, pause in (("INITIAL_DELAY", 0.01), ("MAX_DELAY", 0.02), ("GROUP_RENEWAL", 0.01)):
-        monkeypatch.setattr(backplane, name, pause)
+        monkeypatch.setattr(layer_backplane, name, pause)
     settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": PATH}}
     transport: Any = transports["default"]
 
     async def live() -> None:
         layer = Layer()
-        transport.app.backplane = backplane.LayerBackplane(MemoryStore(), layer, namespace="1")
+        transport.app.backplane = layer_backplane.LayerBackplane(
+            MemoryStore(), layer, namespace="1"
+        )
         node = Node(transport.app, print)
         transport.app.nodes.add(node)
         layer.failing = {call}

@@ -13,8 +13,7 @@ pytest.importorskip("nacl")
 
 import nacl.secret
 
-from realtime_drf.cluster.backplane import dump_event
-from realtime_drf.cluster.messages import EventMessage
+from realtime_drf.cluster.messages import EventMessage, dump_event
 from realtime_drf.events import Event
 from realtime_drf.exceptions import UnsupportedFeature
 from tests.server.harness import Client, Site

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -346,10 +347,33 @@ def test_no_secret_token_or_body_is_logged(
     receiver.wait_for_events(1)
     sender.close()
     signature = receiver.requests[0].headers["x-pusher-signature"]
-    text = caplog.text + repr(sender) + repr(sender._queues)
+    text = caplog.text + repr(sender) + repr(sender._queues.get())
     for secret in (SECRET, "t0ken", "pr1vate", "b0dy", signature, "/hooks/"):
         assert secret not in text
     assert "status 500" in text
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_sends_its_own_reports_and_leaves_those_of_its_parent(
+    receiver: WebhookReceiver, make_sender: MakeSender
+) -> None:
+    sender = make_sender({"url": receiver.webhook_url})
+    sender.put([report(channel="before")])
+    receiver.wait_for_events(1)
+    sender.put([report(channel="parent")])
+    child = os.fork()
+    if child == 0:
+        try:
+            sender.close(5)  # nothing waits here
+            sender.put([report(channel="child")])
+            sender.close(5)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    sender.close(5)
+    channels = [event["channel"] for event in receiver.events]
+    assert sorted(channels) == ["before", "child", "parent"]
 
 
 # The server

@@ -23,8 +23,9 @@ from channels.layers import get_channel_layer
 
 from realtime_drf import Event, apublish, publish
 from realtime_drf.cluster import messages
-from realtime_drf.cluster.backplane import MAX_IDLE, LayerBackplane
+from realtime_drf.cluster.layer_backplane import LayerBackplane
 from realtime_drf.cluster.memory_state import MemoryStore
+from realtime_drf.cluster.publisher import MAX_IDLE
 from realtime_drf.cluster.serial_worker import EventLoopThread
 from realtime_drf.exceptions import TransportUnavailable
 from realtime_drf.pusher_protocol import frames

@@ -11,7 +11,7 @@ pytest.importorskip("channels_redis")
 from django.core.checks import ERROR, run_checks
 from pytest_django import Settings
 
-from realtime_drf.cluster.backplane import LayerBackplane
+from realtime_drf.cluster.layer_backplane import LayerBackplane
 from realtime_drf.cluster.memory_state import MemoryStore
 from realtime_drf.cluster.redis_state import RedisStore
 from realtime_drf.cluster.state import NodeState

@@ -10,7 +10,6 @@ very same body is sent again, so that a receiver can know it again; then the res
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections import deque
@@ -97,12 +96,6 @@ class EndpointQueue:
         self._clock = clock
         self._wall_clock = wall_clock
         self._pause = pause
-        self._reset()
-
-    def __repr__(self) -> str:
-        return f"<EndpointQueue to {self.name}>"
-
-    def _reset(self) -> None:
         self._changed = threading.Condition()
         self._waiting: deque[Item] = deque()
         self._waiting_bytes = 0
@@ -113,16 +106,14 @@ class EndpointQueue:
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
         self._close_at = float("inf")
-        self._pid = (
-            os.getpid()
-        )  # last: until then no other thread may take the parent's for its own
+
+    def __repr__(self) -> str:
+        return f"<EndpointQueue to {self.name}>"
 
     # For all threads
 
     def put(self, text: bytes) -> None:
         """Have a report brought there; return at once."""
-        if self._pid != os.getpid():
-            self._reset()  # a fork's: threads do not live on, and what waits is the parent's
         with self._changed:
             item = Item(text, self._clock(), int(self._wall_clock() * 1000))
             self._waiting.append(item)
@@ -137,7 +128,7 @@ class EndpointQueue:
 
     def flush(self, seconds: float = DRAIN_TIMEOUT) -> None:
         """Have all that waits tried once more, now, for no longer than so many seconds."""
-        if self._pid == os.getpid() and self._thread is not None:
+        if self._thread is not None:
             with self._changed:
                 self._close_at = self._clock() + seconds
                 self._closing.set()
@@ -151,7 +142,7 @@ class EndpointQueue:
     def join(self, seconds: float) -> None:
         """Wait for what `flush` has begun."""
         thread = self._thread
-        if thread is not None and self._pid == os.getpid():
+        if thread is not None:
             thread.join(seconds)
 
     def _start(self) -> None:

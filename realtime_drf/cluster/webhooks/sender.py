@@ -9,7 +9,6 @@ import atexit
 import contextlib
 import json
 import logging
-import os
 import threading
 import time
 import weakref
@@ -19,6 +18,7 @@ from typing import Any, Final
 from realtime_drf import __version__
 from realtime_drf.cluster.webhooks.endpoints import Endpoint
 from realtime_drf.cluster.webhooks.queue import DRAIN_TIMEOUT, DeliveryFailed, EndpointQueue
+from realtime_drf.forks import PerProcess
 from realtime_drf.http_connections import find_stale, pool_classes, time_left
 from realtime_drf.pusher_protocol.signatures import Signer
 from realtime_drf.tracebacks import opaque
@@ -54,38 +54,42 @@ class WebhookSender:
     def __init__(
         self, endpoints: Sequence[Endpoint], signer: Signer, *, tenacity: Any, urllib3: Any
     ) -> None:
-        self._queues = [
-            (
-                endpoint,
-                EndpointQueue(endpoint.name, Poster(endpoint, signer, urllib3), tenacity=tenacity),
-            )
-            for endpoint in endpoints
-        ]
+        self._count = len(endpoints)
+
+        def make_queues() -> list[tuple[Endpoint, EndpointQueue]]:
+            return [
+                (each, EndpointQueue(each.name, Poster(each, signer, urllib3), tenacity=tenacity))
+                for each in endpoints
+            ]
+
+        # What waits when a process forks is sent by the parent, from its own threads.
+        self._queues = PerProcess(make_queues)
         atexit.register(_close_at_exit, weakref.ref(self))
 
     def __repr__(self) -> str:
-        return f"<WebhookSender to {len(self._queues)} endpoints>"
+        return f"<WebhookSender to {self._count} endpoints>"
 
     @property
     def dropped(self) -> int:
         """How many reports did not arrive, of all endpoints together."""
-        return sum(queue.dropped for _, queue in self._queues)
+        return sum(queue.dropped for _, queue in self._queues.peek() or ())
 
     def put(self, events: Sequence[WebhookEvent]) -> None:
         """Have reports sent, in this order; return at once."""
         for event in events:
-            couriers = [queue for endpoint, queue in self._queues if endpoint.wants(event)]
-            if couriers:
+            queues = [queue for endpoint, queue in self._queues.get() if endpoint.wants(event)]
+            if queues:
                 text = make_text(event)
-                for queue in couriers:
+                for queue in queues:
                     queue.put(text)
 
     def close(self, seconds: float = DRAIN_TIMEOUT) -> None:
         """Try what waits once more, all endpoints at the same time; wait so long for it."""
         close_at = time.monotonic() + seconds
-        for _, queue in self._queues:
+        queues = self._queues.peek() or ()
+        for _, queue in queues:
             queue.flush(seconds)
-        for _, queue in self._queues:
+        for _, queue in queues:
             queue.join(max(0.0, close_at - time.monotonic()))
 
 
@@ -102,8 +106,8 @@ class Poster:
         self._headers = endpoint.headers
         self._signer = signer
         self._urllib3 = urllib3
-        self._pid = 0
-        self._pool: Any = None
+        self._pool = urllib3.PoolManager(num_pools=1, maxsize=1)
+        self._pool.pool_classes_by_scheme = pool_classes(urllib3)
         logging.getLogger("urllib3.connectionpool").addFilter(_url_filter)
 
     def __repr__(self) -> str:
@@ -129,10 +133,6 @@ class Poster:
             raise DeliveryFailed(f"status {status}")
 
     def _post(self, body: bytes, timeout: float) -> int:
-        if self._pid != os.getpid():  # a fork must not use the connection of its parent
-            self._pid = os.getpid()
-            self._pool = self._urllib3.PoolManager(num_pools=1, maxsize=1)
-            self._pool.pool_classes_by_scheme = pool_classes(self._urllib3)
         deadline = time.monotonic() + timeout
         try:
             return self._request(body, deadline)

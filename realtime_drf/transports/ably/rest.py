@@ -9,9 +9,7 @@ import base64
 import importlib
 import json
 import logging
-import os
 import re
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -24,6 +22,7 @@ from realtime_drf.exceptions import (
     TransportError,
     TransportUnavailable,
 )
+from realtime_drf.forks import PerProcess
 from realtime_drf.http_connections import read_retry_after
 from realtime_drf.tracebacks import opaque
 from realtime_drf.transports.ably.network import Network
@@ -42,16 +41,6 @@ the account's: https://ably.com/docs/platform/errors/codes."""
 _CREDENTIALS = re.compile(r"(Basic|Bearer) [A-Za-z0-9+/=_\-.]+")
 
 logger = logging.getLogger("realtime_drf")
-
-_making = threading.Lock()
-
-
-def _renew_lock() -> None:
-    global _making
-    _making = threading.Lock()  # a thread that exists in the parent alone may hold the old one
-
-
-os.register_at_fork(after_in_child=_renew_lock)
 
 
 class _CredentialsFilter(logging.Filter):
@@ -92,9 +81,7 @@ class RestClient:
         self._not_before = 0.0
         self._network = Network(timeout)
         # Made when first needed, as it reads files, and proxies from the environment.
-        self._pid_and_client: tuple[int, Any] | None = None
-        # The parent's, kept in the child: to collect it would warn of its open connections.
-        self._inherited: tuple[int, Any] | None = None
+        self._clients = PerProcess(self._make_client)
         # The loggers of the SDK, which logs tokens, and of HTTP/2.
         for name in ("hpack.hpack", "hpack.table", "ably.sync.rest.auth"):
             theirs = logging.getLogger(name)
@@ -107,27 +94,17 @@ class RestClient:
 
     @property
     def client(self) -> Any:
-        """The SDK's client of this process. A forked child makes its own."""
-        held = self._pid_and_client
-        if held is None or held[0] != os.getpid():
-            with _making:
-                held = self._pid_and_client
-                if held is None or held[0] != os.getpid():
-                    self._inherited = held
-                    held = self._pid_and_client = (os.getpid(), self._make_client())
-        return held[1]
+        """The SDK's client of this process."""
+        return self._clients.get()
 
     def close(self) -> None:
         """Close the connections; the next call makes a new client."""
-        held, self._pid_and_client = self._pid_and_client, None
-        if held is not None and held[0] == os.getpid():
-            held[1].close()
-        elif held is not None:
-            self._inherited = held
+        if (client := self._clients.take()) is not None:
+            client.close()
 
     def read_environment(self) -> None:
         """Make a client, unless there is one; raise what the environment makes it raise."""
-        if self._pid_and_client is None:
+        if self._clients.peek() is None:
             self._make_client().close()
 
     @opaque

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -22,6 +21,7 @@ from realtime_drf.exceptions import (
     TransportError,
     TransportUnavailable,
 )
+from realtime_drf.forks import PerProcess
 from realtime_drf.http_connections import read_retry_after
 from realtime_drf.names import ChannelKind, build_channel_name, parse_channel_name
 from realtime_drf.options import takes_options
@@ -85,7 +85,9 @@ class PusherTransport(SigningTransport):
         self._webhooks = WebhookReader({**(options.webhook_keys or {}), key: secret})
         self._client_options = options.for_client()
         self._sdk = self.require("pusher", extra="pusher")
-        self._pid_and_client = (os.getpid(), self._make_client())
+        # Sockets shared with the parent of a fork would mix up answers.
+        self._clients = PerProcess(self._make_client)
+        self._clients.get()  # raises what is wrong with the options
         logging.getLogger("urllib3.connectionpool").addFilter(_url_filter)
 
     def pack(self, events: Sequence[Event]) -> Iterable[Sequence[Event]]:
@@ -176,12 +178,8 @@ class PusherTransport(SigningTransport):
 
     @property
     def _client(self) -> Any:
-        """The client of this process: sockets shared with the parent would mix up answers."""
-        pid, client = self._pid_and_client
-        if pid != os.getpid():
-            client = self._make_client()
-            self._pid_and_client = (os.getpid(), client)
-        return client
+        """The client of this process."""
+        return self._clients.get()
 
     def _make_client(self) -> Any:
         client = self._sdk.pusher_client.PusherClient(**self._client_options)
