@@ -122,6 +122,9 @@ FIELDS: dict[str, str] = {
     "forks": _paths("server/", ["forks"]),
     "pusher_protocol/frames": _paths("server/", SERVER, "bad_frames"),
     "pusher_protocol/http_signature": _paths("server/", SERVER, "http_"),
+    "pusher_protocol/limits": _paths(
+        "server/", ["http_rules", "presence", "features", "client_events"]
+    ),
     "pusher_protocol/signatures": "tests/test_authorization.py "
     + _paths("transports/", ["pusher", "channels"])
     + " "

@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture
 def silence(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """See to it that nothing is logged that anybody would have to look into."""
+    """Check that nothing is logged that would have to be looked into."""
     yield
     records = [each for each in caplog.get_records("call") if each.levelno >= logging.WARNING]
     assert [(each.name, each.getMessage()) for each in records] == []

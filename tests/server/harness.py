@@ -58,7 +58,7 @@ AsgiMessage = Mapping[str, Any]
 
 
 class Clock:
-    """Tell the time that a test has set."""
+    """A clock that a test sets."""
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
@@ -68,7 +68,7 @@ class Clock:
 
 
 class Server(RealtimeServer):
-    """Make nodes that look at what is due when the test says so."""
+    """A server whose nodes tick when the test says so."""
 
     def __init__(self, app: Any, clock: Clock) -> None:
         super().__init__(app)
@@ -110,10 +110,10 @@ class Site:
     ) -> None:
         self.clock = clock or Clock()
         self.reports: list[tuple[str, str, str]] = []
-        """Kind, channel and user id of what receivers of signals were told."""
+        """Kind, channel and user id of the signals that receivers got."""
         self.report_events: list[WebhookEvent] = []
         self.errors: list[dict[str, Any]] = []
-        """What the event loop was told of: a task whose exception nobody has seen."""
+        """Errors reported to the event loop: of a task whose exception was never retrieved."""
         self._app = app
         self._count = nodes
         self._store = store
@@ -203,13 +203,13 @@ class Site:
 
         self.run(wait())
 
-    def hear(self) -> list[tuple[str, str, str]]:
+    def take_reports(self) -> list[tuple[str, str, str]]:
         """Return what has been reported since one last asked: kind, channel and user id."""
         self.settle()
         for node in self.nodes:
             node._reporter._executor.submit(lambda: None).result(PATIENCE)
-        heard, self.reports = self.reports, []
-        return heard
+        reports, self.reports = self.reports, []
+        return reports
 
     # What a project does
 
@@ -226,7 +226,7 @@ class Site:
         self.settle()
 
     def send(self, *events: Event) -> None:
-        """Have the transport send events; nobody has received them yet."""
+        """Have the transport send events, which no client has received yet."""
         self.transport.send(events)
 
     # What browsers do
@@ -270,7 +270,7 @@ class Site:
         for node in self.nodes:
             await node.stop()
         await end(task for task in asyncio.all_tasks() if task is not asyncio.current_task())
-        # What is still being told to receivers reads the settings, which are about to change.
+        # Receivers that still run read the settings, which are about to change.
         for node in self.nodes:
             await self.loop.run_in_executor(None, node._reporter._executor.shutdown)
 
@@ -372,7 +372,7 @@ class Client:
         """What the app has tried to send, the same unless something waits or was refused."""
         self._is_stuck = False
         self.breaks_after: int | None = None
-        """After so many messages, whatever is sent raises, as servers do once a client is gone."""
+        """After so many messages, `send` raises, as servers do once a client has disconnected."""
         self.sends_under_way = 0
         self._server = server
         self._inbox: asyncio.Queue[AsgiMessage] = asyncio.Queue()
@@ -422,7 +422,7 @@ class Client:
         self._receive({"type": "websocket.receive", "text": None, "bytes": content})
 
     def disconnect(self, *, settle: bool = True) -> None:
-        """Be gone, without a word; more than once is no error. What waits to be sent raises."""
+        """Disconnect; do nothing if it has already. Sends that wait raise."""
         self._is_gone = True
         self._reading.set()
         if self.uvicorn is not None:
@@ -476,7 +476,7 @@ class Client:
         """Send an event to the others on a channel."""
         self.say({"event": event, "channel": channel, "data": data}, settle=settle)
 
-    # What it has been told
+    # What it has received
 
     @property
     def socket_id(self) -> str:
@@ -514,13 +514,13 @@ class Client:
         return [(each["event"], each.get("channel", ""), each.get("data")) for each in self.take()]
 
     def forget(self) -> None:
-        """Forget what it has been told, which else takes memory."""
+        """Discard the frames received so far, which take memory."""
         self.sent.clear()
         self.sends.clear()
         self._seen = 0
 
     async def end(self) -> None:
-        """See to it that the app is done with it; raise what it has raised."""
+        """Check that the app is done with it; raise what it has raised."""
         if self._task is not None:
             self._reading.set()
             await asyncio.wait([self._task], timeout=PATIENCE)
@@ -544,7 +544,7 @@ class Client:
     async def _send(self, message: AsgiMessage) -> None:
         self._look_at(message)
         if self.breaks_after is not None and len(self.sent) >= self.breaks_after:
-            raise OSError("the client is gone")
+            raise OSError("the client has disconnected")
         if self.is_stuck and not self._is_gone:
             self.sends_under_way += 1
             try:
@@ -553,9 +553,9 @@ class Client:
             finally:
                 self.sends_under_way -= 1
             if self._is_gone:
-                raise OSError("the client is gone")
+                raise OSError("the client has disconnected")
         if self.uvicorn is not None and self.uvicorn.disconnected:
-            raise OSError("the client is gone")
+            raise OSError("the client has disconnected")
         message.get("text", "").encode()  # as a server must: text that is none cannot be sent
         self.sent.append(message)
 

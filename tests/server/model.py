@@ -1,4 +1,4 @@
-"""What a browser of the state machine must have heard: a model of who receives what."""
+"""What a browser of the state machine must have received: a model of who receives what."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ class Browser:
         self.members: dict[str, dict[str, Any]] = {}
         """The members of each presence channel, as pusher-js would show them."""
         self.counts: dict[str, int] = {}
-        """How many subscriptions each channel has, as last heard."""
+        """How many subscriptions each channel has, as last received."""
         self.is_signed_in = False
         self.watched: tuple[str, ...] = ()
         self.online: set[str] = set()
-        """Who of those it watches is online, as it has heard."""
+        """Users on its watchlist who are online, as it was notified."""
         self.begin_round()
 
     def __repr__(self) -> str:
@@ -113,7 +113,7 @@ class Browser:
             self.is_signed_in, self.watched = True, watched
             self.told["pusher:signin_success"] += 1
 
-    # What it hears
+    # What it receives
 
     def end_round(
         self, held: Sent | None, cached: Sequence[Cached], *, is_first: bool = False
@@ -127,7 +127,7 @@ class Browser:
         told: Counter[str] = Counter()
         standing = {*self.stable, *self.left}
         for frame in self.client.take():
-            self._hear(frame, received, told, standing)
+            self._receive(frame, received, told, standing)
         assert told == self.told, self
         assert set(self.joined.values()) <= {0}, "one answer to each subscription"
         at_cache = received.pop(CACHE, [])
@@ -137,7 +137,7 @@ class Browser:
         self.begin_round()
         return at_cache.count(MISS)
 
-    def _hear(
+    def _receive(
         self,
         frame: dict[str, Any],
         received: dict[str, list[Any]],
@@ -186,7 +186,7 @@ class Browser:
                 raise AssertionError(frame)
 
     def _watch(self, name: str, users: Sequence[str]) -> None:
-        """Users come online and go offline in turn."""
+        """Users come online and go offline alternately."""
         assert set(users) <= set(self.watched)
         for user in users:
             assert (user in self.online) is (name == "offline"), (name, user)

@@ -78,7 +78,7 @@ def test_the_http_api_is_served(server: AsgiServer) -> None:
 
 
 def _leave_early(server: AsgiServer) -> None:
-    """Begin a request, and be gone."""
+    """Begin a request, and disconnect."""
     with socket.create_connection((server.host, server.port)) as connection:
         head = f"POST /apps/{server.app_id}/events HTTP/1.1\r\nHost: {server.host}\r\n"
         connection.sendall(f"{head}Content-Length: 500\r\n\r\n{{".encode())

@@ -257,7 +257,7 @@ FRAMES = st.fixed_dictionaries(
     )
 )
 @example(texts=['{"event": "pusher:subscribe", "data": {"channel": "a"}}'] * 2)
-def test_no_frame_at_all_harms_the_server_or_anybody_else(texts: list[str]) -> None:
+def test_no_frame_at_all_harms_the_server_or_another_client(texts: list[str]) -> None:
     with Site(client_events=True) as site:
         one, other = site.connect(), site.connect()
         for client, user in ((one, "ann"), (other, "bob")):

@@ -151,14 +151,14 @@ def test_ten_a_second_for_each_connection() -> None:
         assert len(bob.events()) == 10
 
 
-def test_the_project_is_told() -> None:
+def test_the_project_is_notified() -> None:
     with Site(client_events=True) as site:
         ann, _ = pair(site, LIST, ROOM)
-        site.hear()
+        site.take_reports()
         site.report_events.clear()
         ann.trigger("client-typing", ROOM, {"a": 1})
         ann.trigger("client-typing", LIST, "text")
-        assert site.hear() == [("client_event", ROOM, "ann"), ("client_event", LIST, "")]
+        assert site.take_reports() == [("client_event", ROOM, "ann"), ("client_event", LIST, "")]
         assert [each.details for each in site.report_events] == [
             {
                 "event": "client-typing",

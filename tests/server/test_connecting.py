@@ -68,7 +68,7 @@ def test_versions_that_are_spoken(version: str) -> None:
         (4008, "/app/app-key", "%FF&&==;"),
     ],
 )
-def test_who_is_turned_away_reads_why(code: int, path: str, query: str) -> None:
+def test_a_rejected_client_reads_why(code: int, path: str, query: str) -> None:
     with Site() as site:
         client = site.client(path=path, query=query)
         client.open()
@@ -101,7 +101,7 @@ def test_the_origin_may_have_to_be_an_allowed_one() -> None:
     with Site(allowed_origins=["https://*.example.com"]) as site:
         site.connect(headers=[(b"origin", b"https://shop.example.com")])
     with Site() as site:
-        site.connect(headers=[(b"origin", b"https://anybody.example")])
+        site.connect(headers=[(b"origin", b"https://other.example")])
 
 
 def test_each_transport_has_its_app() -> None:
@@ -188,7 +188,7 @@ def test_any_frame_is_a_sign_of_life() -> None:
             assert client.events() == []
 
 
-def test_whoever_is_closed_receives_nothing_more_and_is_heard_no_more() -> None:
+def test_a_closed_connection_receives_and_sends_nothing_more() -> None:
     with Site(pong_timeout=30) as site:
         client, other = site.connect(), site.connect()
         for each in (client, other):
@@ -315,7 +315,7 @@ def test_with_other_transports_all_goes_to_the_app() -> None:
     assert len(app.scopes) == 1
 
 
-def test_every_event_loop_has_its_nodes_and_all_hear() -> None:
+def test_every_event_loop_has_its_nodes_and_all_receive() -> None:
     with Site() as site, Site(beside=site) as other:
         clients = [site.connect(), other.connect()]
         for client in clients:
@@ -333,7 +333,7 @@ def test_every_event_loop_has_its_nodes_and_all_hear() -> None:
 
 
 @pytest.mark.parametrize("key", ["app-key", "other-key"])
-def test_a_client_that_is_gone_at_the_door_leaves_nothing_behind(key: str) -> None:
+def test_a_client_that_disconnects_while_connecting_leaves_nothing_behind(key: str) -> None:
     with Site() as site:
         for is_broken_from in (0, 1):
             client = site.client(path=f"/app/{key}")
@@ -343,7 +343,7 @@ def test_a_client_that_is_gone_at_the_door_leaves_nothing_behind(key: str) -> No
 
 
 @pytest.mark.parametrize("failure", [OSError, RuntimeError])
-def test_who_is_gone_before_being_turned_away_leaves_no_traceback(
+def test_a_client_that_disconnects_before_it_is_rejected_leaves_no_traceback(
     failure: type[Exception],
 ) -> None:
     async def receive() -> Any:

@@ -1,4 +1,4 @@
-"""A node that is told to end does, whatever the layer and the store make of it."""
+"""A node that has to end does, whatever the layer and the store make of it."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 @pytest.fixture
 def handled() -> Iterator[int]:
-    """Give a signal that may be handled anew."""
+    """Return a signal whose handler a test may replace."""
     before = signal.getsignal(signal.SIGTERM)
     yield signal.SIGTERM
     signal.signal(signal.SIGTERM, before)
@@ -150,7 +150,7 @@ def _make_loop(name: str) -> asyncio.AbstractEventLoop:
 
 @pytest.mark.parametrize("name", ["asyncio", "uvloop"])
 @pytest.mark.usefixtures("handled")
-def test_a_handler_of_the_loop_waits_for_the_farewell_too(name: str) -> None:
+def test_a_handler_of_the_loop_waits_for_draining_too(name: str) -> None:
     happened: list[str] = []
     loop = _make_loop(name)
 

@@ -70,7 +70,7 @@ def serve(app: Any, **options: Any) -> Iterator[str]:
 
 
 async def send_all(writer: Writer) -> None:
-    """Write texts in one turn of the loop and in several, and at once the last and the close."""
+    """Write texts in one iteration of the loop and in several; the last together with the close."""
     for text in TEXTS:
         assert writer.write(TextMessage(text))
     for text in TEXTS:
@@ -100,18 +100,18 @@ def test_a_client_gets_all_in_order_and_then_the_close(loop: str, deflate: bool)
     assert app.has_fast_path is not deflate
 
 
-def test_what_one_turn_has_for_a_client_is_written_at_once() -> None:
+def test_what_one_iteration_of_the_loop_has_for_a_client_is_written_at_once() -> None:
     writes: list[bytes] = []
 
     async def act(writer: Writer) -> None:
-        shortcut: Any = writer._fast_path
-        transport = shortcut._protocol.transport
-        shortcut._protocol.transport = Spy(transport, writes)
+        fast_path: Any = writer._fast_path
+        transport = fast_path._protocol.transport
+        fast_path._protocol.transport = Spy(transport, writes)
         for number in range(50):
             writer.write(TextMessage(str(number)))
         assert writes == []
         await asyncio.sleep(0)
-        shortcut._protocol.transport = transport
+        fast_path._protocol.transport = transport
 
     app = App(act)
     with (
@@ -146,7 +146,7 @@ def test_a_client_that_does_not_read_fails_within_bounds() -> None:
     assert 1_000_000 < written < 20_000_000
 
 
-def test_writing_to_a_client_that_is_gone_fails() -> None:
+def test_writing_to_a_client_that_has_disconnected_fails() -> None:
     gone = threading.Event()
     results: list[bool] = []
 
@@ -169,10 +169,10 @@ def test_nothing_is_written_after_the_server_has_begun_to_close() -> None:
     writes: list[bytes] = []
 
     async def act(writer: Writer) -> None:
-        shortcut: Any = writer._fast_path
+        fast_path: Any = writer._fast_path
         writer.write(TextMessage("too late"))
-        shortcut._protocol.shutdown()
-        shortcut._protocol.transport = Spy(shortcut._protocol.transport, writes)
+        fast_path._protocol.shutdown()
+        fast_path._protocol.transport = Spy(fast_path._protocol.transport, writes)
         await asyncio.sleep(0)
 
     app = App(act)

@@ -1,4 +1,4 @@
-"""Nodes among faults: what others tell is lost, late or told twice, and the store or a node fails.
+"""Nodes among faults: messages are lost, late or repeated, and the store or a node fails.
 
 Whatever happens, nobody is ever shown a member twice, or one leave who was not there; and once all
 works again, everybody sees those who are there, within the time of a lease.
@@ -61,17 +61,17 @@ class FaultyStore:
     def forget(self) -> None:
         self.inner = MemoryStore(clock=self._clock)
 
-    async def sync(self, node: str, slices: Sequence[NodeState]) -> SyncResult:
-        outcome: SyncResult = await self._answer(node, self.inner.sync(node, slices))
-        return outcome
+    async def sync(self, node: str, states: Sequence[NodeState]) -> SyncResult:
+        result: SyncResult = await self._answer(node, self.inner.sync(node, states))
+        return result
 
     async def heartbeat(self, node: str, since: int) -> SyncResult:
-        outcome: SyncResult = await self._answer(node, self.inner.heartbeat(node, since))
-        return outcome
+        result: SyncResult = await self._answer(node, self.inner.heartbeat(node, since))
+        return result
 
     async def read(self, channels: Sequence[str]) -> list[ChannelState]:
-        views: list[ChannelState] = await self._answer("", self.inner.read(channels))
-        return views
+        states: list[ChannelState] = await self._answer("", self.inner.read(channels))
+        return states
 
     async def find(self, prefix: str) -> list[ChannelState]:
         return await self.inner.find(prefix)
@@ -101,7 +101,7 @@ class FaultyStore:
 
 
 class FaultyBackplane(Backplane):
-    """Deliver a hand-over when the test says so, to one node at a time."""
+    """Deliver a batch when the test says so, to one node at a time."""
 
     def __init__(self, store: PresenceStore) -> None:
         super().__init__(store)
@@ -236,11 +236,11 @@ class Nodes(RuleBasedStateMachine):
     # What happens between the nodes
 
     @rule(number=st.integers(0, NODES - 1), fate=st.sampled_from(["comes"] * 3 + ["is lost"]))
-    def first_handover(self, number: int, fate: str) -> None:
+    def first_batch(self, number: int, fate: str) -> None:
         self.hand_over(number, 0, fate)
 
     @rule(number=st.integers(0, NODES - 1), fate=st.sampled_from(["comes", "comes and stays"]))
-    def last_handover(self, number: int, fate: str) -> None:
+    def last_batch(self, number: int, fate: str) -> None:
         self.hand_over(number, -1, fate)
 
     def hand_over(self, number: int, which: int, fate: str) -> None:
@@ -306,7 +306,7 @@ class Nodes(RuleBasedStateMachine):
             self.site.__exit__(AssertionError if error else None)
 
     def recover(self) -> None:
-        """Let all work again, but bring nobody what others told before."""
+        """Let all work again, but deliver none of the messages sent before."""
         self.mend()
         for waiting in self.backplane.waiting.values():
             waiting.clear()
@@ -361,7 +361,7 @@ class Nodes(RuleBasedStateMachine):
 
 @pytest.fixture
 def nodes() -> Iterator[Nodes]:
-    """Run what the machine runs, by hand: ann on one node, bob on the other, all told."""
+    """Run what the machine runs, by hand: ann on one node, bob on the other, all settled."""
     machine = Nodes()
     machine.hand_all_over()
     yield machine
@@ -398,7 +398,7 @@ def test_nobody_seems_to_leave_when_a_store_has_lost_its_memory(nodes: Nodes, fi
         assert browser.client.frames[count:] == []
 
 
-def test_a_store_that_fails_is_told_nothing_until_it_works(nodes: Nodes) -> None:
+def test_a_store_that_fails_is_sent_nothing_until_it_works(nodes: Nodes) -> None:
     ann, names = nodes.all[0], [f"cache-{number}" for number in range(MAX_AT_ONCE + 10)]
     nodes.store_changes(0, "refuses")
     for name in names:

@@ -103,7 +103,7 @@ def test_a_users_connections_are_ended(server: AsgiServer, browser: Browser) -> 
     bob.expect_for_user("last")
 
 
-def test_watchers_hear_who_is_online(browser: Browser) -> None:
+def test_watchers_are_notified_who_is_online(browser: Browser) -> None:
     dan = browser("dan")
     dan.signin()
     ann = browser("fay", watchlist=("dan", "eve"))
@@ -161,7 +161,7 @@ def test_an_encrypted_cache_channel_gives_its_last_event_encrypted(
     assert "geheim" not in str([seen for seen in client.seen if seen["type"] == "frame"])
 
 
-def test_subscribers_hear_how_many_they_are(browser: Browser) -> None:
+def test_subscribers_receive_how_many_they_are(browser: Browser) -> None:
     ann, bob = browser("ann"), browser("bob")
     name = "pusher_internal:subscription_count"
     ann.subscribe("news")

@@ -1,4 +1,4 @@
-"""A client that writes frames as fast as it can holds up nobody, whichever server takes them."""
+"""A client that writes frames as fast as it can holds up no other, whichever server reads them."""
 
 from __future__ import annotations
 

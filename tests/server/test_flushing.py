@@ -1,4 +1,4 @@
-"""What one turn of the event loop has for many clients, where it can go past `send`."""
+"""What one iteration of the event loop has for many clients, where it can bypass `send`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def connect(site: Site, *channels: str) -> tuple[Client, Uvicorn]:
     return client, client.uvicorn
 
 
-def told(client: Client) -> list[int]:
+def received(client: Client) -> list[int]:
     return [data for name, _, data in client.events() if name == "told"]
 
 
@@ -41,13 +41,13 @@ def test_each_client_is_written_once_what_is_for_it(site: Site) -> None:
     events = [Event("told", "ab"[number % 2], number) for number in range(10)]
     site.send(*events, Event("told", "a", 10, socket_id=one.socket_id))
     site.settle()
-    assert told(both) == list(range(11))
-    assert told(one) == [0, 2, 4, 6, 8]
-    assert told(plain) == [0, 2, 4, 6, 8, 10]
+    assert received(both) == list(range(11))
+    assert received(one) == [0, 2, 4, 6, 8]
+    assert received(plain) == [0, 2, 4, 6, 8, 10]
     assert len(both_server.writes) == len(one_server.writes) == 1
 
 
-def test_what_a_client_is_told_alone_keeps_its_place(site: Site) -> None:
+def test_what_one_client_alone_receives_keeps_its_place(site: Site) -> None:
     client, server = connect(site, "a")
 
     async def act() -> None:
@@ -59,7 +59,7 @@ def test_what_a_client_is_told_alone_keeps_its_place(site: Site) -> None:
 
     site.run(act())
     site.settle()
-    assert told(client) == list(range(6))
+    assert received(client) == list(range(6))
     assert len(server.writes) == 1
 
 
@@ -69,7 +69,7 @@ def test_much_is_written_in_parts(site: Site) -> None:
     site.send(*(Event("told", "ab"[number % 2], "x" * size) for number in range(100)))
     site.settle()
     for client, server in clients:
-        assert told(client) == ["x" * size] * 100
+        assert received(client) == ["x" * size] * 100
         assert max(server.writes) <= 2 * MAX_BYTES
         assert len(server.writes) < 25
 
@@ -79,12 +79,12 @@ def test_what_follows_waits_for_a_client_that_has_enough(site: Site) -> None:
     full_server.takes = 1
     site.send(*(Event("told", "a", [number, "x" * 9_000]) for number in range(100)))
     site.settle()
-    first = told(full)
+    first = received(full)
     assert 0 < len(first) < 50
     full.read_on()
-    assert [number for number, _ in first + told(full)] == list(range(100))
+    assert [number for number, _ in first + received(full)] == list(range(100))
     assert sum(full_server.writes) > 90 * 9_000, "what has waited goes past `send` as well"
-    assert [number for number, _ in told(other)] == list(range(100))
+    assert [number for number, _ in received(other)] == list(range(100))
 
 
 class Renamed(Uvicorn):

@@ -1,4 +1,4 @@
-"""A load balancer is told when a process may be sent browsers, and staff how it fares."""
+"""A load balancer learns when a process can serve browsers, and staff its stats."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Sick(MemoryTransport):
         (f"{__name__}.OwnTransport", 200, {"status": "ok"}),
     ],
 )
-def test_every_transport_says_whether_it_is_healthy_and_tells_staff_its_figures(
+def test_every_transport_reports_whether_it_is_healthy_and_its_stats_to_staff(
     settings: Settings, transport: str, status: int, expected: dict[str, Any]
 ) -> None:
     settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": transport}}
@@ -112,7 +112,7 @@ def test_a_transport_that_is_disabled_and_cannot_be_made_harms_nobody(settings: 
         WebhookView.as_view()(APIRequestFactory().post("/"))
 
 
-def test_a_node_is_healthy_from_when_it_hears_to_when_it_ends(settings: Settings) -> None:
+def test_a_node_is_healthy_from_when_events_arrive_to_when_it_ends(settings: Settings) -> None:
     settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": PATH}}
     transport: Any = transports["default"]
     staff = User(is_staff=True)

@@ -74,7 +74,7 @@ def test_the_python_sdk_asks(sdk: Any, browser: Callable[[str], PusherJS]) -> No
     assert sdk.users_info("presence-api-room") == {"users": [{"id": "ann"}]}
 
 
-def test_the_python_sdk_ends_connections_and_is_told_what_it_did_wrong(
+def test_the_python_sdk_ends_connections_and_gets_errors(
     server: AsgiServer, browser: Callable[[str], PusherJS]
 ) -> None:
     from pusher.errors import PusherBadAuth, PusherBadRequest
@@ -131,7 +131,7 @@ def test_a_stranger_learns_nothing_through_the_node_sdk(server: AsgiServer) -> N
     assert result["status"] == 401
 
 
-def test_what_one_process_is_told_browsers_of_another_hear(
+def test_what_one_process_publishes_browsers_of_another_receive(
     serve: Callable[..., AsgiServer], pusher_js: Callable[..., PusherJS]
 ) -> None:
     pytest.importorskip("channels_redis")

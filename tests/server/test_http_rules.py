@@ -142,7 +142,7 @@ def test_a_publisher_may_ask_who_listens(api: Api) -> None:
     )
 
 
-def test_the_users_of_a_channel_that_knows_none_are_left_out_of_what_a_publisher_is_told(
+def test_the_users_of_a_channel_that_knows_none_are_left_out_of_the_answer_to_a_publisher(
     api: Api,
 ) -> None:
     api.put("news", 3)
@@ -179,7 +179,7 @@ def test_channels_are_listed(api: Api) -> None:
     assert api.call("GET", "/channels", info="user_count")[0] == 400
 
 
-def test_a_channel_is_told_of(api: Api) -> None:
+def test_a_channel_is_described(api: Api) -> None:
     api.put("presence-room", 2, ann="")
     info = {"info": "user_count,subscription_count"}
     assert api.call("GET", "/channels/presence-room", **info) == (
@@ -192,7 +192,7 @@ def test_a_channel_is_told_of(api: Api) -> None:
         assert api.call("GET", resource)[0] == 400
 
 
-def test_what_a_cache_channel_keeps_is_told(api: Api) -> None:
+def test_what_a_cache_channel_keeps_is_described(api: Api) -> None:
     asyncio.run(api.transport.app.backplane.store.remember({"cache-a": '["told", "{}", "1"]'}))
     found = api.call("GET", "/channels/cache-a", info="cache")
     assert found == (200, {"occupied": False, "cache": {"data": "{}"}})

@@ -1,4 +1,4 @@
-"""SECRET_KEY is replaced as Django's documentation says, and nobody is turned away meanwhile."""
+"""SECRET_KEY is replaced as Django's documentation says, and no client is rejected meanwhile."""
 
 from __future__ import annotations
 

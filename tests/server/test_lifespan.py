@@ -1,4 +1,4 @@
-"""The app that the server wraps is told when the server starts and stops."""
+"""The wrapped app is notified when the server starts and stops."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def live(app: Any, *messages: Any) -> list[Any]:
 
 
 @pytest.mark.usefixtures("silence")
-def test_an_app_is_told_and_answers() -> None:
+def test_an_app_receives_and_answers() -> None:
     app = App(STARTED, STOPPED)
     assert live(app) == [STARTED, STOPPED]
     assert app.received == [STARTUP, SHUTDOWN]
@@ -111,7 +111,7 @@ def test_an_app_that_fails_is_logged_and_served_all_the_same(
     assert record.exc_info
 
 
-def test_webhooks_are_sent_before_the_app_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_webhooks_are_sent_before_the_app_is_notified(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

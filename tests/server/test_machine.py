@@ -114,7 +114,7 @@ class ServerMachine(RuleBasedStateMachine):
         self.ended: list[Browser] = []
         """Those whose connections the server has ended in this round."""
         self.has_lost_sight = False
-        """A browser has gone in this round, and nobody looks at what it had heard."""
+        """A browser has gone in this round, and what it had received is not compared."""
         self.worker = asyncio.Lock()
         self.sending: list[asyncio.Task[None]] = []
         self.cached: list[Cached] = []
@@ -211,7 +211,7 @@ class ServerMachine(RuleBasedStateMachine):
         browser.join(channel)
 
     def enter(self, browser: Browser, room: str) -> None:
-        """Join with a token that leaves out who it is for: whoever has signed in."""
+        """Join with a token that leaves out who it is for: the user who has signed in."""
         client = browser.client
         auth = f"app-key:{self.site.transport.signer.sign(f'{client.socket_id}:{room}')}"
         client.subscribe(room, auth=auth, settle=False)
@@ -321,7 +321,7 @@ class ServerMachine(RuleBasedStateMachine):
         self.check_counts()
 
     def check_ended(self) -> None:
-        """Who was to be parted with is, and nobody else."""
+        """The browsers that were to be disconnected are, and no others."""
         for browser in [each for each in self.browsers if each.may_end and each.is_signed_in]:
             if browser.client.close_code is not None:
                 self.lose(browser)
@@ -333,7 +333,7 @@ class ServerMachine(RuleBasedStateMachine):
         assert {browser.client.close_code for browser in self.browsers} <= {None}
 
     def check_frames(self) -> int:
-        """Compare what each browser has heard; return how often the cache had nothing."""
+        """Compare what each browser has received; return how often the cache had nothing."""
         now, held = self.site.clock.now, None
         if self.held is not None and self.held[0] > now:
             held = self.held[1]
@@ -380,8 +380,8 @@ class ServerMachine(RuleBasedStateMachine):
         assert info.subscription_count == self.count(channel)
 
     def check_reports(self, misses: int = 0) -> None:
-        """Arrivals and departures come in turn; and the project hears of each miss of the cache."""
-        reports = self.site.hear()
+        """Arrivals and departures alternate; and each miss of the cache is reported."""
+        reports = self.site.take_reports()
         for kind, channel, user in reports:
             if kind in ARRIVALS:
                 is_there = ARRIVALS[kind]

@@ -35,7 +35,7 @@ def nginx(servers: list[AsgiServer]) -> Iterator[Nginx]:
         yield proxy
 
 
-def test_browsers_of_all_processes_hear_each_other_and_move_when_one_ends(
+def test_browsers_of_all_processes_reach_each_other_and_move_when_one_ends(
     servers: list[AsgiServer], nginx: Nginx, pusher_js: Callable[..., PusherJS]
 ) -> None:
     browsers = [
@@ -67,7 +67,7 @@ def test_browsers_of_all_processes_hear_each_other_and_move_when_one_ends(
 
 
 def _has_moved(browser: PusherJS, before: int) -> bool:
-    """Wait until a browser that is told to go has subscribed anew; tell whether it is one."""
+    """Wait until a browser that is sent elsewhere subscribes again; return whether it was."""
     try:
         browser.wait_for(
             lambda report: report["type"] == "state" and report["previous"] == "connected",

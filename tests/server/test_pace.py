@@ -25,7 +25,7 @@ def site() -> Iterator[Site]:
 
 
 def watch(site: Site, *clients: Client) -> list[int]:
-    """Return how many frames of clients were answered in each turn of the loop, until all were."""
+    """Return the number of frames answered in each iteration of the loop, until all were."""
 
     async def count() -> list[int]:
         answered: list[int] = []

@@ -17,7 +17,7 @@ ADDED, REMOVED = "pusher_internal:member_added", "pusher_internal:member_removed
 
 
 def members(client: Client) -> dict[str, Any]:
-    """Return who is there, by what a client was told on subscribing."""
+    """Return the members that a client received on subscribing."""
     frame = client.take()[0]
     assert frame["event"] == "pusher_internal:subscription_succeeded"
     presence = frame["data"]["presence"]
@@ -196,7 +196,7 @@ def test_a_crowd_at_the_door_does_not_overfill_a_room() -> None:
         assert site.transport.channel_info(ROOM).user_count == 100
 
 
-def test_those_who_come_and_go_at_once_are_told_in_the_end() -> None:
+def test_those_who_come_and_go_at_once_are_reported_in_the_end() -> None:
     with Site() as site:
         bob = site.connect()
         bob.join(ROOM, "bob")

@@ -1,4 +1,4 @@
-"""A client that does not read harms nobody."""
+"""A client that does not read harms no other."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def resident_bytes(pid: int) -> int:
 
 
 @pytest.mark.parametrize("name", ["uvicorn", "hypercorn"])
-def test_a_client_that_does_not_read_is_parted_with(
+def test_a_client_that_does_not_read_is_disconnected(
     name: str, serve: Callable[..., AsgiServer], pusher_js: Callable[..., PusherJS]
 ) -> None:
     pytest.importorskip(name)
@@ -72,7 +72,7 @@ def test_one_of_many_that_stops_reading_is_no_matter_to_the_others(
         return numbers
 
     def publish() -> int:
-        """Publish until the silent client is parted with; return how many events."""
+        """Publish until the silent client is disconnected; return how many events."""
         sent = 0
         while DROPPED not in server.log:
             assert sent < 40 * ROUND, "the server has taken 20 MB for a client that reads nothing"

@@ -92,7 +92,7 @@ def browse(pusher_js: Browser) -> Browser:
 
 
 def ask(server: AsgiServer, expression: str) -> Any:
-    """Have a process of the project that serves nobody say something of `transport`."""
+    """Have a process of the project that serves no browsers print something of `transport`."""
     program = (
         "import django, json; django.setup()\n"
         "from realtime_drf.transports import transports\n"
@@ -153,7 +153,7 @@ def online(user: str) -> dict[str, Any]:
 
 
 def hear(sender: AsgiServer, browser: PusherJS, name: str = "works") -> None:
-    """Publish until a browser hears it: a layer that was away loses what is sent meanwhile."""
+    """Publish until a browser receives it: a layer that was away loses what is sent meanwhile."""
 
     def is_heard() -> bool:
         sender.publish({"name": name, "channels": [NEWS]})

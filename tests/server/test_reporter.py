@@ -1,4 +1,4 @@
-"""What happens on channels, as the project hears of it: signals, and the cache of occupancy."""
+"""What happens on channels, as it reaches the project: signals, and the cache of occupancy."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def test_the_first_and_the_last_subscriber_are_reported(nodes: int) -> None:
     with Site(nodes=nodes) as site:
         one, other = site.connect(), site.connect(nodes - 1)
         one.subscribe("news")
-        assert site.hear() == [(OCCUPIED, "news", "")]
+        assert site.take_reports() == [(OCCUPIED, "news", "")]
         other.subscribe("news")
         one.disconnect()
         site.advance(10)
-        assert site.hear() == []
+        assert site.take_reports() == []
         other.leave("news")
-        assert site.hear() == [], "nobody knows yet whether they come back"
+        assert site.take_reports() == [], "they may still come back"
         site.advance(2.9)
-        assert site.hear() == []
+        assert site.take_reports() == []
         site.advance(0.1)
-        assert site.hear() == [(VACATED, "news", "")]
+        assert site.take_reports() == [(VACATED, "news", "")]
         site.advance(60)
-        assert site.hear() == []
+        assert site.take_reports() == []
 
 
 @pytest.mark.usefixtures("silence")
@@ -45,35 +45,35 @@ def test_members_are_reported_once_for_all_their_connections(nodes: int) -> None
         ann, again, bob = site.connect(), site.connect(nodes - 1), site.connect()
         for client, user in ((ann, "ann"), (again, "ann"), (bob, "bob")):
             client.join(ROOM, user)
-        assert site.hear() == [
+        assert site.take_reports() == [
             (OCCUPIED, ROOM, ""),
             ("member_added", ROOM, "ann"),
             ("member_added", ROOM, "bob"),
         ]
         ann.disconnect()
         site.advance(10)
-        assert site.hear() == []
+        assert site.take_reports() == []
         again.disconnect()
         site.advance(3)
-        assert site.hear() == [("member_removed", ROOM, "ann")]
+        assert site.take_reports() == [("member_removed", ROOM, "ann")]
 
 
 @pytest.mark.usefixtures("silence")
-def test_a_page_that_is_loaded_anew_is_no_news() -> None:
+def test_a_page_that_is_reloaded_is_no_news() -> None:
     with Site() as site:
         client = site.connect()
         client.join(ROOM, "ann")
-        site.hear()
+        site.take_reports()
         for _ in range(5):
             client.disconnect()
             site.advance(2)
             client = site.connect()
             client.join(ROOM, "ann")
             site.advance(2)
-        assert site.hear() == []
+        assert site.take_reports() == []
         client.disconnect()
         site.advance(3)
-        assert sorted(site.hear()) == [(VACATED, ROOM, ""), ("member_removed", ROOM, "ann")]
+        assert sorted(site.take_reports()) == [(VACATED, ROOM, ""), ("member_removed", ROOM, "ann")]
 
 
 @pytest.mark.usefixtures("silence")
@@ -83,7 +83,7 @@ def test_the_delay_is_an_option() -> None:
         client.subscribe("news")
         client.leave("news")
         site.advance(0)
-        assert site.hear() == [(OCCUPIED, "news", ""), (VACATED, "news", "")]
+        assert site.take_reports() == [(OCCUPIED, "news", ""), (VACATED, "news", "")]
 
 
 @pytest.mark.usefixtures("silence")
@@ -93,7 +93,7 @@ def test_users_who_sign_in_are_no_channel_of_the_project() -> None:
         client.sign_in("ann", watchlist=["bob"])
         client.disconnect()
         site.advance(10)
-        assert site.hear() == []
+        assert site.take_reports() == []
 
 
 def test_a_receiver_that_raises_or_dawdles_holds_up_no_client(
@@ -116,7 +116,7 @@ def test_a_receiver_that_raises_or_dawdles_holds_up_no_client(
             site.publish("told", "a")
             assert [name for name, *_ in client.events()][-1] == "told"
             go_on.set()
-            assert site.hear() == [(OCCUPIED, "a", ""), (OCCUPIED, "b", "")]
+            assert site.take_reports() == [(OCCUPIED, "a", ""), (OCCUPIED, "b", "")]
         finally:
             signals.channel_occupied.disconnect(dawdle)
     assert threading.current_thread() not in threads
@@ -145,17 +145,17 @@ def test_the_cache_of_occupied_channels_is_fed() -> None:
 
         client = site.connect()
         client.subscribe("news")
-        site.hear()
+        site.take_reports()
         assert not skips()
         site.advance(10)
         client.leave("news")
-        site.hear()
+        site.take_reports()
         assert not skips()
         site.advance(3)
-        site.hear()
+        site.take_reports()
         assert skips()
         client.subscribe("news")
-        site.hear()
+        site.take_reports()
         assert not skips()
 
 
@@ -176,9 +176,9 @@ def test_receivers_that_take_too_long_lose_reports_and_take_up_no_memory(
                 client.subscribe(f"news-{number}")
             goes_on.set()
             site.wait_for(lambda: not site.node._reporter._waiting)
-            assert [name for _, name, _ in site.hear()] == ["news-0", "news-1", "news-2"]
+            assert [name for _, name, _ in site.take_reports()] == ["news-0", "news-1", "news-2"]
             client.subscribe("again")
-            assert site.hear() == [(OCCUPIED, "again", "")]
+            assert site.take_reports() == [(OCCUPIED, "again", "")]
     finally:
         signals.channel_occupied.disconnect(receiver)
     assert [each.getMessage().split(":")[0] for each in caplog.records] == [

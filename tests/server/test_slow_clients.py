@@ -1,4 +1,4 @@
-"""A client that does not read, or is gone without a word: in order, within bounds, alone."""
+"""A client that does not read, or vanishes: in order, within bounds, alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.server.harness import Client, Site
 
 BIG = "x" * 10_000
 ENOUGH = MAX_BACKLOG_BYTES // len(BIG) + 10
-"""Events of that size that are more than waits for anybody."""
+"""Events of that size that are more than a send buffer holds."""
 
 
 def numbers(client: Client) -> list[int]:
@@ -95,7 +95,7 @@ def test_a_client_for_which_something_always_waits_is_listened_to() -> None:
         slow.read_on()
 
 
-def test_whoever_does_not_read_is_parted_with(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_client_that_does_not_read_is_closed(caplog: pytest.LogCaptureFixture) -> None:
     with Site() as site:
         slow, quick = pair(site)
         slow.is_stuck = True
@@ -148,7 +148,7 @@ def test_a_close_that_nobody_reads_is_given_up(
 
 
 @pytest.mark.usefixtures("silence")
-def test_whoever_is_gone_without_a_word_is_let_go() -> None:
+def test_a_client_that_vanishes_is_removed() -> None:
     with Site() as site:
         gone, other = pair(site)
         gone.breaks_after = 0
@@ -163,7 +163,7 @@ def test_whoever_is_gone_without_a_word_is_let_go() -> None:
 
 
 @pytest.mark.usefixtures("silence")
-def test_whoever_is_gone_while_something_waits_is_let_go() -> None:
+def test_a_client_that_vanishes_while_something_waits_is_removed() -> None:
     with Site() as site:
         gone, other = pair(site)
         gone.is_stuck = True

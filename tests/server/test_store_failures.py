@@ -18,7 +18,7 @@ ROOM = "presence-room"
 
 
 class FailingStore(MemoryStore):
-    """Fail while told so, before or after the work is done; or let others wait for the answer."""
+    """A store that fails before or after the work is done, or delays the answer, as a test says."""
 
     def __init__(self) -> None:
         super().__init__(clock=Clock())
@@ -38,23 +38,23 @@ class FailingStore(MemoryStore):
             raise TimeoutError("redis://:a-password@store/0")
         return result
 
-    async def sync(self, node: str, slices: Sequence[NodeState]) -> SyncResult:
-        outcome: SyncResult = await self._guard(super().sync(node, slices))
+    async def sync(self, node: str, states: Sequence[NodeState]) -> SyncResult:
+        result: SyncResult = await self._guard(super().sync(node, states))
         if node in self.slow:
             await self.slow[node].wait()
-        return outcome
+        return result
 
     async def heartbeat(self, node: str, since: int) -> SyncResult:
-        outcome: SyncResult = await self._guard(super().heartbeat(node, since))
-        return outcome
+        result: SyncResult = await self._guard(super().heartbeat(node, since))
+        return result
 
     async def read(self, channels: Sequence[str]) -> list[ChannelState]:
-        views: list[ChannelState] = await self._guard(super().read(channels))
-        return views
+        states: list[ChannelState] = await self._guard(super().read(channels))
+        return states
 
     async def find(self, prefix: str) -> list[ChannelState]:
-        views: list[ChannelState] = await self._guard(super().find(prefix))
-        return views
+        states: list[ChannelState] = await self._guard(super().find(prefix))
+        return states
 
     async def remember(self, events: Mapping[str, str], age: float = 0.0) -> None:
         await self._guard(super().remember(events, age))
@@ -80,7 +80,7 @@ def set_failing(store: FailingStore, mode: str, is_failing: bool) -> None:
 
 
 def events_of_watchlist(client: Client) -> list[tuple[str, list[str]]]:
-    """Return who has come online or gone offline since one last asked."""
+    """Return who has come online or gone offline since the last call."""
     return [
         (each["name"], each["user_ids"])
         for name, _, data in client.events()
@@ -120,14 +120,14 @@ def test_subscribers_are_served_by_what_their_node_knows(
         recover(site)
         assert site.transport.channel_info(ROOM).user_count == 2
         assert site.transport.channel_info("news").subscription_count == 1
-        assert ann.events() == bob.events() == [], "nobody is told again"
+        assert ann.events() == bob.events() == [], "nothing is sent again"
     assert caplog.records
     assert "password" not in caplog.text
 
 
 @pytest.mark.parametrize("mode", ["fails", "fails_late"])
 @pytest.mark.parametrize("nodes", [1, 2])
-def test_who_has_left_meanwhile_is_gone_afterwards(
+def test_who_has_left_meanwhile_is_no_member_afterwards(
     store: FailingStore, mode: str, nodes: int
 ) -> None:
     with Site(store=store, nodes=nodes) as site:
@@ -153,7 +153,7 @@ def test_who_has_left_meanwhile_is_gone_afterwards(
 
 
 @pytest.mark.parametrize("mode", ["fails", "fails_late"])
-def test_watchers_hear_of_those_on_their_node_and_nobody_else_goes_offline(
+def test_watchers_are_notified_of_those_on_their_node_and_no_other_goes_offline(
     store: FailingStore, mode: str
 ) -> None:
     with Site(store=store, nodes=2) as site:
@@ -165,12 +165,12 @@ def test_watchers_hear_of_those_on_their_node_and_nobody_else_goes_offline(
         bob.sign_in("bob")
         assert events_of_watchlist(ann) == [("online", ["bob"])]
         other = site.connect()
-        other.sign_in("eve")  # on this node too, so that its part of the channel is told
+        other.sign_in("eve")  # on this node too, so that the store has its part of the channel
         other.disconnect()
         assert events_of_watchlist(ann) == []
         set_failing(store, mode, False)
         recover(site)
-        assert events_of_watchlist(ann) == [], "nobody is told again"
+        assert events_of_watchlist(ann) == [], "nothing is sent again"
 
 
 def test_a_node_looks_after_what_is_due_by_itself_though_the_store_has_failed(
@@ -229,7 +229,7 @@ def test_an_answer_that_was_overtaken_undoes_nothing(store: FailingStore) -> Non
         ]
 
 
-def test_a_store_that_begins_anew_is_believed(store: FailingStore) -> None:
+def test_a_store_that_starts_again_is_believed(store: FailingStore) -> None:
     with Site(store=store, nodes=2) as site:
         ann, bob = site.connect(), site.connect(1)
         for _ in range(3):  # so that versions are high

@@ -1,4 +1,4 @@
-"""Channels of every kind: who gets on them, what is said of it, and who receives."""
+"""Channels of every kind: who may subscribe, what is reported of it, and who receives."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ENCRYPTED = {"encryption_master_key_base64": base64.b64encode(MASTER_KEY).decode
 
 
 def refusal(client: Client) -> tuple[str, int]:
-    """Return the channel and status of the one thing that a client has been told."""
+    """Return the channel and status in the one error that a client has received."""
     (frame,) = client.take()
     assert frame["event"] == REFUSED
     assert frame["data"].keys() == {"type", "error", "status"}
@@ -36,7 +36,7 @@ def refusal(client: Client) -> tuple[str, int]:
 
 
 def error(client: Client) -> tuple[Any, str]:
-    """Return the code and message of the one thing that a client has been told."""
+    """Return the code and message in the one error that a client has received."""
     (frame,) = client.take()
     assert frame["event"] == "pusher:error"
     return frame["data"]["code"], frame["data"]["message"]
@@ -331,7 +331,7 @@ def test_what_is_on_its_way_while_one_subscribes_to_a_cache_channel_comes_once_a
         assert late.events() == [("told", "cache-news", 3)]
 
 
-def test_the_first_on_a_node_hears_nothing_again_that_the_cache_is_ahead_of() -> None:
+def test_the_first_on_a_node_receives_nothing_again_that_the_cache_is_ahead_of() -> None:
     with Site(nodes=2) as site:
         site.publish("told", "cache-news", 0)
         late = site.connect(1)
@@ -345,7 +345,7 @@ def test_the_first_on_a_node_hears_nothing_again_that_the_cache_is_ahead_of() ->
         assert late.events() == [("told", "cache-news", 4)]
 
 
-def test_who_stays_hears_that_the_last_on_another_node_has_left() -> None:
+def test_who_stays_is_notified_that_the_last_on_another_node_has_left() -> None:
     with Site(nodes=2, subscription_counting=True) as site:
         ann, bob = site.connect(0), site.connect(1)
         for client in (ann, bob):
@@ -356,7 +356,7 @@ def test_who_stays_hears_that_the_last_on_another_node_has_left() -> None:
         assert ann.events() == [("pusher_internal:subscription_count", "news", counted)]
 
 
-def test_above_a_hundred_the_last_number_is_told_in_the_end() -> None:
+def test_above_a_hundred_the_last_number_is_sent_in_the_end() -> None:
     with Site(subscription_counting=True) as site:
         first = site.connect()
         for client in (first, *(site.connect() for _ in range(103))):

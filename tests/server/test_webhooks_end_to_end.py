@@ -1,4 +1,4 @@
-"""A project that serves browsers tells another one, which sends nothing to channels without any.
+"""A project that serves browsers notifies another, which sends nothing to channels without any.
 
 The other project is the one of the tests: its Pusher transport is pointed at the server, and its
 view takes the server's webhooks.
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.end_to_end
 
 @pytest.fixture
 def heard() -> Iterator[list[tuple[str, str, Any]]]:
-    """Return what the signals of webhooks tell, in the order in which they do."""
+    """Return what the signals of webhooks report, in their order."""
     seen: list[tuple[str, str, Any]] = []
 
     def note(signal: Any, channel: str, event: Any, **kwargs: Any) -> None:

@@ -84,7 +84,7 @@ def test_nobody_waits_for_what_was_abandoned_before_it_began_to_wait(kind: type[
 
 
 @both
-def test_a_client_that_has_caught_up_too_late_is_still_told_why_it_is_closed(
+def test_a_client_that_has_caught_up_too_late_still_receives_why_it_is_closed(
     kind: type[Server],
 ) -> None:
     async def overflow() -> None:
