@@ -181,7 +181,7 @@ class Hub:
         return channel.get_state()._replace(is_counted=self._has_counts and channel.is_counted)
 
     def _apply_locally(self, state: NodeState) -> None:
-        """Use, without the store, the connections on this node."""
+        """Apply the state of this node alone, without the store."""
         channel = self._find_needed(state.channel)
         if channel is not None:
             self._update_members(channel, channel.version or 0, channel.known)
