@@ -15,7 +15,7 @@ from realtime_drf.cluster.serial_worker import raise_if_cancelled
 from realtime_drf.pusher_protocol import frames
 from realtime_drf.server.channel import LocalChannel, Subscriber
 from realtime_drf.server.hub import Hub
-from realtime_drf.server.reports import make_event
+from realtime_drf.server.reporter import make_event
 from realtime_drf.webhook_events import WebhookEvent
 
 MAX_LAST_EVENTS: Final = 10_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from realtime_drf.cluster.state import NodeState
 from realtime_drf.names import ChannelKind, parse_channel_name
@@ -19,7 +19,7 @@ class Subscriber(Protocol):
     def pending(self) -> list[bytes]:
         """Frames that are written at the end of this iteration of the event loop."""
 
-    def write(self, message: Any) -> bool:
+    def write(self, message: TextMessage) -> bool:
         """Write an ASGI message; return False if the connection takes no more."""
 
     def send(self, frame: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from realtime_drf.cluster.options import AppOptions
 from realtime_drf.exceptions import InvalidEvent
@@ -112,7 +112,7 @@ class Connection:
 
     # Out
 
-    def write(self, message: Any) -> bool:
+    def write(self, message: AsgiMessage) -> bool:
         """Write an ASGI message; return False if the connection takes no more."""
         return self._writer.write(message)
 

@@ -16,7 +16,7 @@ from realtime_drf.logs import FailureLog
 from realtime_drf.pusher_protocol import frames
 from realtime_drf.server.channel import LocalChannel
 from realtime_drf.server.fast_path import FlushScheduler, TextMessage
-from realtime_drf.server.reports import report_change
+from realtime_drf.server.reporter import make_change_event
 from realtime_drf.server.subscription_counts import SubscriptionCounts
 from realtime_drf.webhook_events import WebhookEvent
 
@@ -205,7 +205,7 @@ class Hub:
         # The store handles whether users are online as channels, which are not reported.
         reports = [each for each in result.reports if not each.channel.startswith("#")]
         if reports:
-            self._report([report_change(each) for each in reports])
+            self._report([make_change_event(each) for each in reports])
 
     def _reset(self) -> None:
         """Sync all channels: the store has lost its data, or has taken this node for dead."""

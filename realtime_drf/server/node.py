@@ -17,15 +17,13 @@ from realtime_drf.cluster.origins import Origins
 from realtime_drf.cluster.serial_worker import end, raise_if_cancelled
 from realtime_drf.names import CLIENT_PREFIX, parse_channel_name
 from realtime_drf.pusher_protocol import frames
-from realtime_drf.pusher_protocol.frames import SubscriptionRefused
 from realtime_drf.server.cache_channels import CacheChannels
-from realtime_drf.server.channel import LocalChannel
 from realtime_drf.server.connection import Connection
 from realtime_drf.server.fast_path import FlushScheduler
 from realtime_drf.server.hub import Hub
 from realtime_drf.server.pace import Pace
-from realtime_drf.server.reporter import Notify, Reporter
-from realtime_drf.server.reports import make_event
+from realtime_drf.server.reporter import Notify, Reporter, make_event
+from realtime_drf.server.subscriptions import Subscriptions
 from realtime_drf.server.users import Users
 from realtime_drf.server.writer import Send
 
@@ -89,6 +87,12 @@ class Node:
         self._users = Users(self.hub)
         self._cache_channels = CacheChannels(
             self.hub, self._backplane, report=self._reporter.report
+        )
+        self._subscriptions = Subscriptions(
+            self.connections,
+            self.hub,
+            self._cache_channels,
+            max_members=self.options.max_presence_members,
         )
         self._tick = tick
         self._tasks: list[asyncio.Task[None]] = []
@@ -228,62 +232,17 @@ class Node:
                 connection.pinged_at = now
                 connection.send(frames.PING)
 
-    # Channels
+    # Channels and users
 
     async def join(
         self, connection: Connection, name: str, user_id: str = "", info: str = ""
     ) -> None:
-        """Subscribe a connection to a channel, and confirm it.
-
-        Raises:
-            SubscriptionRefused: the presence channel is full.
-        """
-        if user_id:
-            await self._check_member_limit(name, user_id)
-        if connection.socket_id not in self.connections:
-            return  # it has disconnected
-        channel = self.hub.open(name)
-        connection.channels[name] = user_id
-        if not channel.is_user:
-            channel.hold(connection, user_id, info)
-            settled = self.hub.mark(name)
-            if channel.version is None or (user_id and user_id not in channel.known):
-                await settled
-        arrived = channel.arrived
-        cached = await self._cache_channels.recall(channel) if channel.is_cache else None
-        if name in connection.channels:  # else it has left
-            self._confirm(connection, channel, cached, arrived)
-
-    def _confirm(
-        self, connection: Connection, channel: LocalChannel, cached: str | None, arrived: int
-    ) -> None:
-        """Make a connection a subscriber, and send it the state of the channel."""
-        members = channel.known if channel.is_presence else None
-        connection.send(frames.subscribed(channel.name, members))
-        if channel.is_cache:
-            self._cache_channels.send_last(channel, connection, cached, arrived)
-        channel.subscribers[connection] = connection.pending
-        if channel.sent_count:
-            connection.send(frames.count(channel.name, channel.sent_count))
+        """Subscribe a connection to a channel; raise SubscriptionRefused if it is full."""
+        await self._subscriptions.add(connection, name, user_id, info)
 
     def leave(self, connection: Connection, name: str) -> None:
         """Unsubscribe a connection from a channel."""
-        del connection.channels[name]
-        channel = self.hub.channels[name]
-        if channel.is_user:  # its holders are the connections signed in as the user
-            channel.subscribers.pop(connection, None)
-        else:
-            channel.release(connection)
-            self.hub.mark(name)
-
-    async def _check_member_limit(self, name: str, user_id: str) -> None:
-        limit = self.options.max_presence_members
-        members = await self.hub.get_members(name)
-        if len(members) >= limit and user_id not in members:
-            message = f"A presence channel may have at most {limit} members."
-            raise SubscriptionRefused(message, kind="LimitReached", status=4004)
-
-    # Users
+        self._subscriptions.remove(connection, name)
 
     async def sign_in(self, connection: Connection, user_id: str, watchlist: Sequence[str]) -> None:
         """Register the user of a connection, and the users whom they watch."""

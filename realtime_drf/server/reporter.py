@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
@@ -11,6 +12,7 @@ from typing import Any, Final
 from django.db import close_old_connections
 
 from realtime_drf.cluster.app import App
+from realtime_drf.cluster.state import StateChange
 from realtime_drf.logs import Once
 from realtime_drf.tracebacks import hide_frames
 from realtime_drf.webhook_events import WebhookEvent
@@ -65,3 +67,18 @@ class Reporter:
             logger.exception("Could not send %d report(s) of the server.", len(events))
         finally:
             close_old_connections()
+
+
+def make_event(kind: str, channel: str, **details: Any) -> WebhookEvent:
+    """Return a webhook event of the present time."""
+    return WebhookEvent(
+        kind=kind, channel=channel, time_ms=int(time.time() * 1000), details=details
+    )
+
+
+def make_change_event(change: StateChange) -> WebhookEvent:
+    """Return the webhook event of a change that the store has found."""
+    details = {"user_id": change.user_id} if change.user_id else {}
+    return WebhookEvent(
+        kind=change.kind, channel=change.channel, time_ms=change.time_ms, details=details
+    )

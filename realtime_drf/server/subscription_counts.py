@@ -9,7 +9,7 @@ from realtime_drf.cluster import messages
 from realtime_drf.cluster.backplane import Backplane
 from realtime_drf.pusher_protocol import frames
 from realtime_drf.server.channel import LocalChannel
-from realtime_drf.server.reports import make_event
+from realtime_drf.server.reporter import make_event
 from realtime_drf.webhook_events import WebhookEvent
 
 EXACT_COUNTS: Final = 100

@@ -174,9 +174,9 @@ FIELDS: dict[str, str] = {
             "pace": "pace",
             "paths": "connecting",
             "reporter": "reporter",
-            "reports": "reporter",
             "shutdown": "ending",
             "subscription_counts": "features",
+            "subscriptions": "subscribing",
             "users": "features",
             "writer": "writer",
         }.items()
