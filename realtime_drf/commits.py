@@ -21,7 +21,6 @@ from django.db.transaction import TransactionManagementError
 from realtime_drf.conf import configs
 from realtime_drf.delivery import deliveries, report_failure
 from realtime_drf.events import Event
-from realtime_drf.protocols import RecordingDelivery
 from realtime_drf.silence import note_publication
 from realtime_drf.transports import transports
 
@@ -174,13 +173,13 @@ def do_nothing() -> None:
 
 def _record(connection: BaseDatabaseWrapper, addressed: Sequence[Addressed]) -> Sequence[Addressed]:
     """Have deliveries that record do so; return the events of all others."""
-    recorded = set()
-    for alias, events in _group(addressed).items():
-        delivery = deliveries[alias]
-        if isinstance(delivery, RecordingDelivery):
-            delivery.record(connection, transports[alias], events)
-            recorded.add(alias)
-    return [each for each in addressed if each[0] not in recorded]
+    found = {alias: getattr(deliveries[alias], "record", None) for alias, _ in addressed}
+    recording = {alias: record for alias, record in found.items() if record is not None}
+    if not recording:
+        return addressed
+    for alias, events in _group(each for each in addressed if each[0] in recording).items():
+        recording[alias](connection, transports[alias], events)
+    return [each for each in addressed if each[0] not in recording]
 
 
 def _group(addressed: Iterable[Addressed]) -> dict[str, list[Event]]:
