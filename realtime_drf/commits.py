@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import abc
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from django.db import connections
@@ -21,7 +21,6 @@ from django.db.transaction import TransactionManagementError
 from realtime_drf.conf import configs
 from realtime_drf.delivery import deliveries, report_failure
 from realtime_drf.events import Event
-from realtime_drf.protocols import RecordingDelivery
 from realtime_drf.silence import note_publication
 from realtime_drf.transports import transports
 
@@ -38,16 +37,20 @@ def wait_for_commit(addressed: Sequence[Addressed], using: str) -> Sequence[Addr
     addressed = [
         (alias, event.as_published()) for alias, event in addressed if configs[alias].enabled
     ]
+    recorders = {}
     for alias in {alias for alias, _ in addressed}:
-        transports[alias], deliveries[alias]  # a wrong setting is an error here, not after commit
+        transports[alias]  # a wrong setting is an error here, not after the commit
+        if record := getattr(deliveries[alias], "record", None):
+            recorders[alias] = record
     if not addressed:
         return ()
     connection = connections[using]
     if not is_in_transaction(connection):
         flush(connection)
         return addressed
-    left = _record(connection, addressed)
-    add_entries(connection, [EventEntry(connection, each) for each in left])
+    if recorders:
+        addressed = _record(connection, addressed, recorders)
+    add_entries(connection, [EventEntry(connection, each) for each in addressed])
     return ()
 
 
@@ -172,15 +175,15 @@ def do_nothing() -> None:
     """Do nothing, in the place of a hook that was taken out."""
 
 
-def _record(connection: BaseDatabaseWrapper, addressed: Sequence[Addressed]) -> Sequence[Addressed]:
-    """Have deliveries that record do so; return the events of all others."""
-    recorded = set()
-    for alias, events in _group(addressed).items():
-        delivery = deliveries[alias]
-        if isinstance(delivery, RecordingDelivery):
-            delivery.record(connection, transports[alias], events)
-            recorded.add(alias)
-    return [each for each in addressed if each[0] not in recorded]
+def _record(
+    connection: BaseDatabaseWrapper,
+    addressed: Sequence[Addressed],
+    recorders: Mapping[str, Callable[..., None]],
+) -> Sequence[Addressed]:
+    """Have deliveries record their events; return the events of all others."""
+    for alias, events in _group(each for each in addressed if each[0] in recorders).items():
+        recorders[alias](connection, transports[alias], events)
+    return [each for each in addressed if each[0] not in recorders]
 
 
 def _group(addressed: Iterable[Addressed]) -> dict[str, list[Event]]:

@@ -217,9 +217,9 @@ def find_misspelt_settings() -> list[tuple[str, str]]:
     return [(name, matches[0]) for name, matches in found if matches]
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: object, known: Iterable[str]) -> str:
     """Return a sentence that proposes what was probably meant, or nothing."""
-    matches = difflib.get_close_matches(word, list(known), n=1)
+    matches = difflib.get_close_matches(str(word), list(known), n=1)
     return f" Did you mean {matches[0]!r}?" if matches else ""
 
 

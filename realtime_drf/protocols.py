@@ -6,7 +6,7 @@ Implementers start from `RealtimeBackend` and `BaseTransport`, which have them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
@@ -71,7 +71,6 @@ class Delivery(Protocol):
         """
 
 
-@runtime_checkable
 class RecordingDelivery(Delivery, Protocol):
     """A delivery that keeps events in the database, in the transaction that publishes them."""
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from django.utils.module_loading import import_string
 
-from realtime_drf.conf import INLINE, PerAlias, TransportConfig, nearest
+from realtime_drf.conf import INLINE, PerAlias, TransportConfig
 from realtime_drf.delivery.inline import InlineDelivery
 from realtime_drf.exceptions import InvalidTransport
+from realtime_drf.options import check_options
 from realtime_drf.protocols import Delivery
 
 
@@ -34,28 +35,14 @@ class DeliveryHandler(PerAlias[Delivery]):
         return delivery
 
 
-def _make(delivery_class: Any, config: TransportConfig) -> Delivery:
+def _make(delivery_class: type[Any], config: TransportConfig) -> Delivery:
     """Make a delivery with its options, and with its alias if the constructor takes one."""
+    check_options(delivery_class, config.delivery_options, alias=config.alias)
     parameters = inspect.signature(delivery_class).parameters.values()
-    takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters)
-    named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    known = {each.name for each in parameters if each.kind in named}
-    for option in config.delivery_options:
-        _check_option(option, known - {"alias"}, takes_all, config)
-    alias = {"alias": config.alias} if takes_all or "alias" in known else {}
+    takes_alias = any(each.name == "alias" or each.kind is each.VAR_KEYWORD for each in parameters)
+    alias = {"alias": config.alias} if takes_alias else {}
     delivery: Delivery = delivery_class(**alias, **config.delivery_options)
     return delivery
-
-
-def _check_option(option: Any, known: set[str], takes_all: bool, config: TransportConfig) -> None:
-    is_name = isinstance(option, str) and option != "alias"
-    if not (option in known or (takes_all and is_name)):
-        has = ", ".join(sorted(known)) or "none"
-        raise InvalidTransport(
-            f"DELIVERY {config.delivery!r} has no option {option!r}; it has: {has}."
-            f"{nearest(str(option), known)}",
-            alias=config.alias,
-        )
 
 
 deliveries = DeliveryHandler()
