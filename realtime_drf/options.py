@@ -79,7 +79,7 @@ def option(
         unset: what the documentation says of the default None.
         secret: it is, or may hold, a secret: its value is in no error and no repr.
         least, most: bounds of a number. Without `least` it must be above 0.
-        clean: returns the value as the transport takes it. It raises ValueError, with a text that
+        clean: returns the value as the transport uses it. It raises ValueError, with a text that
             continues "'name' …", if the value is wrong.
     """
     metadata = {
@@ -108,7 +108,7 @@ class Option:
     clean: Callable[[Any], Any] | None
 
     def read(self, value: Any) -> Any:
-        """Return a value as the transport takes it; raise ValueError if it is wrong."""
+        """Return a value as the transport uses it; raise ValueError if it is wrong."""
         kinds = _get_kinds(self.type)
         if value is None and NoneType in kinds:
             return None
@@ -249,7 +249,7 @@ def check_options(transport_class: type[Any], given: Mapping[str, Any], *, alias
             has = ", ".join(sorted(known)) or "none"
             raise InvalidTransport(
                 f"{transport_class.__name__} has no option {name!r}; it has: {has}."
-                f"{nearest(name, known)}",
+                f"{nearest(str(name), known)}",
                 alias=alias,
             )
         if _is_switch(known[name]) and value is not None:

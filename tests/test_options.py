@@ -194,6 +194,13 @@ def test_a_transport_needs_no_declaration(settings: Settings) -> None:
         assert message in str(caught.value)
 
 
+def test_a_name_that_is_not_text_is_an_unknown_option(settings: Settings) -> None:
+    path = f"{__name__}.BasicTransport"
+    settings.REALTIME_TRANSPORTS = {"live": {"TRANSPORT": path, "OPTIONS": {7: 1}}}
+    with pytest.raises(InvalidTransport, match="BasicTransport has no option 7; it has: "):
+        transports["live"]
+
+
 def test_a_keyword_that_is_unknown_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="no_such_option"):
         BasicTransport(no_such_option=1)
