@@ -21,7 +21,7 @@ def check_app(app: App, others: Iterable[App]) -> list[checks.CheckMessage]:
 
 
 def check_app_for_production(app: App) -> list[checks.CheckMessage]:
-    """Warn of what is all right on a developer's machine, and not in production."""
+    """Warn of what is fine on a developer's machine, and not in production."""
     return [
         *_check_layer(app),
         *_check_names(app),
@@ -35,7 +35,7 @@ def _check_other(app: App, other: App) -> Iterator[checks.CheckMessage]:
     for name in [name for name, (own, theirs) in pairs.items() if own == theirs]:
         yield checks.Error(
             f"REALTIME_TRANSPORTS[{app.alias!r}]: {name!r} is the same as that of {other.alias!r}.",
-            hint="They are apps of their own, and one would hide the other: name them differently.",
+            hint="They are separate apps, and one would hide the other: name them differently.",
             id="realtime_drf.E012",
         )
 

@@ -18,19 +18,19 @@ PAUSE: Final = 1.0
 """Seconds between two tries while the store fails."""
 
 MAX_WAITING: Final = 10_000
-"""Channels whose last event waits for the store. Of others the store keeps what it has."""
+"""Channels whose last event waits for the store. For others the store keeps what it has."""
 
 
 class LastEvents:
-    """Writes the last events of cache channels to the store.
+    """The writer of the last events of cache channels to the store.
 
-    Subscribers do not depend on it: while the store fails or hangs, events wait here, the last one
-    of each channel, and are written in the background once the store answers again.
+    Delivery does not wait for it: while the store fails or hangs, the last event of each channel
+    waits here, and is written in the background once the store answers again.
 
     Args:
         store: where the events are kept.
-        failures: is given what the store raises.
-        patience: seconds for which the events wait for the store before they are sent.
+        failures: logs what the store raises.
+        patience: seconds for which a batch waits for the store before it is sent.
         clock: returns seconds that never go back.
     """
 
@@ -48,11 +48,11 @@ class LastEvents:
         self._clock = clock
         self._waiting: dict[str, str] = {}
         self._since = 0.0
-        """When the first of those that wait was published."""
+        """When the first of the waiting events was published."""
         self._task: asyncio.Task[None] | None = None
 
     async def keep(self, events: Mapping[str, str]) -> None:
-        """Write events, or have them written later; return in time all the same."""
+        """Write events, or have them written later; return within `patience` either way."""
         if not events:
             return
         if self._task is None and await self._write(events):
@@ -66,7 +66,7 @@ class LastEvents:
             self._task = asyncio.create_task(self._catch_up())
 
     async def _catch_up(self) -> None:
-        """Write what waits, and what comes meanwhile, as soon as the store answers."""
+        """Write what is waiting, and what is added meanwhile, as soon as the store answers."""
         try:
             while self._waiting:
                 await asyncio.sleep(PAUSE)

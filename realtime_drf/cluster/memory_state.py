@@ -1,4 +1,4 @@
-"""The store of an app that one process serves: everything is kept in its memory."""
+"""The store of an app that one process serves: the state is in its memory."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from realtime_drf.cluster.state import (
 from realtime_drf.forks import ForkLock
 
 SECOND: Final = 1_000_000
-"""Numbers of calls grow with the time, which is counted in microseconds."""
+"""The numbers of calls grow with the time, in microseconds."""
 
 
 @dataclass(slots=True)
 class _Channel:
-    """Hold a channel that somebody is on."""
+    """A channel with subscribers."""
 
     name: str
     version: int = 0
-    slices: dict[str, NodeState] = field(default_factory=dict)
+    states: dict[str, NodeState] = field(default_factory=dict)
     members: dict[str, str] = field(default_factory=dict)
 
     def count(self) -> int:
-        return sum(each.subscriptions for each in self.slices.values())
+        return sum(each.subscriptions for each in self.states.values())
 
     def has(self, user_id: str) -> bool:
-        return any(user_id in each.members for each in self.slices.values())
+        return any(user_id in each.members for each in self.states.values())
 
-    def view(self) -> ChannelState:
+    def get_state(self) -> ChannelState:
         return ChannelState(self.name, self.version, self.count(), dict(self.members))
 
 
 @dataclass(slots=True)
 class _Node:
-    """Hold what is known of a node: since which call, until when it counts as alive."""
+    """A node: since which call it is known, and until when it counts as alive."""
 
     known_since: int
     lease: int = 0
@@ -52,12 +52,12 @@ class _Node:
 
 
 class MemoryStore:
-    """Keep the state in this process.
+    """A store in this process.
 
     Args:
         vacated_delay: seconds after which an empty channel and a user's leaving are reported.
         cached_for: seconds for which cache channels keep their last event.
-        lease: seconds after which a node that is not heard counts as dead.
+        lease: seconds after which a node without a heartbeat counts as dead.
         clock: returns the time in seconds since 1970.
     """
 
@@ -81,17 +81,17 @@ class MemoryStore:
         self._channels: dict[str, _Channel] = {}
         self._changed: dict[str, int] = {}
         self._forgotten = 0
-        """The last number of changes that are known no more."""
+        """The last number of changes that are no longer known."""
         self._pending: dict[tuple[str, str], int] = {}
         self._cached: dict[str, tuple[float, str]] = {}
 
-    async def sync(self, node: str, slices: Sequence[NodeState]) -> SyncResult:
+    async def sync(self, node: str, states: Sequence[NodeState]) -> SyncResult:
         with self._lock:
             now = self._begin()
             known = self._renew(node, now)
             reports: list[StateChange] = []
-            views = [self._change(each.channel, {node: each}, now, reports) for each in slices]
-            return SyncResult(views, reports, self._number, known.known_since)
+            channels = [self._change(each.channel, {node: each}, now, reports) for each in states]
+            return SyncResult(channels, reports, self._number, known.known_since)
 
     async def heartbeat(self, node: str, since: int) -> SyncResult:
         with self._lock:
@@ -108,13 +108,13 @@ class MemoryStore:
 
     async def read(self, channels: Sequence[str]) -> list[ChannelState]:
         with self._lock:
-            return [self._view(channel) for channel in channels]
+            return [self._read(channel) for channel in channels]
 
     async def find(self, prefix: str) -> list[ChannelState]:
         with self._lock:
             names = sorted(name for name in self._channels if name.startswith(prefix))
-            views = [self._view(name) for name in names]
-            return [view for view in views if view.subscriptions]
+            states = [self._read(name) for name in names]
+            return [state for state in states if state.subscriptions]
 
     async def remember(self, events: Mapping[str, str], age: float = 0.0) -> None:
         until = self._clock() + self._cached_for
@@ -147,66 +147,73 @@ class MemoryStore:
         node.lease = now + self._lease
         return node
 
-    def _view(self, name: str) -> ChannelState:
+    def _read(self, name: str) -> ChannelState:
         channel, now = self._channels.get(name), self._now()
         if channel is None or all(node.lease <= now for node in self._nodes.values()):
             return ChannelState(name, self._number or now - 1)
-        return channel.view()
+        return channel.get_state()
 
     # Changes
 
     def _sweep(self, now: int) -> None:
-        """Take away what dead nodes have left behind, all of a channel at once."""
+        """Remove the states of dead nodes, all of a channel at once."""
         dead = [name for name, node in self._nodes.items() if node.lease <= now]
-        parts: dict[str, dict[str, NodeState]] = {}
+        states: dict[str, dict[str, NodeState]] = {}
         for name in dead:
             for channel in self._nodes.pop(name).channels:
-                parts.setdefault(channel, {})[name] = NodeState(channel, 0, {})
-        for channel in sorted(parts):
-            self._change(channel, parts[channel], now, [], always=True)
+                states.setdefault(channel, {})[name] = NodeState(channel, 0, {})
+        for channel in sorted(states):
+            self._change(channel, states[channel], now, [], always=True)
 
     def _change(
         self,
         name: str,
-        parts: Mapping[str, NodeState],
+        states: Mapping[str, NodeState],
         now: int,
         reports: list[StateChange],
         *,
         always: bool = False,
     ) -> ChannelState:
-        """Replace slices of a channel; whether it has changed is seen from them, if not always."""
+        """Replace states of nodes; the channel's version changes if it differs, or `always`."""
         channel = self._channels.setdefault(name, _Channel(name))
         before = channel.count()
-        for node, part in parts.items():
-            self._put(channel, node, part)
-        came, left = _update_members(channel, parts.values())
+        for node, state in states.items():
+            self._put(channel, node, state)
+        joined, left = _update_members(channel, states.values())
         count, previous = channel.count(), channel.version
         turned = bool(count) if bool(count) != bool(before) else None
-        is_counted = any(part.is_counted for part in parts.values())
-        if always or came or left or turned is not None or (is_counted and count != before):
+        is_counted = any(state.is_counted for state in states.values())
+        if always or joined or left or turned is not None or (is_counted and count != before):
             channel.version = self._changed[name] = self._number
         if not count:
             del self._channels[name]
             channel.version = self._number
-        reports += self._report(name, came, left, turned, now)
-        return channel.view()._replace(previous=previous, came=came, left=left, turned=turned)
+        reports += self._report(name, joined, left, turned, now)
+        return channel.get_state()._replace(
+            previous=previous, joined=joined, left=left, turned=turned
+        )
 
-    def _put(self, channel: _Channel, node: str, part: NodeState) -> None:
-        if part.subscriptions:
-            channel.slices[node] = part
+    def _put(self, channel: _Channel, node: str, state: NodeState) -> None:
+        if state.subscriptions:
+            channel.states[node] = state
             self._nodes[node].channels.add(channel.name)
         else:
-            channel.slices.pop(node, None)
+            channel.states.pop(node, None)
             if node in self._nodes:
                 self._nodes[node].channels.discard(channel.name)
 
     # Reports
 
     def _report(
-        self, channel: str, came: Iterable[str], left: Iterable[str], turned: bool | None, now: int
+        self,
+        channel: str,
+        joined: Iterable[str],
+        left: Iterable[str],
+        turned: bool | None,
+        now: int,
     ) -> Iterator[StateChange]:
-        """Yield who has come, unless they were hardly gone; note who has left, for later."""
-        arrivals = [*([""] if turned else []), *came]
+        """Yield who joined, unless they had just left; note who left, for later."""
+        arrivals = [*([""] if turned else []), *joined]
         for user_id in arrivals:
             if self._pending.pop((channel, user_id), None) is None:
                 kind = "member_added" if user_id else "channel_occupied"
@@ -215,7 +222,7 @@ class MemoryStore:
             self._pending[channel, user_id] = now // 1000
 
     def _depart(self, now: int) -> Iterator[StateChange]:
-        """Yield who has left, and has not come back since."""
+        """Yield who left, and has not joined again since."""
         due = now // 1000 - self._delay
         for key, since in list(self._pending.items()):
             if since <= due:
@@ -234,18 +241,18 @@ class MemoryStore:
 
 
 def _update_members(
-    channel: _Channel, parts: Iterable[NodeState]
+    channel: _Channel, states: Iterable[NodeState]
 ) -> tuple[Sequence[str], Sequence[str]]:
-    """Bring the members of a channel up to its slices; return who has come and who has left."""
+    """Update the members of a channel from its nodes' states; return who joined and who left."""
     left = tuple(user_id for user_id in channel.members if not channel.has(user_id))
     for user_id in left:
         del channel.members[user_id]
-    came = {
+    joined = {
         user_id: info
-        for part in parts
-        if part.subscriptions
-        for user_id, info in part.members.items()
+        for state in states
+        if state.subscriptions
+        for user_id, info in state.members.items()
         if user_id not in channel.members
     }
-    channel.members.update(came)
-    return tuple(came), left
+    channel.members.update(joined)
+    return tuple(joined), left

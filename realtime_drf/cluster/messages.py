@@ -43,7 +43,7 @@ class MembersMessage(NamedTuple):
     channel: str
     previous: int
     version: int
-    came: Sequence[Sequence[str]]
+    joined: Sequence[Sequence[str]]
     """Pairs of a user id and the user's info as JSON text, empty for none."""
     left: Sequence[str]
 

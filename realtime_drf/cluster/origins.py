@@ -32,7 +32,7 @@ class Origins:
             may begin with a period.
 
     Raises:
-        ValueError: a pattern is none, or no browser sends what it describes.
+        ValueError: a pattern is not valid, or no browser sends what it describes.
     """
 
     def __init__(self, patterns: Collection[Any]) -> None:

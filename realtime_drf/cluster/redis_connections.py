@@ -1,9 +1,9 @@
-"""Connections to a Redis that have died, or that lead to a server which is no master any more.
+"""Connections to a Redis that have died, or that lead to a server which is no longer the master.
 
 Redis closes connections that were idle for its ``timeout``, and managed services do so after some
 minutes. Behind the address of a managed service another server may be the master after a failover,
-while connections to the old one stay open. In both cases the next call fails that uses the
-connection, and a new connection helps. channels_redis leaves both to whoever calls it.
+while connections to the old one stay open. In both cases the next call on the
+connection fails, and a new connection helps. channels_redis leaves both to its callers.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ _DEMOTED_WORDS: Final = ("READONLY", "UNBLOCKED")
 
 
 def has_died(exc: BaseException) -> bool:
-    """Tell whether a call met a connection that is closed. It may have been done all the same."""
+    """Tell whether a call failed because its connection was closed. It may have been processed."""
     if isinstance(exc, TimeoutError):  # which is an OSError
         return False
     return isinstance(exc, OSError | EOFError) or "ConnectionError" in _names(exc)
 
 
 def is_demoted(exc: BaseException) -> bool:
-    """Tell whether a replica refused a call, which has not been done."""
+    """Tell whether a replica refused a call, which was not processed."""
     return not _DEMOTED.isdisjoint(_names(exc)) or any(word in str(exc) for word in _DEMOTED_WORDS)
 
 
 async def drop_connections(layer: Any, *, subscribed: bool = False) -> None:
     """Close the idle connections that a layer of channels_redis has on this event loop.
 
-    The layer opens others with its next call. Other layers are left alone.
+    The layer opens others with its next call. Does nothing to other layers.
 
     Args:
         layer: the channel layer.
-        subscribed: close those of subscribers as well, who then subscribe again by themselves.
-            Nothing else tells them of a failover: a replica lets its clients subscribe.
+        subscribed: close those of subscribers as well, which then subscribe again by themselves.
+            They do not notice a failover otherwise: a replica lets its clients subscribe.
     """
     by_loop = getattr(layer, "__dict__", {}).get("_layers")
     own = by_loop.get(asyncio.get_running_loop()) if isinstance(by_loop, dict) else None
-    # channels_redis has no public names for its clients: RedisChannelLayer's, and the other's.
-    with contextlib.suppress(AttributeError, TypeError):  # another version's
+    # channels_redis has no public names for the clients of its two layers.
+    with contextlib.suppress(AttributeError, TypeError):  # of another version
         for client in getattr(own, "_connections", {}).values():
             await drop_pool(client.connection_pool)
         for shard in getattr(own, "_shards", ()):

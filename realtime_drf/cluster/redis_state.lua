@@ -1,20 +1,20 @@
--- Calls of RedisStore, each one atomic. What they mean is said in store.py; memory_store.py does the
--- same in Python.
+-- Calls of RedisStore, each one atomic. state.py documents them; memory_state.py does the same in
+-- Python.
 --
 -- KEYS[1]  what the names of all keys start with
 -- ARGV     the call's name, the time in microseconds or "" for Redis's own, and its arguments
 --
 -- last                  the number of the last call
 -- leases                node -> until when it counts as alive (sorted set)
--- since                 node -> the number of the call that made it known (hash)
+-- since                 node -> the number of its first call (hash)
 -- node:<node>           channel -> how many connections of the node (hash)
 -- users:<node>:<channel>  user ids (set)
 -- names                 occupied channels (sorted set, by name)
 -- counts, versions      channel -> how many connections, the number of the last change (hashes)
--- infos:<channel>       user id -> what is told of the user (hash)
+-- infos:<channel>       user id -> the user's info (hash)
 -- nodes:<channel>       user id -> on how many nodes (hash)
 -- changed               channel -> the number of the last change, vacant ones too (sorted set)
--- forgotten             the last number of those that are in `changed` no more
+-- forgotten             the last number of those that are no longer in `changed`
 -- pending               channel, line feed, user id or nothing -> since when gone (sorted set)
 -- cache:<channel>       the last event (string)
 
@@ -80,7 +80,7 @@ local function begin_change(channel)
     channel = channel,
     count = count(channel),
     previous = tonumber(call('HGET', key('versions'), channel)) or 0,
-    came = {},
+    joined = {},
     left = {},
   }
 end
@@ -101,13 +101,13 @@ local function put_count(channel, node, new)
   end
 end
 
--- `infos` is of the users who are there on this node, from now on.
+-- `infos` has the users who are on the channel on this node from now on.
 local function put_members(change, node, infos)
   local channel = change.channel
   local users = key('users', node, channel)
-  local there = {}
+  local known = {}
   for _, user in ipairs(call('SMEMBERS', users)) do
-    there[user] = true
+    known[user] = true
     if not infos[user] then
       call('SREM', users, user)
       if call('HINCRBY', key('nodes', channel), user, -1) == 0 then
@@ -118,18 +118,18 @@ local function put_members(change, node, infos)
     end
   end
   for user, info in pairs(infos) do
-    if not there[user] then
+    if not known[user] then
       call('SADD', users, user)
       if call('HINCRBY', key('nodes', channel), user, 1) == 1 then
         call('HSET', key('infos', channel), user, info)
-        table.insert(change.came, user)
+        table.insert(change.joined, user)
       end
     end
   end
 end
 
 -- `turned` is 1 if the channel has become occupied, 0 if vacant, -1 if neither.
-local function finish_change(change, is_counted, is_swept)
+local function finish_change(change, is_counted, is_removed)
   local channel = change.channel
   local count = count(channel)
   change.turned = -1
@@ -141,7 +141,7 @@ local function finish_change(change, is_counted, is_swept)
     call('ZREM', key('names'), channel)
     call('HDEL', key('versions'), channel)
   end
-  if is_swept or change.turned >= 0 or #change.came > 0 or #change.left > 0
+  if is_removed or change.turned >= 0 or #change.joined > 0 or #change.left > 0
     or is_counted and count ~= change.count then
     call('ZADD', key('changed'), text(number), channel)
     if count > 0 then
@@ -150,10 +150,10 @@ local function finish_change(change, is_counted, is_swept)
   end
 end
 
-local UNCHANGED = {previous = 0, came = {}, left = {}, turned = -1}
+local UNCHANGED = {previous = 0, joined = {}, left = {}, turned = -1}
 
--- A change is needed only of the call that made one.
-local function view(channel, change)
+-- The change is given only by a call that made one.
+local function get_state(channel, change)
   local version, there, infos = number or last or now - 1, count(channel), {}
   if not is_any_alive() then
     there = 0
@@ -163,7 +163,7 @@ local function view(channel, change)
     infos = call('HGETALL', key('infos', channel))
   end
   change = change or UNCHANGED
-  return {channel, version, there, infos, change.previous, change.came, change.left, change.turned}
+  return {channel, version, there, infos, change.previous, change.joined, change.left, change.turned}
 end
 
 -- Reports
@@ -174,27 +174,27 @@ end
 
 local function report(change, reports)
   local start = change.channel .. '\n'
-  local function arrive(user)
-    -- Not those who were hardly gone.
+  local function report_joined(user)
+    -- Not a user who had just left.
     if call('ZREM', key('pending'), start .. user) == 0 then
       table.insert(reports, change.channel)
       table.insert(reports, user)
     end
   end
-  local function depart(user)
+  local function delay_left(user)
     call('ZADD', key('pending'), text(milliseconds()), start .. user)
   end
   if change.turned == 1 then
-    arrive('')
+    report_joined('')
   end
-  for _, user in ipairs(change.came) do
-    arrive(user)
+  for _, user in ipairs(change.joined) do
+    report_joined(user)
   end
   for _, user in ipairs(change.left) do
-    depart(user)
+    delay_left(user)
   end
   if change.turned == 0 then
-    depart('')
+    delay_left('')
   end
 end
 
@@ -203,7 +203,7 @@ end
 local function sync(node, lease)
   begin()
   local since = renew(node, lease)
-  local views, reports = {}, {}
+  local states, reports = {}, {}
   while cursor < #ARGV do
     local channel, count, is_counted = argument(), number_argument(), argument() == '1'
     local infos = {}
@@ -216,12 +216,12 @@ local function sync(node, lease)
     put_members(change, node, infos)
     finish_change(change, is_counted)
     report(change, reports)
-    table.insert(views, view(channel, change))
+    table.insert(states, get_state(channel, change))
   end
-  return {views, reports, milliseconds(), number, since}
+  return {states, reports, milliseconds(), number, since}
 end
 
-local function sweep()
+local function remove_dead_nodes()
   local changes = {}
   for _, node in ipairs(call('ZRANGEBYSCORE', key('leases'), '-inf', text(now))) do
     for _, channel in ipairs(call('HKEYS', key('node', node))) do
@@ -269,7 +269,7 @@ local function pop_due(delay)
   return due
 end
 
-local function beat(node, lease, since, kept_for, delay)
+local function heartbeat(node, lease, since, kept_for, delay)
   begin()
   local known_since = renew(node, lease)
   since = math.max(since, known_since)
@@ -277,36 +277,36 @@ local function beat(node, lease, since, kept_for, delay)
     since, known_since = number, number
     call('HSET', key('since'), node, text(number))
   end
-  sweep()
+  remove_dead_nodes()
   local changed = find_changed(since)
   forget_changes(now - kept_for)
   return {changed, pop_due(delay), number, known_since}
 end
 
 local function read()
-  local views = {}
+  local states = {}
   while cursor < #ARGV do
-    table.insert(views, view(argument()))
+    table.insert(states, get_state(argument()))
   end
-  return views
+  return states
 end
 
 local function find(prefix)
-  local views = {}
+  local states = {}
   if is_any_alive() then
     local first, behind = '[' .. prefix, '(' .. prefix .. '\255'
     for _, channel in ipairs(call('ZRANGEBYLEX', key('names'), first, behind)) do
-      table.insert(views, view(channel))
+      table.insert(states, get_state(channel))
     end
   end
-  return views
+  return states
 end
 
 local function remember(kept_for, age)
   while cursor < #ARGV do
     local cached, event = key('cache', argument()), argument()
     local left = age > 0 and call('PTTL', cached) or -1
-    -- Not where another was kept while this one waited.
+    -- Not if a later event was kept while this one waited.
     if left < 0 or kept_for - left >= age then
       call('SET', cached, event, 'PX', kept_for)
     end
@@ -315,8 +315,8 @@ end
 
 if name == 'sync' then
   return sync(argument(), number_argument())
-elseif name == 'beat' then
-  return beat(
+elseif name == 'heartbeat' then
+  return heartbeat(
     argument(), number_argument(), number_argument(), number_argument(), number_argument())
 elseif name == 'read' then
   return read()

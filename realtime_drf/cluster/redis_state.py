@@ -1,7 +1,7 @@
-"""The store of an app that several processes serve: everything is kept in a Redis.
+"""The store of an app that several processes serve: the state is in a Redis.
 
-Each call is one command, a script, and nothing else happens in Redis meanwhile; the script is
-`redis_store.lua`.
+Each call is one command, a script, so nothing else happens in Redis meanwhile. The script is
+`redis_state.lua`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _MICROSECONDS: Final = 1_000_000
 
 
 class RedisStore:
-    """Keep the state in a Redis, for all processes of an app.
+    """A store in a Redis, for all processes of an app.
 
     Leases and reports are timed by Redis's own clock, so those of the hosts need not agree.
 
@@ -47,16 +47,16 @@ class RedisStore:
         namespace: is in the names of all keys, so that others may use the same Redis.
         vacated_delay: seconds after which an empty channel and a user's leaving are reported.
         cached_for: seconds for which cache channels keep their last event.
-        lease: seconds after which a node that is not heard counts as dead.
+        lease: seconds after which a node without a heartbeat counts as dead.
         clock: returns the time in seconds since 1970; Redis's own if it is not given.
 
     Raises:
         ImportError: redis-py is not installed.
-        Exception: the URL is none, or has options that redis-py does not know. The type depends on
-            what is wrong, and the message may quote a part of the URL.
+        Exception: the URL is not valid, or has options that redis-py does not know. The type
+            depends on what is wrong, and the message may quote a part of the URL.
 
     A call whose connection turns out to be closed, as idle ones are by some servers, is made once
-    more on a new connection; so is one that a replica refuses, which was the master before.
+    more on a new connection; so is one that is refused by a replica that was the master before.
     Otherwise calls raise exceptions of redis-py, OSError or TimeoutError where Redis fails.
     """
 
@@ -77,7 +77,7 @@ class RedisStore:
     ) -> None:
         self._redis = importlib.import_module("redis.asyncio")
         self._url = _clean(url)
-        self._make_pool().make_connection()  # which refuses what is no option, and opens nothing
+        self._make_pool().make_connection()  # refuses unknown options, and does not connect
         # In braces, so that a cluster keeps all of an app in one place.
         self._prefix = f"{{realtime_drf.{namespace}}}"
         self._delay = int(vacated_delay * 1000)
@@ -89,13 +89,13 @@ class RedisStore:
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
-    async def sync(self, node: str, slices: Sequence[NodeState]) -> SyncResult:
-        parts = [part for each in slices for part in _flatten_slice(each)]
-        views, reports, time_ms, number, known_since = await self._call(
+    async def sync(self, node: str, states: Sequence[NodeState]) -> SyncResult:
+        parts = [part for each in states for part in _flatten(each)]
+        channels, reports, time_ms, number, known_since = await self._call(
             "sync", node, self._lease, *parts
         )
         return SyncResult(
-            [_read_view(view) for view in views],
+            [_read_state(channel) for channel in channels],
             [_arrival(*pair, time_ms) for pair in _pairs(reports)],
             number,
             known_since,
@@ -103,7 +103,12 @@ class RedisStore:
 
     async def heartbeat(self, node: str, since: int) -> SyncResult:
         changed, due, number, known_since = await self._call(
-            "beat", node, self._lease, since, int(CHANGES_KEPT_FOR * _MICROSECONDS), self._delay
+            "heartbeat",
+            node,
+            self._lease,
+            since,
+            int(CHANGES_KEPT_FOR * _MICROSECONDS),
+            self._delay,
         )
         return SyncResult(
             (),
@@ -114,10 +119,10 @@ class RedisStore:
         )
 
     async def read(self, channels: Sequence[str]) -> list[ChannelState]:
-        return [_read_view(view) for view in await self._call("read", *channels)]
+        return [_read_state(reply) for reply in await self._call("read", *channels)]
 
     async def find(self, prefix: str) -> list[ChannelState]:
-        return [_read_view(view) for view in await self._call("find", prefix)]
+        return [_read_state(reply) for reply in await self._call("find", prefix)]
 
     async def remember(self, events: Mapping[str, str], age: float = 0.0) -> None:
         parts = (part for pair in events.items() for part in pair)
@@ -142,7 +147,7 @@ class RedisStore:
             except Exception as exc:
                 if not is_demoted(exc):
                     raise
-            # A connection that stays open leads to the old master for ever.
+            # A connection that stays open leads to the old master forever.
             await drop_pool(script.registered_client.connection_pool)
             answer = await script(keys=[self._prefix], args=args)
         if self.on_failover is not None:
@@ -159,7 +164,7 @@ class RedisStore:
         return script
 
     def _make_pool(self) -> Any:
-        """Make what opens connections when they are needed."""
+        """Make a pool, which opens connections when they are needed."""
         retry = importlib.import_module("redis.asyncio.retry").Retry
         no_pause = importlib.import_module("redis.backoff").NoBackoff()
         return self._redis.BlockingConnectionPool.from_url(
@@ -188,7 +193,7 @@ def _clean(url: str) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    # What a client sends may be text that is no Unicode.
+    # What a client sends may be text that is not valid Unicode.
     return text.encode("utf-8", "surrogatepass")
 
 
@@ -200,23 +205,23 @@ def _pairs(flat: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
     return zip(flat[::2], flat[1::2], strict=True)
 
 
-def _flatten_slice(each: NodeState) -> Iterable[str | int]:
-    """Return what `sync` of the script reads of a slice."""
-    members = each.members if each.subscriptions else {}
-    yield from (each.channel, each.subscriptions, int(each.is_counted), len(members))
+def _flatten(state: NodeState) -> Iterable[str | int]:
+    """Yield what `sync` of the script reads of a state."""
+    members = state.members if state.subscriptions else {}
+    yield from (state.channel, state.subscriptions, int(state.is_counted), len(members))
     for user_id, info in members.items():
         yield from (user_id, info)
 
 
-def _read_view(reply: Sequence[Any]) -> ChannelState:
-    channel, version, subscriptions, members, previous, came, left, turned = reply
+def _read_state(reply: Sequence[Any]) -> ChannelState:
+    channel, version, subscriptions, members, previous, joined, left, turned = reply
     return ChannelState(
         _text(channel),
         version,
         subscriptions,
         {_text(user_id): _text(info) for user_id, info in _pairs(members)},
         previous,
-        [_text(user_id) for user_id in came],
+        [_text(user_id) for user_id in joined],
         [_text(user_id) for user_id in left],
         None if turned < 0 else bool(turned),
     )

@@ -1,4 +1,4 @@
-"""A worker: what is put in from any thread is worked off on one event loop, in that order."""
+"""A worker: it processes on one event loop what all threads put in, in that order."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from realtime_drf.forks import PerProcess
 logger = logging.getLogger("realtime_drf")
 
 CANCEL_INTERVAL: Final = 0.2
-"""Seconds after which a task that goes on is cancelled again."""
+"""Seconds after which a task that has not ended is cancelled again."""
 
 T = TypeVar("T")
 
 MAX_AT_ONCE: Final = 64
-"""What has gathered while the loop was busy is worked off together, so many at a time."""
+"""Entries that were put in while the loop was busy are processed together, so many at a time."""
 
 MAX_WAITING: Final = 10_000
-"""What gathers while the loop is busy with something that hangs, such as a layer; no more does."""
+"""Entries that may wait, such as for a layer that hangs. Further ones are refused."""
 
 STOP_TIMEOUT: Final = 5.0
-"""Seconds that a loop has to let go of what it has open."""
+"""Seconds that a loop has to close its connections."""
 
 
 class SerialWorker(Generic[T]):
-    """Work off what comes from all threads, one lot after the other.
+    """A worker that processes what all threads put in, one batch after the other.
 
     Args:
-        loop: the event loop that works.
-        work: is awaited with what has gathered, at least one and at most `MAX_AT_ONCE`.
+        loop: the event loop to work on.
+        work: is awaited with what is waiting, at least one and at most `MAX_AT_ONCE`.
     """
 
     def __init__(
@@ -46,16 +46,16 @@ class SerialWorker(Generic[T]):
         self._task: asyncio.Task[None] | None = None
 
     def put(self, item: T) -> Future[None]:
-        """Queue something; the future tells when it is done, and how it failed.
+        """Queue something; return a future of when it is done, or how it failed.
 
-        It fails with BufferError if too much is waiting.
+        The future fails with BufferError if too much is waiting.
 
         Raises:
             RuntimeError: the event loop is closed.
         """
         future: Future[None] = Future()
         if len(self._waiting) >= MAX_WAITING:
-            future.set_exception(BufferError(f"{MAX_WAITING} are waiting already."))
+            future.set_exception(BufferError(f"{MAX_WAITING} are already waiting."))
             return future
         self._waiting.append((item, future))
         self._loop.call_soon_threadsafe(self._begin)
@@ -68,40 +68,40 @@ class SerialWorker(Generic[T]):
     async def _run(self) -> None:
         try:
             while self._waiting:
-                await self._work_off(self._take())
+                await self._process(self._take())
         finally:
             self._task = None
 
     def _take(self) -> list[tuple[T, Future[None]]]:
-        lot: list[tuple[T, Future[None]]] = []
-        while self._waiting and len(lot) < MAX_AT_ONCE:
+        batch: list[tuple[T, Future[None]]] = []
+        while self._waiting and len(batch) < MAX_AT_ONCE:
             item, future = self._waiting.popleft()
-            if future.set_running_or_notify_cancel():  # whoever gave up waiting is not served
-                lot.append((item, future))
-        return lot
+            if future.set_running_or_notify_cancel():  # not where the caller gave up
+                batch.append((item, future))
+        return batch
 
-    async def _work_off(self, lot: Sequence[tuple[T, Future[None]]]) -> None:
-        if not lot:
+    async def _process(self, batch: Sequence[tuple[T, Future[None]]]) -> None:
+        if not batch:
             return
         try:
-            await self._work([item for item, _ in lot])
-        except Exception as exc:  # noqa: BLE001  whoever waits is told
-            for _, future in lot:
+            await self._work([item for item, _ in batch])
+        except Exception as exc:  # noqa: BLE001  the futures have it
+            for _, future in batch:
                 future.set_exception(exc)
         except BaseException:  # the loop ends
-            for _, future in lot:
+            for _, future in batch:
                 future.set_exception(ConnectionError("The event loop has ended."))
             raise
         else:
-            for _, future in lot:
+            for _, future in batch:
                 future.set_result(None)
 
 
 def raise_if_cancelled() -> None:
-    """Raise CancelledError in a task that is to end, after an exception of somebody else's.
+    """Raise CancelledError in a task that should end, after an exception of a library.
 
     Redis clients turn the cancellation of a call into an error of the connection: without this, a
-    task that tries again after errors would go on for ever.
+    task that tries again after errors would go on forever.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
@@ -133,7 +133,7 @@ class EventLoopThread:
         return self._running.get()[0]
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
-        """Run a coroutine there and wait for it; raise TimeoutError after so many seconds."""
+        """Run a coroutine there and return its result; raise TimeoutError after so many seconds."""
         return asyncio.run_coroutine_threadsafe(
             asyncio.wait_for(coroutine, timeout), self.loop
         ).result()
@@ -162,7 +162,7 @@ class EventLoopThread:
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
-    """Run a loop until it is stopped; closing it is what lets layers close their connections."""
+    """Run a loop until it is stopped; layers close their connections when it is closed."""
     try:
         loop.run_forever()
     finally:

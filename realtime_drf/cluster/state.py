@@ -1,16 +1,15 @@
-"""Who is on which channel, for all processes together: the store.
+"""Who is on which channel, in all processes together: the store.
 
-Each process that serves browsers (a node) owns its part of every channel's state, its slice: how
-many connections it has there, and on presence channels which users. A store puts the slices of all
-nodes together. Only a node's own word changes its slice, so no two of them write the same thing.
-A node says all the time that it is alive; what one has left behind that no longer does is taken
-away by the others.
+Each process that serves browsers (a node) owns its part of every channel's state: how many
+connections it has there, and on presence channels which users. A store combines the states of all
+nodes. Only a node itself changes its state, so no two of them write the same thing. A node sends
+heartbeats; the state of a node without one is removed by the others.
 
-Whatever changes for a channel as a whole (somebody is there now, nobody is any more, a user has
-come or left) is told to exactly one caller, the one whose slice made the difference. That answer
-may get lost, and so may what its caller tells the others. So every call has a number, a later call
-a larger one, each channel keeps the number of the call that changed it last, and each node asks
-with every beat what has changed since the last one.
+A change of a channel as a whole (it became occupied or vacant, a user joined or left) is returned
+to exactly one caller, the one whose state made the difference. That answer may get lost, and so may
+what its caller sends to the others. So every call has a number, a later call a larger one, each
+channel keeps the number of the call that changed it last, and each node asks with every heartbeat
+what has changed since the last one.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 VACATED_DELAY: Final = 3.0
-"""Seconds after which a vacated channel is reported, if nobody has come back by then.
+"""Seconds after which a vacated channel is reported, if nobody has subscribed again by then.
 
 https://pusher.com/docs/channels/server_api/webhooks/#delayed-webhooks-and-client-disconnects
 """
@@ -31,28 +30,28 @@ https://pusher.com/docs/channels/using_channels/cache-channels/
 """
 
 LEASE: Final = 10.0
-"""Seconds for which a node counts as alive after it was last heard."""
+"""Seconds for which a node counts as alive after its last call."""
 
 CHANGES_KEPT_FOR: Final = 60.0
-"""Seconds for which a store knows what has changed; a node that asks for more begins anew."""
+"""Seconds for which a store keeps what has changed; a node that asks for more starts over."""
 
 
 class NodeState(NamedTuple):
-    """Hold one node's part of a channel."""
+    """One node's part of a channel."""
 
     channel: str
     subscriptions: int
     members: Mapping[str, str]
-    """Of presence channels, by user id the JSON text of what is told of the user; empty is none.
+    """Of presence channels, the user's info as JSON text by user id; empty is none.
 
-    What is told of a user does not change until the user has left all nodes.
+    The info of a user does not change until the user has left all nodes.
     """
     is_counted: bool = False
-    """The number of subscriptions is told too: the channel has changed if that has."""
+    """Subscribers receive the number of subscriptions: the channel has changed if that has."""
 
 
 class StateChange(NamedTuple):
-    """Say what has happened to a channel, for signals and webhooks."""
+    """A change of a channel, for signals and webhooks."""
 
     kind: str
     channel: str
@@ -61,78 +60,79 @@ class StateChange(NamedTuple):
 
 
 class ChannelState(NamedTuple):
-    """Hold the state of a channel for all nodes together, and what a call has changed in it."""
+    """The state of a channel on all nodes together, and what a call has changed in it."""
 
     channel: str
     version: int = 0
-    """The number of the call that last changed what is told; where nobody is, of this call."""
+    """The number of the call that last changed the state; of this call if the channel is vacant."""
     subscriptions: int = 0
     members: Mapping[str, str] = {}
     previous: int = 0
-    """The version before the call; 0 where nobody was."""
-    came: Sequence[str] = ()
+    """The version before the call; 0 if the channel was vacant."""
+    joined: Sequence[str] = ()
     left: Sequence[str] = ()
     turned: bool | None = None
     """True if the call has made the channel occupied, False if vacant."""
 
 
 class SyncResult(NamedTuple):
-    """Hold what a call returns."""
+    """What a call returns."""
 
-    views: Sequence[ChannelState] = ()
+    states: Sequence[ChannelState] = ()
     """Channels as they are now."""
     reports: Sequence[StateChange] = ()
     """What is due to be reported."""
     number: int = 0
     """The number of the call, larger than those of all calls before."""
     known_since: int = 0
-    """The number of the call with which the store came to know the node.
+    """The number of the call by which the store first knew the node.
 
-    If it is another than the node has seen, the store has forgotten what the node told it before.
+    If it is another than the node has seen, the store has lost the state of the node.
     """
     changed: Mapping[str, int] = {}
-    """Channels that have changed since the last beat, with the versions that they have now."""
+    """Channels that have changed since the last heartbeat, with their present versions."""
 
 
 class PresenceStore(Protocol):
-    """Keep the state of an app's channels. Methods may be called from any event loop."""
+    """The state of an app's channels. Methods may be called from any event loop."""
 
     is_shared: bool
-    """What one process has it keep is there for all."""
+    """Whether all processes have the same state."""
 
-    async def sync(self, node: str, slices: Sequence[NodeState]) -> SyncResult:
-        """Replace slices of a node, no two of the same channel; return a view for each."""
+    async def sync(self, node: str, states: Sequence[NodeState]) -> SyncResult:
+        """Replace states of a node, no two of the same channel; return the channel's for each."""
 
     async def heartbeat(self, node: str, since: int) -> SyncResult:
-        """Say that a node is alive, and take away what dead nodes have left behind.
+        """Note that a node is alive, and remove the states of dead nodes.
 
         Args:
             node: the node's name.
-            since: the number of the node's last beat, 0 if this is the first.
+            since: the number of the node's last heartbeat, 0 if this is the first.
 
         Returns:
-            What has changed since then, and what has become due to be reported, to one node alone.
+            What has changed since then, and reports that have become due, each to one node alone.
         """
 
     async def read(self, channels: Sequence[str]) -> list[ChannelState]:
-        """Return channels as they are, in the order asked for."""
+        """Return the states of channels, in the order given."""
 
     async def find(self, prefix: str) -> list[ChannelState]:
-        """Return the occupied channels whose names start so."""
+        """Return the occupied channels with a prefix."""
 
     async def remember(self, events: Mapping[str, str], age: float = 0.0) -> None:
         """Keep the last event of cache channels, as text, for a while.
 
         Args:
             events: by channel.
-            age: seconds for which they have waited; what was kept meanwhile is later, and stays.
+            age: seconds for which they have waited; an event that was kept meanwhile is later, and
+                stays.
         """
 
     async def recall(self, channel: str) -> str | None:
-        """Return the last event of a cache channel, if it is kept still."""
+        """Return the last event of a cache channel, or None if it is no longer kept."""
 
     async def close(self) -> None:
-        """Let go of connections of this event loop; the next call opens others."""
+        """Close the connections of this event loop; the next call opens others."""
 
 
 def finish(coroutine: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Whether Python's threads are threads: gevent and eventlet put greenlets in their place."""
+"""Whether Python's threads are real: gevent and eventlet replace them by greenlets."""
 
 from __future__ import annotations
 

@@ -194,7 +194,7 @@ class Hub:
                 self._reset()
             self._known_since = result.known_since
         changes: list[messages.Message] = []
-        for state in result.views:
+        for state in result.states:
             self._apply_state(state, result.number)
             changes += _make_messages(state)
         for name, version in result.changed.items():
@@ -260,7 +260,7 @@ class Hub:
         if channel is None or not self._is_next(channel, message.previous, message.version):
             return
         members = {user: info for user, info in channel.known.items() if user not in message.left}
-        members.update((user_id, info) for user_id, info in message.came)
+        members.update((user_id, info) for user_id, info in message.joined)
         self._update_members(channel, message.version, members)
 
     def apply_online(self, message: messages.OnlineMessage) -> None:
@@ -305,10 +305,10 @@ class Hub:
 
 def _make_messages(state: ChannelState) -> Iterable[messages.Message]:
     """Yield the changes of a channel for the other nodes."""
-    if state.came or state.left:
-        came = [(user_id, state.members[user_id]) for user_id in state.came]
+    if state.joined or state.left:
+        joined = [(user_id, state.members[user_id]) for user_id in state.joined]
         yield messages.MembersMessage(
-            state.channel, state.previous, state.version, came, list(state.left)
+            state.channel, state.previous, state.version, joined, list(state.left)
         )
     if state.turned is not None and state.channel.startswith("#"):
         yield messages.OnlineMessage(

@@ -1,6 +1,6 @@
 """The Channels transport: browsers connect to the project's own ASGI processes.
 
-They speak the Pusher protocol with `realtime_drf.server.RealtimeServer`, which any process of the
+They speak the Pusher protocol to `realtime_drf.server.RealtimeServer`, which every process of the
 project reaches through a channel layer of Django Channels.
 """
 
@@ -44,9 +44,9 @@ NONCE_BYTES: Final = 24
 
 
 class ChannelsTransport(SigningTransport):
-    """Send events through a channel layer to the processes that serve the project's browsers.
+    """A transport through a channel layer to the processes that serve the project's browsers.
 
-    With the in-memory layer, or none, these are the nodes of this process alone.
+    With the in-memory layer, or none, it reaches this process alone.
 
     Its options are those of `AppOptions`.
     """
@@ -75,36 +75,38 @@ class ChannelsTransport(SigningTransport):
         )
 
     def send_batch(self, events: Sequence[Event]) -> None:
-        self._publish([item for event in events for item in self._items(event)])
+        self._publish([message for event in events for message in self._make_messages(event)])
 
     def channel_info(self, channel: str) -> ChannelInfo:
         parse_channel_name(channel)
-        (view,) = self._ask(self.app.backplane.store.read([channel]))
-        return _channel_info(view)
+        (state,) = self._ask(self.app.backplane.store.read([channel]))
+        return _channel_info(state)
 
     def occupied_channels(self, prefix: str = "") -> dict[str, ChannelInfo]:
-        views = self._ask(self.app.backplane.store.find(prefix))
+        states = self._ask(self.app.backplane.store.find(prefix))
         return {
-            view.channel: _channel_info(view) for view in views if not view.channel.startswith("#")
+            state.channel: _channel_info(state)
+            for state in states
+            if not state.channel.startswith("#")
         }
 
     def members(self, channel: str) -> list[str]:
         """Return the ids of the users on a presence channel."""
         if parse_channel_name(channel).kind is not ChannelKind.PRESENCE:
-            raise self._unsupported(f"tell who is on {channel!r}")
-        (view,) = self._ask(self.app.backplane.store.read([channel]))
-        return sorted(view.members)
+            raise self._unsupported(f"list the members of {channel!r}")
+        (state,) = self._ask(self.app.backplane.store.read([channel]))
+        return sorted(state.members)
 
     def disconnect_user(self, user_id: str) -> None:
-        """End the connections on which the user has signed in."""
-        build_channel_name(ChannelKind.USER, user_id)  # refuses what is no user id
+        """Close the connections on which the user has signed in."""
+        build_channel_name(ChannelKind.USER, user_id)  # refuses what is not a user id
         self._publish([messages.DisconnectMessage(user_id)])
 
     def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
         return check_app(self.app, self._find_earlier_apps())
 
     def check_deployment(self, **kwargs: Any) -> list[checks.CheckMessage]:
-        """Warn of what is all right on a developer's machine, and not in production."""
+        """Warn of what is fine on a developer's machine, and not in production."""
         return check_app_for_production(self.app)
 
     def _find_earlier_apps(self) -> Iterator[App]:
@@ -131,12 +133,12 @@ class ChannelsTransport(SigningTransport):
     # Within
 
     @opaque
-    def _publish(self, items: Sequence[messages.Message]) -> None:
+    def _publish(self, batch: Sequence[messages.Message]) -> None:
         if not self.app.backplane.reaches_nodes:
             self._warn_of_no_node()
             return
         try:
-            self.app.backplane.publish(items, self.app.timeout)
+            self.app.backplane.publish(batch, self.app.timeout)
         except Exception as exc:  # any layer, any error
             raise TransportUnavailable(
                 f"The channel layer {self._layer_alias!r} failed: {type(exc).__name__}."
@@ -151,19 +153,21 @@ class ChannelsTransport(SigningTransport):
                 f"The store of the server failed: {type(exc).__name__}."
             ) from exc
 
-    def _items(self, event: Event) -> Iterator[messages.EventMessage]:
-        """Yield what goes to the nodes: one item, and one for each encrypted channel."""
+    def _make_messages(self, event: Event) -> Iterator[messages.EventMessage]:
+        """Yield the messages of an event: one, and one for each encrypted channel."""
         plain = []
         for channel in event.channels:
             if parse_channel_name(channel).kind is ChannelKind.ENCRYPTED:
                 body = self._encrypt(channel, event.body)
-                yield self._item(event, [channel], body)
+                yield self._make_message(event, [channel], body)
             else:
                 plain.append(channel)
         if plain:
-            yield self._item(event, plain, event.body)
+            yield self._make_message(event, plain, event.body)
 
-    def _item(self, event: Event, channels: Sequence[str], body: str) -> messages.EventMessage:
+    def _make_message(
+        self, event: Event, channels: Sequence[str], body: str
+    ) -> messages.EventMessage:
         return messages.EventMessage(event.name, channels, body, event.socket_id or "", event.id)
 
     def _encrypt(self, channel: str, text: str) -> str:
@@ -183,11 +187,11 @@ class ChannelsTransport(SigningTransport):
         self._no_node.log(self, mend)
 
 
-def _channel_info(view: ChannelState) -> ChannelInfo:
-    is_presence = parse_channel_name(view.channel).kind is ChannelKind.PRESENCE
+def _channel_info(state: ChannelState) -> ChannelInfo:
+    is_presence = parse_channel_name(state.channel).kind is ChannelKind.PRESENCE
     return ChannelInfo(
-        name=view.channel,
-        occupied=view.subscriptions > 0,
-        subscription_count=view.subscriptions,
-        user_count=len(view.members) if is_presence else None,
+        name=state.channel,
+        occupied=state.subscriptions > 0,
+        subscription_count=state.subscriptions,
+        user_count=len(state.members) if is_presence else None,
     )

@@ -96,7 +96,7 @@ def test_one_beginning_needs_no_list() -> None:
         ([{"url": URL, "events": []}], "'events' is empty"),
         ([{"url": URL, "channel_name_starts_with": 1}], "must be a list of strings."),
         ([{"url": URL, "headers": [1]}], "'headers' must be a dict, not list."),
-        ([{"url": URL, "headers": {"a b": "c"}}], "'a b', which is no name of a header."),
+        ([{"url": URL, "headers": {"a b": "c"}}], "'a b', which is not a valid name of a header."),
         ([{"url": URL, "headers": {"X-Pusher-Key": "c"}}], "which is set by the server."),
         ([{"url": URL, "headers": {"X": "t0ken\r\nY: z"}}], "of header 'X' must be text in ASCII."),
         ([{"url": URL, "headers": {"X": 1}}], "of header 'X' must be text in ASCII."),

@@ -30,7 +30,7 @@ USERS = ("1", "2", "line\nfeed", "nul\0 and half a pair \ud83d", "Käse 🧀: {}
 INFOS = ("", '{"name": "é"}', "\0")
 DELAY = 3.0
 
-slices = st.lists(
+states = st.lists(
     st.builds(
         NodeState,
         channel=st.sampled_from(CHANNELS),
@@ -58,12 +58,12 @@ def comparable(answer: Any) -> Any:
         return [comparable(each) for each in answer]
     if isinstance(answer, SyncResult):
         return answer._replace(
-            views=comparable(list(answer.views)),
+            states=comparable(list(answer.states)),
             reports=sorted(answer.reports),
         )
     if isinstance(answer, ChannelState):
         return answer._replace(
-            members=dict(answer.members), came=set(answer.came), left=set(answer.left)
+            members=dict(answer.members), joined=set(answer.joined), left=set(answer.left)
         )
     return answer
 
@@ -94,7 +94,7 @@ class Stores(RuleBasedStateMachine):
         assert comparable(found) == comparable(expected)
         return found
 
-    @rule(node=st.sampled_from(NODES), parts=slices)
+    @rule(node=st.sampled_from(NODES), parts=states)
     def sync(self, node: str, parts: list[NodeState]) -> None:
         self.ask("sync", node, parts)
 
@@ -239,11 +239,11 @@ def test_a_failover_behind_the_address_costs_no_call(url: str) -> None:
             address.target = new.port
             old.follow(new.port)
             assert failovers == []
-            outcomes = await asyncio.gather(
+            results = await asyncio.gather(
                 *(store.sync("n", [NodeState("b", 1, {})]) for _ in range(5))
             )
             await store.close()
-            return [view for outcome in outcomes for view in outcome.views]
+            return [state for result in results for state in result.states]
 
         assert [view.subscriptions for view in asyncio.run(make())] == [1] * 5
     assert failovers
@@ -251,8 +251,8 @@ def test_a_failover_behind_the_address_costs_no_call(url: str) -> None:
 
 def test_each_call_is_one_command_however_many_channels_there_are(url: str, client: Any) -> None:
     store = RedisStore(url)
-    slices = [NodeState(f"news-{number}", 1, {}) for number in range(100)]
-    run(store, store.sync("node-1", slices))  # so that Redis knows the script
+    states = [NodeState(f"news-{number}", 1, {}) for number in range(100)]
+    run(store, store.sync("node-1", states))  # so that Redis knows the script
 
     def count() -> int:
         return int(client.info("commandstats")["cmdstat_evalsha"]["calls"])
@@ -260,9 +260,9 @@ def test_each_call_is_one_command_however_many_channels_there_are(url: str, clie
     before = count()
     run(
         store,
-        store.sync("node-1", slices),
+        store.sync("node-1", states),
         store.heartbeat("node-1", 0),
-        store.read([each.channel for each in slices]),
+        store.read([each.channel for each in states]),
         store.find(""),
         store.remember({f"cache-{number}": "" for number in range(100)}),
         store.recall("cache-1"),

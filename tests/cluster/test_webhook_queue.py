@@ -56,7 +56,7 @@ class Endpoint:
         self.arrived += texts
 
     def pause(self, seconds: float) -> None:
-        if seconds != module.GATHERING:
+        if seconds != module.COLLECTING:
             self.pauses.append(seconds)
             self.now += seconds
 
@@ -179,7 +179,7 @@ def test_what_is_too_much_to_wait_is_dropped_the_oldest_first_counted_and_logged
     endpoint.settle(11)
     assert endpoint.arrived == [b"00", b"08", b"09", b"10"], "what was under way stays"
     assert endpoint.queue.dropped == 7
-    assert "7 report(s) were too many to wait" in caplog.text
+    assert "7 report(s) were too many to queue" in caplog.text
 
 
 def test_an_endpoint_that_is_back_is_logged(
@@ -219,7 +219,7 @@ def test_closing_sends_what_waits_however_many_requests_it_takes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "MAX_REPORTS", 2)
-    monkeypatch.setattr(module, "GATHERING", 60)
+    monkeypatch.setattr(module, "COLLECTING", 60)
     requests: list[list[bytes]] = []
     queue = EndpointQueue("x", lambda _, texts, __: requests.append(list(texts)), tenacity=tenacity)
     for text in (b"1", b"2", b"3"):

@@ -109,8 +109,8 @@ class ChannelsContract(TransportContract):
         return self.listener.received()
 
     def occupy(self, channel: str) -> None:
-        slices = [NodeState(channel, 1, {})]
-        self.shared.app.backplane.ask(self.shared.app.backplane.store.sync("contract", slices), 5)
+        states = [NodeState(channel, 1, {})]
+        self.shared.app.backplane.ask(self.shared.app.backplane.store.sync("contract", states), 5)
 
     def disconnected_users(self) -> Sequence[str]:
         items = list(self.listener.items)

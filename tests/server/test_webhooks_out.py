@@ -315,7 +315,7 @@ def test_the_first_report_after_quiet_arrives_at_once(
         sender.put([report()])
         nat.wait_for_answers(2)
         assert (nat.flows, len(receiver.events)) == (2, 2)
-    assert "does not take webhooks" not in caplog.text
+    assert "does not accept webhooks" not in caplog.text
 
 
 def test_a_connection_that_falls_costs_no_try(
@@ -331,7 +331,7 @@ def test_a_connection_that_falls_costs_no_try(
     receiver.fail_next(Reset())
     sender.put([report()])
     receiver.wait_for_events(2)
-    assert "does not take webhooks" not in caplog.text
+    assert "does not accept webhooks" not in caplog.text
 
 
 @pytest.mark.usefixtures("at_once")

@@ -43,7 +43,7 @@ def test_encrypted_data_is_measured_as_it_goes_over_the_layer(settings: Settings
     transport = configured(settings, encryption_master_key_base64=MASTER_KEY)
     for length in (0, 1, 2, 7_600):
         event = Event("e", "private-encrypted-a", "x" * length)
-        [item] = transport._items(event)
+        [item] = transport._make_messages(event)
         assert transport.wire_size(event) == len(item.body)
     with pytest.raises(PayloadTooLarge):
         transport.send([Event("e", "private-encrypted-a", "x" * 8_500)])

@@ -1,7 +1,7 @@
 """Where webhooks go, and which: the option `webhooks` of the Channels transport, read and checked.
 
-Filters have the names that servers of the Pusher protocol give them. Nobody's error quotes a URL or
-a header: both may hold a token.
+Filters have the names that servers of the Pusher protocol use. No error quotes a URL or a header:
+both may have a token.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ OURS: Final = frozenset(
         "x-pusher-signature",
     }
 )
-"""Headers that are not for others to set."""
+"""Headers that only the server may set."""
 
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE: Final = re.compile(r"[\x20-\x7e]*")
@@ -51,11 +51,11 @@ _HEADER_VALUE: Final = re.compile(r"[\x20-\x7e]*")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Say where webhooks go and which do: kinds of reports, and how their channels begin and end.
+    """Where webhooks go, and which: kinds of reports, and how their channels begin and end.
 
     Args:
-        name: stands for the endpoint in logs.
-        url: is out of the repr, as the headers are: they may hold a token.
+        name: identifies the endpoint in logs.
+        url: not in the repr, and neither are the headers: they may have a token.
         kinds: reports that are wanted.
         starts, ends: an empty tuple is any channel.
         headers: are sent besides those of the protocol.
@@ -70,11 +70,11 @@ class Endpoint:
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether nobody on the way can read what is sent."""
+        """Whether webhooks are sent over TLS."""
         return self.url.lower().startswith("https:")
 
     def wants(self, event: WebhookEvent) -> bool:
-        """Tell whether a report goes there."""
+        """Tell whether the endpoint wants a report."""
         return (
             event.kind in self.kinds
             and (not self.starts or event.channel.startswith(self.starts))
@@ -86,7 +86,7 @@ def read_endpoints(webhooks: Any, *, alias: str) -> tuple[Endpoint, ...]:
     """Read the option.
 
     Raises:
-        InvalidTransport: the message says which entry is wrong, and the mend.
+        InvalidTransport: the message names the entry that is wrong, and the mend.
     """
     if not isinstance(webhooks, Sequence) or isinstance(webhooks, str | bytes):
         raise InvalidTransport(
@@ -98,7 +98,7 @@ def read_endpoints(webhooks: Any, *, alias: str) -> tuple[Endpoint, ...]:
 def check_endpoints(
     endpoints: Sequence[Endpoint], options: AppOptions, *, alias: str
 ) -> list[checks.CheckMessage]:
-    """Warn of endpoints that ask by name for what is never reported."""
+    """Warn of endpoints that ask by name for events that are never reported."""
     switches = {
         "client_event": ("client_events", options.client_events),
         "subscription_count": ("subscription_counting", options.subscription_counting),
@@ -119,7 +119,7 @@ def check_endpoints(
 def check_endpoints_for_production(
     endpoints: Sequence[Endpoint], *, alias: str
 ) -> list[checks.CheckMessage]:
-    """Mention endpoints to which webhooks go for all to read."""
+    """Mention endpoints to which webhooks are sent without TLS."""
     return [
         checks.Info(
             f"REALTIME_TRANSPORTS[{alias!r}]: {endpoint.name} is not https.",
@@ -133,7 +133,7 @@ def check_endpoints_for_production(
 
 
 class _Reader:
-    """Read one entry; whatever is wrong is told with its place."""
+    """A reader of one entry, whose errors name its place."""
 
     def __init__(self, index: int, alias: str) -> None:
         self._place = f"'webhooks'[{index}]"
@@ -197,7 +197,7 @@ class _Reader:
             raise self._error(f"'headers' must be a dict, not {type(headers).__name__}.")
         for name, value in headers.items():
             if not (isinstance(name, str) and _HEADER_NAME.fullmatch(name)):
-                raise self._error(f"'headers' has {name!r}, which is no name of a header.")
+                raise self._error(f"'headers' has {name!r}, which is not a valid name of a header.")
             if name.lower() in OURS:
                 raise self._error(f"'headers' has {name!r}, which is set by the server.")
             if not (isinstance(value, str) and _HEADER_VALUE.fullmatch(value)):

@@ -1,10 +1,10 @@
-"""A queue: brings reports to one endpoint, in order, again and again for a while if need be.
+"""A queue of the reports to one endpoint: they are delivered in order, and retried for a while.
 
-It has a thread of its own, so that an endpoint that is slow or gone holds up nobody, neither the
-event loop nor other endpoints. What is reported while a request is under way goes in the next one.
+It has a thread of its own, so that a slow or missing endpoint delays neither the event loop nor
+other endpoints. What is reported during a request goes in the next one.
 
 Each report is tried for `LIFETIME` seconds. As long as none of a request's reports is older, the
-very same body is sent again, so that a receiver can know it again; then the rest goes in another.
+very same body is sent again, so that a receiver can recognize it; then the rest goes in another.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from realtime_drf.tracebacks import opaque
 logger = logging.getLogger("realtime_drf")
 
 LIFETIME: Final = 300.0
-"""Seconds for which a report is tried, as Pusher does.
+"""Seconds for which a report is retried, as Pusher does.
 
 https://pusher.com/docs/channels/server_api/webhooks/
 """
 
 MAX_DELAY: Final = 60.0
-"""Seconds between two tries, at most: at first it is one to two, and doubled with each."""
+"""Seconds between two tries, at most: one to two at first, and doubled with each."""
 
-GATHERING: Final = 0.1
-"""Seconds in which what is reported gathers for one request."""
+COLLECTING: Final = 0.1
+"""Seconds for which reports are collected for one request."""
 
 TIMEOUT: Final = 10.0
-"""Seconds that a receiver has to answer."""
+"""Seconds that a receiver has to respond."""
 
 MAX_REPORTS: Final = 500
 MAX_BYTES: Final = 262_144
-"""Of one request. A single report goes whatever its size."""
+"""Of one request. A single report is sent whatever its size."""
 
 MAX_WAITING: Final = 10_000
 MAX_WAITING_BYTES: Final = 16_777_216
@@ -47,15 +47,15 @@ IDLE: Final = 60.0
 """Seconds without a report after which the thread ends; the next report starts another."""
 
 DRAIN_TIMEOUT: Final = 3.0
-"""Seconds for what waits when the process ends."""
+"""Seconds for what is waiting when the process ends."""
 
 
 class DeliveryFailed(Exception):
-    """Say, without a URL or body, why a request counts as not delivered."""
+    """Why a request counts as not delivered, without its URL or body."""
 
 
-class Item(NamedTuple):
-    """Hold a report: as JSON, and when it was made, by a clock and in milliseconds since 1970."""
+class Report(NamedTuple):
+    """A report: its JSON, and when it was made, by the clock and in milliseconds since 1970."""
 
     text: bytes
     at: float
@@ -63,16 +63,16 @@ class Item(NamedTuple):
 
 
 Post = Callable[[int, Sequence[bytes], float], None]
-"""Post reports with the time at which the first was made, within so many seconds."""
+"""Posts reports with the time at which the first was made, within so many seconds."""
 
 
 class EndpointQueue:
-    """Bring reports to one endpoint. `put` and `close` may be called from any thread.
+    """The reports to one endpoint. `put` and `close` may be called from any thread.
 
     Args:
-        name: stands for the endpoint in logs.
-        post: makes a request, always the same one of the same arguments; raises DeliveryFailed.
-        tenacity: the module, which needs not be installed where there are no webhooks.
+        name: identifies the endpoint in logs.
+        post: makes a request, always the same one for the same arguments; raises DeliveryFailed.
+        tenacity: the module, which is only installed for webhooks.
         clock: returns seconds that never go back.
         wall_clock: returns the time in seconds since 1970.
         pause: waits for so many seconds; by default less if the queue is closed.
@@ -90,16 +90,16 @@ class EndpointQueue:
     ) -> None:
         self.name = name
         self.dropped = 0
-        """Reports that did not arrive."""
+        """Reports that were not delivered."""
         self._post = post
         self._tenacity = tenacity
         self._clock = clock
         self._wall_clock = wall_clock
         self._pause = pause
         self._changed = threading.Condition()
-        self._waiting: deque[Item] = deque()
+        self._waiting: deque[Report] = deque()
         self._waiting_bytes = 0
-        self._under_way: list[Item] = []
+        self._current: list[Report] = []
         self._overflowed = 0
         self._failures = 0
         self._is_last_try = False
@@ -113,10 +113,10 @@ class EndpointQueue:
     # For all threads
 
     def put(self, text: bytes) -> None:
-        """Have a report brought there; return at once."""
+        """Queue a report; return at once."""
         with self._changed:
-            item = Item(text, self._clock(), int(self._wall_clock() * 1000))
-            self._waiting.append(item)
+            report = Report(text, self._clock(), int(self._wall_clock() * 1000))
+            self._waiting.append(report)
             self._waiting_bytes += len(text)
             while len(self._waiting) > MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES:
                 self._take_first()
@@ -127,7 +127,7 @@ class EndpointQueue:
                 self._changed.notify_all()
 
     def flush(self, seconds: float = DRAIN_TIMEOUT) -> None:
-        """Have all that waits tried once more, now, for no longer than so many seconds."""
+        """Have all that is waiting tried once more, now, for at most so many seconds."""
         if self._thread is not None:
             with self._changed:
                 self._close_at = self._clock() + seconds
@@ -135,7 +135,7 @@ class EndpointQueue:
                 self._changed.notify_all()
 
     def close(self, seconds: float = DRAIN_TIMEOUT) -> None:
-        """Do so, and wait for it. The next report begins anew."""
+        """Flush, and wait for it. The next report starts another thread."""
         self.flush(seconds)
         self.join(seconds)
 
@@ -158,25 +158,25 @@ class EndpointQueue:
     def _run(self) -> None:
         while self._wait():
             try:
-                self.work_off()
+                self.deliver()
             except Exception:
                 logger.exception("%s: a request could not be made.", self.name)
-                self._drop(self._under_way, "could not be sent")
-                self._under_way = []
+                self._drop(self._current, "could not be sent")
+                self._current = []
 
     def _wait(self) -> bool:
-        """Wait until there is something to do, and let more gather; return False to end."""
+        """Wait until there is something to do, and a little for more; return False to end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing.is_set(), IDLE)
-            if not self._waiting and not self._under_way:
+            if not self._waiting and not self._current:
                 self._thread = None
                 return False
-        (self._pause or self._closing.wait)(GATHERING)
+        (self._pause or self._closing.wait)(COLLECTING)
         return True
 
     @opaque
-    def work_off(self) -> None:
-        """Bring all that waits there; return once it has arrived, or is too old."""
+    def deliver(self) -> None:
+        """Deliver all that is waiting; return once it has arrived, or is too old."""
         tenacity = self._tenacity
         closing = self._closing
         retrying = tenacity.Retrying(
@@ -185,82 +185,82 @@ class EndpointQueue:
             stop=lambda state: self._is_last_try,
             sleep=self._pause or closing.wait,
         )
-        while self._waiting or self._under_way:
+        while self._waiting or self._current:
             try:
                 retrying(self._try_once)
             except tenacity.RetryError:
                 self._give_up()
 
     def _try_once(self) -> None:
-        """Send the request that is under way, or the next one."""
-        self._tell_overflow()
+        """Send the current request again, or the next one."""
+        self._report_overflow()
         self._is_last_try = self._closing.is_set()
-        items = self._under_way = self._find_request()
-        if not items:
+        reports = self._current = self._find_request()
+        if not reports:
             return
         timeout = min(TIMEOUT, self._close_at - self._clock())
         try:
             if timeout <= 0:
                 raise DeliveryFailed("the process ends")
-            self._post(items[0].time_ms, [item.text for item in items], timeout)
+            self._post(reports[0].time_ms, [report.text for report in reports], timeout)
         except DeliveryFailed as exc:
             if not self._failures:
-                logger.warning("%s does not take webhooks: %s. They are tried again.", self, exc)
+                logger.warning("%s does not accept webhooks: %s. They will be retried.", self, exc)
             self._failures += 1
             raise
-        self._under_way = []
+        self._current = []
         if self._failures:
-            logger.info("%s takes webhooks again, after %d tries.", self, self._failures)
+            logger.info("%s accepts webhooks again, after %d tries.", self, self._failures)
             self._failures = 0
 
-    def _find_request(self) -> list[Item]:
-        """Return the same reports as before while none is too old, and else the next ones."""
+    def _find_request(self) -> list[Report]:
+        """Return the same reports as before while none is too old, or else the next ones."""
         oldest = self._clock() - LIFETIME
-        if self._under_way and self._under_way[0].at > oldest:
-            return self._under_way
+        if self._current and self._current[0].at > oldest:
+            return self._current
         with self._changed:
-            for item in reversed(self._under_way):
-                self._waiting.appendleft(item)
-                self._waiting_bytes += len(item.text)
+            for report in reversed(self._current):
+                self._waiting.appendleft(report)
+                self._waiting_bytes += len(report.text)
             expired = []
             while self._waiting and self._waiting[0].at <= oldest:
                 expired.append(self._take_first())
-            items = self._take_some()
+            reports = self._take_some()
         self._drop(expired, f"did not arrive within {LIFETIME:.0f} seconds")
-        return items
+        return reports
 
-    def _take_some(self) -> list[Item]:
-        items: list[Item] = []
+    def _take_some(self) -> list[Report]:
+        reports: list[Report] = []
         size = 0
-        while self._waiting and len(items) < MAX_REPORTS:
+        while self._waiting and len(reports) < MAX_REPORTS:
             size += len(self._waiting[0].text) + 1
-            if items and size > MAX_BYTES:
+            if reports and size > MAX_BYTES:
                 break
-            items.append(self._take_first())
-        return items
+            reports.append(self._take_first())
+        return reports
 
-    def _take_first(self) -> Item:
-        item = self._waiting.popleft()
-        self._waiting_bytes -= len(item.text)
-        return item
+    def _take_first(self) -> Report:
+        report = self._waiting.popleft()
+        self._waiting_bytes -= len(report.text)
+        return report
 
     def _give_up(self) -> None:
-        """Drop what was tried for the last time; where no time is left, all that waits too."""
-        items, self._under_way = self._under_way, []
+        """Drop what was tried for the last time, and all that is waiting if no time is left."""
+        reports, self._current = self._current, []
         with self._changed:
             while self._waiting and self._clock() >= self._close_at:
-                items.append(self._take_first())
-        self._drop(items, "did not arrive before the process ended")
+                reports.append(self._take_first())
+        self._drop(reports, "did not arrive before the process ended")
 
-    def _tell_overflow(self) -> None:
+    def _report_overflow(self) -> None:
         with self._changed:
             count, self._overflowed = self._overflowed, 0
-        self._drop_count(count, "were too many to wait")
+        self._drop_count(count, "were too many to queue")
 
-    def _drop(self, items: Sequence[Item], why: str) -> None:
-        self._drop_count(len(items), why)
+    def _drop(self, reports: Sequence[Report], why: str) -> None:
+        self._drop_count(len(reports), why)
 
     def _drop_count(self, count: int, why: str) -> None:
         if count:
             self.dropped += count
-            logger.error("%s: %d report(s) %s, and are dropped.", self, count, why)
+            logger.error("%s: %d report(s) %s, and were dropped.", self, count, why)

@@ -24,14 +24,14 @@ from realtime_drf.pusher_protocol.signatures import Signer
 from realtime_drf.tracebacks import opaque
 from realtime_drf.webhook_events import WebhookEvent
 
-MAX_OF_AN_ANSWER: Final = 65_536
-"""Bytes that are read so that a connection can be used again; nobody looks at them."""
+MAX_RESPONSE_BYTES: Final = 65_536
+"""Bytes of a response that are read and ignored, so that its connection can be used again."""
 
 _posting = threading.local()
 
 
 class _UrlFilter(logging.Filter):
-    """Keep out of the log, at level DEBUG, the URL that a thread posts to: a token may be in it."""
+    """Keeps a URL out of the log at level DEBUG while a thread posts to it: it may have a token."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not getattr(_posting, "is_on", False)
@@ -43,7 +43,7 @@ _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).enc
 
 
 class WebhookSender:
-    """Send what is reported to the endpoints that want it, each by a queue of its own.
+    """The sender of reports to the endpoints that want them, with a queue for each.
 
     Args:
         endpoints: where webhooks go.
@@ -62,7 +62,7 @@ class WebhookSender:
                 for each in endpoints
             ]
 
-        # What waits when a process forks is sent by the parent, from its own threads.
+        # What is waiting when a process forks is sent by the parent, from its own threads.
         self._queues = PerProcess(make_queues)
         atexit.register(_close_at_exit, weakref.ref(self))
 
@@ -71,11 +71,11 @@ class WebhookSender:
 
     @property
     def dropped(self) -> int:
-        """How many reports did not arrive, of all endpoints together."""
+        """How many reports were not delivered, to all endpoints together."""
         return sum(queue.dropped for _, queue in self._queues.peek() or ())
 
     def put(self, events: Sequence[WebhookEvent]) -> None:
-        """Have reports sent, in this order; return at once."""
+        """Queue reports, in this order; return at once."""
         for event in events:
             queues = [queue for endpoint, queue in self._queues.get() if endpoint.wants(event)]
             if queues:
@@ -84,7 +84,7 @@ class WebhookSender:
                     queue.put(text)
 
     def close(self, seconds: float = DRAIN_TIMEOUT) -> None:
-        """Try what waits once more, all endpoints at the same time; wait so long for it."""
+        """Try what is waiting once more, to all endpoints at once, for at most so many seconds."""
         close_at = time.monotonic() + seconds
         queues = self._queues.peek() or ()
         for _, queue in queues:
@@ -99,7 +99,7 @@ def _close_at_exit(sender: weakref.ref[WebhookSender]) -> None:
 
 
 class Poster:
-    """Post signed reports to an endpoint."""
+    """What posts signed reports to an endpoint."""
 
     def __init__(self, endpoint: Endpoint, signer: Signer, urllib3: Any) -> None:
         self._url = endpoint.url
@@ -118,14 +118,14 @@ class Poster:
         """Make one request, and follow no redirect.
 
         Raises:
-            DeliveryFailed: there was no answer in time, or not one of success.
+            DeliveryFailed: there was no response in time, or not one of success.
         """
         body = make_body(time_ms, texts)
         _posting.is_on = True
         try:
             status = self._post(body, timeout)
         except (self._urllib3.exceptions.HTTPError, OSError, ValueError) as exc:
-            # Not its text, in which the URL may stand.
+            # Not its text, which may have the URL.
             raise DeliveryFailed(type(exc).__name__) from None
         finally:
             _posting.is_on = False
@@ -139,7 +139,7 @@ class Poster:
         except self._urllib3.exceptions.HTTPError as exc:
             if find_stale(exc) is None:
                 raise
-        # A receiver can know the body again, which is sent until it has arrived in any case.
+        # A receiver can recognize the body, which is sent until it has arrived in any case.
         return self._request(body, deadline)
 
     def _request(self, body: bytes, deadline: float) -> int:
@@ -153,10 +153,10 @@ class Poster:
             redirect=False,
             preload_content=False,
         )
-        # Whatever comes of the rest, the status has been given. An answer that is read to its end
-        # gives the connection back to the pool; any other ends it.
+        # Whatever becomes of the rest, there is a status. A response that is read to its end
+        # returns the connection to the pool; any other closes it.
         with contextlib.suppress(self._urllib3.exceptions.HTTPError, OSError):
-            response.read(MAX_OF_AN_ANSWER, decode_content=False)
+            response.read(MAX_RESPONSE_BYTES, decode_content=False)
         response.close()
         return int(response.status)
 
@@ -164,7 +164,7 @@ class Poster:
 def make_text(event: WebhookEvent) -> bytes:
     """Return a report as JSON."""
     content = {"name": event.kind, "channel": event.channel, **event.details}
-    # What no UTF-8 can hold, no receiver could read: it would refuse all that goes with it.
+    # What is not valid in UTF-8 would have a receiver refuse the whole request.
     return _encode(content).encode(errors="replace")
 
 
