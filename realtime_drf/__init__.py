@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from realtime_drf.mixins import RealtimeViewMixin
     from realtime_drf.publishing import apublish, apublish_change, publish, publish_change
     from realtime_drf.server import RealtimeServer
+    from realtime_drf.sources import RealtimeManager, RealtimeQuerySet, suppress_events
 
 __version__ = "0.1.0"
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "PrivateChannel",
     "PublicChannel",
     "RealtimeBackend",
+    "RealtimeManager",
+    "RealtimeQuerySet",
     "RealtimeServer",
     "RealtimeViewMixin",
     "UserChannel",
@@ -34,6 +37,7 @@ __all__ = [
     "apublish_change",
     "publish",
     "publish_change",
+    "suppress_events",
 ]
 
 _HOMES = {
@@ -43,6 +47,8 @@ _HOMES = {
     "PrivateChannel": "channels",
     "PublicChannel": "channels",
     "RealtimeBackend": "backends",
+    "RealtimeManager": "sources",
+    "RealtimeQuerySet": "sources",
     "RealtimeServer": "server",
     "RealtimeViewMixin": "mixins",
     "UserChannel": "channels",
@@ -50,6 +56,7 @@ _HOMES = {
     "apublish_change": "publishing",
     "publish": "publishing",
     "publish_change": "publishing",
+    "suppress_events": "sources",
 }
 
 

@@ -15,7 +15,9 @@ class RealtimeConfig(AppConfig):
 
     def ready(self) -> None:
         from realtime_drf import checks, commits, conf
+        from realtime_drf.sources import connecting
 
         checks.register()
         request_finished.connect(commits.flush_all, dispatch_uid="realtime_drf.flush")
         autodiscover_modules(*conf.get_backends_modules())
+        connecting.connect()

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from asgiref.sync import iscoroutinefunction
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.utils import timezone, translation
 from rest_framework.serializers import BaseSerializer
 
 from realtime_drf import silence
 from realtime_drf.changes import ACTIONS, Change
+from realtime_drf.channels import Channel
 from realtime_drf.conf import DEFAULT_ALIAS, get_language
 from realtime_drf.events import Event, list_channels
 from realtime_drf.instances import reading_what_was_written
@@ -49,6 +50,31 @@ class RealtimeBackend(Generic[M]):
     exclude_sender: ClassVar[bool] = True
     """Leave out the connection that caused the change."""
 
+    observe: ClassVar[bool] = True
+    """Publish what the ORM does to rows, wherever it is done.
+
+    That needs a `serializer_class`, and ``channels`` or a `get_channels` of one's own, which is
+    asked about rows and so must depend on ``change.instance`` alone. Otherwise, and if this is
+    False, only views with the mixin and `publish_change` publish.
+    """
+
+    channels: ClassVar[Sequence[str | NamedChannel]] = ()
+    """Where each row is: names, and channels whose values may be columns of the row.
+
+    >>> channels = ["todos", ListChannel(pk=F("list_id"))]  # doctest: +SKIP
+
+    A channel with a column that is NULL is left out. It takes the place of `get_channels`.
+    """
+
+    depends_on: ClassVar[Sequence[str]] = ()
+    """Relations that the payload shows: a change of what they lead to is an update of the row."""
+
+    version_field: ClassVar[str | None] = None
+    """A field whose value grows with each write, by which listeners know what is older."""
+
+    refresh_above: ClassVar[int | None] = None
+    """Rows of a channel in one commit, above which one "todo.refresh" stands for all of them."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         refuse_coroutines(cls, [name for name in vars(RealtimeBackend) if not name.startswith("_")])
@@ -70,8 +96,21 @@ class RealtimeBackend(Generic[M]):
     # Hooks
 
     def get_channels(self, change: Change[M]) -> Iterable[str | NamedChannel]:
-        """Return the channels of the event; with none, nothing is sent. Default: those proposed."""
+        """Return the channels of a change; without any, nothing is sent.
+
+        By default they are ``channels``, or those that a view or `publish_change` proposes.
+        """
+        if self.channels:
+            return self.build_channels(read_values(change.instance, self.get_channel_columns()))
         return change.channels
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """Return the rows that exist for listeners, with all that the payload needs.
+
+        A row that leaves it is deleted, for them, and one that enters it is created. It is filtered
+        further by primary keys. The default is that of the model's default manager.
+        """
+        return self.get_model()._default_manager.all()
 
     def get_event_name(self, change: Change[M]) -> str:
         """Return the event's name: the backend's model, a dot, and the action ("todo.create")."""
@@ -126,6 +165,30 @@ class RealtimeBackend(Generic[M]):
 
     # Called by publishing
 
+    @property
+    def label(self) -> str:
+        """What tells the backend from all others: its module and name."""
+        return f"{type(self).__module__}.{type(self).__qualname__}"
+
+    @property
+    def observes(self) -> bool:
+        """Whether it publishes what the ORM does to rows."""
+        names_channels = bool(self.channels) or type(self).get_channels is not _inherited_channels
+        return self.observe and self.serializer_class is not None and names_channels
+
+    def get_channel_columns(self) -> tuple[str, ...]:
+        """Return the paths of the values in which ``channels`` are declared."""
+        columns = (getattr(each, "columns", ()) for each in list_channels(self.channels))
+        return tuple(dict.fromkeys(itertools.chain.from_iterable(columns)))
+
+    def build_channels(self, values: Mapping[str, Any]) -> list[str]:
+        """Return the names of the declared channels, by the values of `get_channel_columns`."""
+        filled = (
+            each.fill(values) if isinstance(each, Channel) else each
+            for each in list_channels(self.channels)
+        )
+        return [each if isinstance(each, str) else each.name for each in filled if each is not None]
+
     def handles(self, change: Change[M]) -> bool:
         """Return whether to make events of the change."""
         return change.action in self.actions or change.action not in ACTIONS
@@ -143,28 +206,28 @@ class RealtimeBackend(Generic[M]):
 
     def get_fallback_event(self, change: Change[M], event: Event) -> Event | None:
         """Return a replacement for an event that is too large; the event itself is rejected."""
-        with self._rendering(change):
+        with self.rendering(change):
             data = self.get_fallback_data(change)
             if data is None:
                 return event
-            return self._make_event(change, list_channels(self.get_channels(change)), data)
+            return self.make_event(change, list_channels(self.get_channels(change)), data)
 
     def _get_events_together(self, changes: Sequence[Change[M]]) -> list[list[Event]]:
         if not changes:
             return []
-        with self._rendering(changes[0]):
+        with self.rendering(changes[0]):
             channels = [list_channels(self.get_channels(change)) for change in changes]
             if not all(channels) and type(self).get_channels is RealtimeBackend.get_channels:
                 silence.warn_of_no_channels(f"{type(self).__module__}.{type(self).__qualname__}")
             pairs = list(zip(changes, channels, strict=True))
-            data = iter(self._get_data_of([change for change, names in pairs if names]))
+            data = iter(self.get_data_of([change for change, names in pairs if names]))
             made = [
-                self._make_event(change, names, next(data)) if names else None
+                self.make_event(change, names, next(data)) if names else None
                 for change, names in pairs
             ]
         return [[] if event is None else [event] for event in made]
 
-    def _get_data_of(self, changes: Sequence[Change[M]]) -> Iterator[Any]:
+    def get_data_of(self, changes: Sequence[Change[M]]) -> Iterator[Any]:
         if len(changes) < 2:
             yield from map(self.get_data, changes)
             return
@@ -180,11 +243,11 @@ class RealtimeBackend(Generic[M]):
             yield from serialize(serializer_class, instances, context, backend=self)
 
     @contextlib.contextmanager
-    def _rendering(self, change: Any) -> Iterator[None]:
+    def rendering(self, change: Any = None) -> Iterator[None]:
         with self.localize(change), reading_what_was_written():
             yield
 
-    def _make_event(
+    def make_event(
         self, change: Change[M], channels: list[str | NamedChannel], data: Any
     ) -> Event | None:
         socket_id = change.socket_id if self.exclude_sender else None
@@ -194,6 +257,22 @@ class RealtimeBackend(Generic[M]):
         if is_default and isinstance(event, Event):  # publishing refuses anything else
             silence.watch_for_namesakes(self.get_model(), event)
         return event
+
+
+_inherited_channels = RealtimeBackend.get_channels
+
+
+def read_values(instance: Any, paths: Iterable[str]) -> dict[str, Any]:
+    """Return what an instance has at paths such as ``"list__owner_id"``."""
+    return {path: _read_value(instance, path.split("__")) for path in paths}
+
+
+def _read_value(instance: Any, steps: Sequence[str]) -> Any:
+    for step in steps:
+        if instance is None:
+            return None
+        instance = getattr(instance, step)
+    return instance.pk if isinstance(instance, Model) else instance
 
 
 @contextlib.contextmanager
@@ -217,6 +296,8 @@ class BackendRegistry:
 
     def __init__(self) -> None:
         self._backends: dict[type[Model], list[RealtimeBackend[Any]]] = {}
+        self.receivers: list[Callable[[RealtimeBackend[Any]], None]] = []
+        """Called with each backend that is registered from then on."""
 
     def __iter__(self) -> Iterator[RealtimeBackend[Any]]:
         return iter([backend for backends in self._backends.values() for backend in backends])
@@ -226,7 +307,14 @@ class BackendRegistry:
         silence.warn_unless_installed()
         backends = self._backends.setdefault(backend_class.get_model(), [])
         backends[:] = [each for each in backends if not issubclass(backend_class, type(each))]
-        backends.append(backend_class())
+        backend = backend_class()
+        backends.append(backend)
+        for receive in self.receivers:
+            receive(backend)
+
+    def find(self, label: str) -> RealtimeBackend[Any] | None:
+        """Return the backend of a label."""
+        return next((each for each in self if each.label == label), None)
 
     def unregister(self, backend_class: type[RealtimeBackend[Any]]) -> None:
         """Remove a backend, if it is registered."""

@@ -8,12 +8,12 @@ asks for, to decide whether it may hear it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from asgiref.sync import async_to_sync
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import Manager, QuerySet
+from django.db.models import F, Manager, QuerySet
 from rest_framework.permissions import IsAuthenticated
 
 from realtime_drf.channel_objects import looks_at_objects
@@ -58,11 +58,46 @@ class Channel:
             registry.register(cls)
 
     def __init__(self, **kwargs: Any) -> None:
+        self._set(kwargs, self.build_name)
+
+    def _set(self, kwargs: dict[str, Any], build: Callable[[dict[str, Any]], str]) -> None:
         self.kwargs = kwargs
-        self.name = self.build_name(kwargs)
+        self.columns = tuple(_get_column(each) for each in kwargs.values() if isinstance(each, F))
+        """Where the values are read that stand for a column, of a backend's ``channels``."""
+        self._name = None if self.columns else build(kwargs)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r})"
+        if self._name is None:
+            values = ", ".join(f"{name}={value!r}" for name, value in self.kwargs.items())
+            return f"{type(self).__name__}({values})"
+        return f"{type(self).__name__}({self._name!r})"
+
+    @property
+    def name(self) -> str:
+        """The channel's name.
+
+        Raises:
+            InvalidEvent: it depends on a row, and so can only stand in a backend's ``channels``.
+        """
+        if self._name is None:
+            raise InvalidEvent(
+                f"{self!r} has a name for each row: it can stand in the 'channels' of a backend, "
+                f"and nowhere else."
+            )
+        return self._name
+
+    def fill(self, values: Mapping[str, Any]) -> Self | None:
+        """Return the channel of a row, by the values of `columns`; None if one of them is NULL."""
+        if not self.columns:
+            return self
+        if any(values[column] is None for column in self.columns):
+            return None
+        return type(self)(
+            **{
+                name: values[_get_column(each)] if isinstance(each, F) else each
+                for name, each in self.kwargs.items()
+            }
+        )
 
     @classmethod
     def from_name(cls, parsed: ParsedName) -> Self | None:
@@ -207,12 +242,14 @@ class UserChannel(Channel):
         registry.user_channels.append(cls)
 
     def __init__(self, user: Any) -> None:
+        if isinstance(user, F):
+            self._set({"user": user}, str)
+            return
         pk = getattr(user, "pk", user)
         if pk is None or isinstance(pk, bool):
             raise InvalidEvent(f"UserChannel needs a user with an id, or an id, not {user!r}.")
         user_id = str(pk)
-        self.kwargs = {"user_id": user_id}
-        self.name = build_channel_name(self.kind, user_id)
+        self._set({"user_id": user_id}, lambda _: build_channel_name(self.kind, user_id))
 
     def get_user_info(self, request: Any) -> dict[str, Any] | None:
         """Return what others may see of the user, besides the id: JSON."""
@@ -265,6 +302,10 @@ def _replaces(cls: type[Channel], other: type[Channel]) -> bool:
         other.kind,
         other.cache,
     )
+
+
+def _get_column(expression: Any) -> str:
+    return str(expression.name)
 
 
 async def _wait(answer: Awaitable[Any]) -> Any:

@@ -10,9 +10,13 @@ sends what is ready. What is ready is kept on the connection, in the order of co
 from __future__ import annotations
 
 import abc
+import contextlib
+import heapq
 import itertools
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Self
+from contextvars import ContextVar
+from typing import Any, ClassVar, Final, Self
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -26,6 +30,14 @@ from realtime_drf.transports import transports
 
 Addressed = tuple[str, Event]
 """A transport's alias, and an event for it."""
+
+Numbered = tuple[int, Addressed]
+"""An event with its place among all that are sent together."""
+
+MAX_BATCH: Final = 500
+"""Events of a batch where rows are among them."""
+
+_numbers = itertools.count()
 
 
 def wait_for_commit(addressed: Sequence[Addressed], using: str) -> Sequence[Addressed]:
@@ -85,9 +97,10 @@ def flush(connection: BaseDatabaseWrapper) -> None:
     and raises keeps those behind it from being called, our flush among them.
     """
     ready = _ready(connection)
-    entries = ready.copy()
-    ready.clear()
-    send_all(resolve(entries), may_raise=False)
+    is_holding = _is_holding.get()
+    entries = [each for each in ready if not (is_holding and each.may_be_held)]
+    ready[:] = [each for each in ready if is_holding and each.may_be_held]
+    send_entries(entries, may_raise=False)
 
 
 def flush_all(**kwargs: Any) -> None:
@@ -96,10 +109,39 @@ def flush_all(**kwargs: Any) -> None:
         flush(connection)
 
 
+@contextlib.contextmanager
+def holding() -> Iterator[None]:
+    """Keep entries that may be held until the block ends, however often it commits within.
+
+    So what a view's method does to a row in several transactions is one event.
+    """
+    before = _is_holding.get()
+    _is_holding.set(True)
+    try:
+        yield
+    finally:
+        _is_holding.set(before)  # the end may be in another context than the beginning
+        if not before:
+            flush_all()
+
+
+_is_holding: ContextVar[bool] = ContextVar("realtime_drf_is_holding", default=False)
+
+
+def next_number() -> int:
+    """Return a place behind everything that has been entered."""
+    return next(_numbers)
+
+
 class Entry(abc.ABC):
     """A thing that waits for a commit, and is ready once Django calls it after that."""
 
+    may_be_held: ClassVar[bool] = False
+    """Whether it waits for the end of `holding`."""
+
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.number = next_number()
+        """Its place among all entries of the process."""
         self._connection = connection
         self._is_ready = False
         self.__qualname__ = type(self).__qualname__  # Django 5.2 logs it of a hook that raises
@@ -112,10 +154,10 @@ class Entry(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def resolve(cls, entries: Sequence[Self]) -> Iterable[Addressed]:
-        """Return the events of entries that were committed, in order.
+    def resolve(cls, entries: Sequence[Self]) -> Iterable[Numbered]:
+        """Yield the events of entries that were committed, each with its place, in that order.
 
-        All are of this class, and none of another stood between them: so one query can do for all.
+        The entries are all those of this class that are sent together.
         """
 
 
@@ -127,8 +169,8 @@ class EventEntry(Entry):
         self._addressed = addressed
 
     @classmethod
-    def resolve(cls, entries: Sequence[Self]) -> Iterable[Addressed]:
-        return [entry._addressed for entry in entries]
+    def resolve(cls, entries: Sequence[Self]) -> Iterable[Numbered]:
+        return [(entry.number, entry._addressed) for entry in entries]
 
 
 def add_entries(connection: BaseDatabaseWrapper, entries: Sequence[Entry]) -> None:
@@ -139,18 +181,34 @@ def add_entries(connection: BaseDatabaseWrapper, entries: Sequence[Entry]) -> No
         flush_last(connection)
 
 
-def resolve(entries: Iterable[Entry]) -> Iterator[Addressed]:
-    """Yield the events of entries, in order."""
-    for _, group in itertools.groupby(entries, key=type):
-        neighbours = list(group)
-        yield from neighbours[0].resolve(neighbours)
+def send_entries(entries: Iterable[Entry], *, may_raise: bool) -> None:
+    """Send the events of entries, in order."""
+    for batch in _cut(entries):
+        send_all(batch, may_raise=may_raise)
+
+
+def _cut(entries: Iterable[Entry]) -> Iterator[list[Addressed]]:
+    """Yield all events in one batch, or some at a time where rows are read for them in chunks."""
+    kinds: dict[type[Entry], list[Entry]] = {}
+    for entry in entries:
+        kinds.setdefault(type(entry), []).append(entry)
+    resolved = [kind.resolve(group) for kind, group in kinds.items()]
+    merged = heapq.merge(*resolved, key=operator.itemgetter(0))
+    size = None if set(kinds) <= {EventEntry} else MAX_BATCH
+    while batch := [addressed for _, addressed in itertools.islice(merged, size)]:
+        yield batch
 
 
 class Flush:
-    """A hook that sends what is ready. One a transaction, behind all entries."""
+    """A hook that sends what is ready. One a transaction, behind all entries.
 
-    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+    Args:
+        notes: what other modules keep for as long as the transaction lasts.
+    """
+
+    def __init__(self, connection: BaseDatabaseWrapper, notes: dict[str, Any]) -> None:
         self._connection = connection
+        self.notes = notes
         self.__qualname__ = type(self).__qualname__
 
     def __call__(self) -> None:
@@ -161,14 +219,33 @@ def flush_last(connection: BaseDatabaseWrapper) -> None:
     """Put the flush behind the entries, in no savepoint whose rollback would take it along.
 
     An earlier one is replaced in its place: removing it would shift the positions by which
-    captureOnCommitCallbacks() knows the hooks. It is found fastest from the end.
+    captureOnCommitCallbacks() knows the hooks.
     """
+    hooks: list[Any] = connection.run_on_commit
+    notes: dict[str, Any] = {}
+    if (index := _find_flush(connection)) is not None:
+        notes = hooks[index][1].notes
+        hooks[index] = (set(), do_nothing, True)
+    hooks.append((set(), Flush(connection, notes), True))
+
+
+def get_notes(connection: BaseDatabaseWrapper) -> dict[str, Any]:
+    """Return what is kept for as long as the open transaction lasts."""
+    hooks: list[Any] = connection.run_on_commit
+    index = _find_flush(connection)
+    if index is None:
+        hooks.append((set(), Flush(connection, {}), True))
+    notes: dict[str, Any] = hooks[-1 if index is None else index][1].notes
+    return notes
+
+
+def _find_flush(connection: BaseDatabaseWrapper) -> int | None:
+    """Return the position of the flush, which is found fastest from the end."""
     hooks: list[Any] = connection.run_on_commit
     for index in range(len(hooks) - 1, -1, -1):
         if isinstance(hooks[index][1], Flush):
-            hooks[index] = (set(), do_nothing, True)
-            break
-    hooks.append((set(), Flush(connection), True))
+            return index
+    return None
 
 
 def do_nothing() -> None:

@@ -76,6 +76,7 @@ class PusherBackend(RealtimeBackend[Any]):
     class Meta:
         abstract = True
 
+    observe = False  # as there, views alone publish
     packet_adapter_class: ClassVar[type[PacketAdapter]] = PacketAdapter
     provider_class: ClassVar[type[Any]] = PusherProvider
 
@@ -99,7 +100,7 @@ class PusherBackend(RealtimeBackend[Any]):
         """Send a packet of a change; with `ignore`, not to the connection that caused it."""
         socket_id = self.pusher_socket_id if ignore else None
         using = get_database(instance) if instance is not None else DEFAULT_DB_ALIAS
-        with self._rendering(None):
+        with self.rendering(None):
             packet = self.get_packet(event, instance)
             message = self._make_message(packet, socket_id, using, pre_destroy=pre_destroy)
         if message is not None:
@@ -147,7 +148,7 @@ class PusherBackend(RealtimeBackend[Any]):
     def _get_event(self, change: Change[Any]) -> Event | None:
         backend = type(self)(_Proposal(change))
         socket_id = change.socket_id if self.exclude_sender else None
-        with backend._rendering(change):
+        with backend.rendering(change):
             packet = backend.get_packet(change.action, change.instance)
             return backend._make_message(
                 packet, socket_id, change.using, pre_destroy=change.action == "delete"

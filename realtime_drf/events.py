@@ -200,6 +200,9 @@ def list_channels(
     channels: str | NamedChannel | Iterable[str | NamedChannel],
 ) -> list[str | NamedChannel]:
     """Make a list of one or several: one name is not taken for a sequence of letters."""
+    # Whether something has the form of a channel takes long to ask: most need not be asked.
+    if isinstance(channels, list | tuple):
+        return list(channels)
     if isinstance(channels, str | NamedChannel):
         return [channels]
     try:
@@ -214,7 +217,9 @@ def _channel_names(
     channels: str | NamedChannel | Iterable[str | NamedChannel],
 ) -> tuple[str, ...]:
     names = [
-        channel.name if isinstance(channel, NamedChannel) else channel
+        channel
+        if isinstance(channel, str) or not isinstance(channel, NamedChannel)
+        else channel.name
         for channel in list_channels(channels)
     ]
     if not names:

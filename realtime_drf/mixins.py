@@ -19,6 +19,7 @@ from rest_framework.views import APIView
 from realtime_drf import silence
 from realtime_drf.backends import refuse_coroutines, registry
 from realtime_drf.changes import Change, get_database
+from realtime_drf.commits import holding
 from realtime_drf.events import list_channels
 from realtime_drf.instances import (
     has_extras,
@@ -134,7 +135,7 @@ class RealtimeViewMixin(_Base):
             return
         self._is_performing = True
         try:
-            with around(next(iter([*args, *kwargs.values()]), None)):
+            with holding(), around(next(iter([*args, *kwargs.values()]), None)):
                 yield
         finally:
             self._is_performing = False
@@ -153,7 +154,8 @@ class RealtimeViewMixin(_Base):
                 yield
             return
         before = _find_updated(serializer)
-        previous = [take_snapshot(instance) for instance in before]
+        needs_rows = not all(map(_is_observed, before))
+        previous = [take_snapshot(each) if needs_rows else None for each in before]
         queryset = self._find_own_queryset() if any(map(has_extras, before)) else None
         yield
         # A queryset that is still the serializer's was not iterated, and may be the whole table.
@@ -182,7 +184,8 @@ class RealtimeViewMixin(_Base):
         queryset: QuerySet[Any] | None = None,
     ) -> None:
         """Publish what the rows of instances contain now: other code may have written to them."""
-        rows = read_again(instances, queryset)
+        is_observed = all(map(_is_observed, instances))  # then rows are read after the commit
+        rows = instances if is_observed else read_again(instances, queryset)
         self._publish(
             [
                 self._make_change(row, action, previous=before)
@@ -296,12 +299,17 @@ def _find_updated(serializer: BaseSerializer[Any]) -> list[Model]:
     return get_models(queryset.defer(None).filter(**{f"{name}__in": keys}))
 
 
+def _is_observed(instance: Model) -> bool:
+    """Tell whether no backend needs the instance itself, since each observes its model."""
+    return all(each.observes for each in registry.get_backends(type(instance)))
+
+
 def _pair(
-    saved: Sequence[Model], before: Sequence[Model], previous: Sequence[Model]
+    saved: Sequence[Model], before: Sequence[Model], previous: Sequence[Model | None]
 ) -> list[Model | None]:
     """Return what each saved instance was before: by object, since its key may have changed."""
     by_object = {id(each): was for each, was in zip(before, previous, strict=True)}
-    by_key = {was.pk: was for was in previous}
+    by_key = {was.pk: was for was in previous if was is not None}
     if len(saved) == len(previous) == 1:
         return [previous[0]]
     return [by_object.get(id(each), by_key.get(each.pk)) for each in saved]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
+
+from django.db import router
+from django.db.models import QuerySet
 
 from realtime_drf.backends import registry
 from realtime_drf.changes import Change
@@ -21,8 +25,29 @@ from realtime_drf.transports import transports
 
 logger = logging.getLogger("realtime_drf")
 
-Prepared = dict[str, list[Addressed]]
-"""Events by the database alias whose commit they wait for."""
+
+@dataclass
+class Prepared:
+    """Events by the database alias whose commit they wait for, and calls that touch rows."""
+
+    events: dict[str, list[Addressed]] = field(default_factory=dict)
+    touches: list[Callable[[], None]] = field(default_factory=list)
+
+
+class Toucher(Protocol):
+    """What publishes rows that a backend observes, in place of events that are made here."""
+
+    def __call__(
+        self, backend: Backend, keys: Sequence[Any], action: str, using: str, socket_id: str | None
+    ) -> Callable[[], None] | None:
+        """Return what to call once the rows are written; None if the backend does not observe.
+
+        Where the rows are is read now, unless their transaction knows it.
+        """
+
+
+touchers: list[Toucher] = []
+"""Filled by `realtime_drf.sources`, which stands above this module."""
 
 
 def prepare(changes: Iterable[Change[Any]], *, skip: type[Any] | None = None) -> Prepared:
@@ -30,13 +55,14 @@ def prepare(changes: Iterable[Change[Any]], *, skip: type[Any] | None = None) ->
 
     Backends of the class `skip` are left out: their events are published in another way.
     """
-    slots = [slot for slot in _find_slots(changes, skip) if configs[slot.alias].enabled]
+    prepared = Prepared()
+    found = _find_slots(changes, skip, prepared)
+    slots = [slot for slot in found if configs[slot.alias].enabled]
     for backend in {id(slot.backend): slot.backend for slot in slots}.values():
         _fill(backend, [slot for slot in slots if slot.backend is backend])
-    prepared: Prepared = {}
     for slot in slots:
         for event in slot.events:
-            prepared.setdefault(slot.change.using, []).append((slot.alias, event))
+            prepared.events.setdefault(slot.change.using, []).append((slot.alias, event))
     return prepared
 
 
@@ -50,7 +76,27 @@ class _Slot:
     events: Sequence[Event] = field(default=())
 
 
-def _find_slots(changes: Iterable[Change[Any]], skip: type[Any] | None) -> list[_Slot]:
+def prepare_queryset(
+    queryset: QuerySet[Any], action: str, socket_id: str | None, using: str | None
+) -> Prepared | None:
+    """Touch the rows of a queryset by their keys; return None if they have to be loaded."""
+    backends = registry.get_backends(queryset.model)
+    if not (touchers and backends and all(getattr(each, "observes", False) for each in backends)):
+        return None
+    using = using or router.db_for_write(queryset.model)
+    keys = list(queryset.using(using).order_by().values_list("pk", flat=True))
+    calls = [_touch(each, keys, action, using, socket_id) for each in backends]
+    return Prepared(touches=list(itertools.chain.from_iterable(calls))) if all(calls) else None
+
+
+def _touch(backend: Backend, *args: Any) -> list[Callable[[], None]]:
+    return [call for each in touchers if (call := each(backend, *args))]
+
+
+def _find_slots(
+    changes: Iterable[Change[Any]], skip: type[Any] | None, prepared: Prepared
+) -> list[_Slot]:
+    """Return a slot for each event to make; what is observed is touched instead."""
     slots = []
     for change in changes:
         note_publication()
@@ -60,7 +106,12 @@ def _find_slots(changes: Iterable[Change[Any]], skip: type[Any] | None) -> list[
         if not backends:
             _warn_of_no_backend(instance._meta.label)
         for backend in backends:
-            if (skip is None or not isinstance(backend, skip)) and backend.handles(change):
+            if skip is not None and isinstance(backend, skip):
+                continue
+            keys = [change.instance.pk]
+            if touches := _touch(backend, keys, change.action, change.using, change.socket_id):
+                prepared.touches += touches
+            elif backend.handles(change):
                 slots.append(_Slot(change, backend, backend.get_transport(change)))
     return slots
 
@@ -74,18 +125,20 @@ def _fill(backend: Backend, slots: Sequence[_Slot]) -> None:
         exc.add_note(f"Raised for an event of {cls.__module__}.{cls.__qualname__}.")
         raise
     for slot, events in zip(slots, made, strict=True):
-        slot.events = [fitting for event in events for fitting in _fit(slot, event)]
+        slot.events = [
+            fitting for event in events for fitting in fit(backend, slot.change, slot.alias, event)
+        ]
 
 
-def _fit(slot: _Slot, event: Event) -> Iterator[Event]:
+def fit(backend: Backend, change: Change[Any], alias: str, event: Event) -> Iterator[Event]:
     """Yield an event, or what its backend makes in place of one that is too large."""
-    _check_event(slot.backend, event)
-    if not _is_too_large(event, slot.alias):
+    _check_event(backend, event)
+    if not _is_too_large(event, alias):
         yield event
         return
-    fallback = slot.backend.get_fallback_event(slot.change, event)
+    fallback = backend.get_fallback_event(change, event)
     if fallback is not None:
-        _check_event(slot.backend, fallback)
+        _check_event(backend, fallback)
         yield fallback
 
 

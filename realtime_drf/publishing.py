@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.utils.asyncio import async_unsafe
 
 from realtime_drf.changes import Change, get_database
 from realtime_drf.commits import Addressed, send_all, wait_for_commit
 from realtime_drf.events import Event, list_channels
 from realtime_drf.names import NamedChannel
-from realtime_drf.preparing import Prepared, prepare
+from realtime_drf.preparing import Prepared, prepare, prepare_queryset
 from realtime_drf.silence import note_publication
 
 
@@ -52,8 +52,9 @@ async def apublish(*events: Event, transport: str = "default", using: str = "def
         await sync_to_async(_send_aside, thread_sensitive=False)(ready)
 
 
+@async_unsafe("publish_change() blocks: await apublish_change() instead.")
 def publish_change(
-    *instances: Model,
+    *instances: Model | QuerySet[Any],
     action: str,
     channels: Iterable[str | NamedChannel] = (),
     socket_id: str | None = None,
@@ -73,11 +74,11 @@ def publish_change(
     Raises:
         InvalidEvent: an instance has no primary key.
     """
-    publish_changes(_make_changes(instances, action, channels, socket_id, using))
+    publish_prepared(_prepare_all(instances, action, channels, socket_id, using))
 
 
 async def apublish_change(
-    *instances: Model,
+    *instances: Model | QuerySet[Any],
     action: str,
     channels: Iterable[str | NamedChannel] = (),
     socket_id: str | None = None,
@@ -87,7 +88,7 @@ async def apublish_change(
 
     The events are made in the thread in which the ORM runs, and sent as by `apublish`.
     """
-    await apublish_changes(_make_changes(instances, action, channels, socket_id, using))
+    await _apublish(lambda: _prepare_all(instances, action, channels, socket_id, using))
 
 
 @async_unsafe("publish_change() blocks: await apublish_change() instead.")
@@ -98,15 +99,41 @@ def publish_changes(changes: Iterable[Change[Any]], *, skip: type[Any] | None = 
 
 async def apublish_changes(changes: Iterable[Change[Any]]) -> None:
     """Do what `publish_changes` does, from a coroutine."""
-    ready = await sync_to_async(_prepare_and_wait)(changes)
+    await _apublish(lambda: prepare(changes))
+
+
+async def _apublish(make: Callable[[], Prepared]) -> None:
+    ready = await sync_to_async(_prepare_and_wait)(make)
     if ready:
         await sync_to_async(_send_aside, thread_sensitive=False)(ready)
 
 
 def publish_prepared(prepared: Prepared) -> None:
     """Publish what `prepare` made."""
-    for using, addressed in prepared.items():
+    for touch in prepared.touches:
+        touch()
+    for using, addressed in prepared.events.items():
         _publish(addressed, using)
+
+
+def _prepare_all(
+    subjects: Sequence[Model | QuerySet[Any]],
+    action: str,
+    channels: Iterable[str | NamedChannel],
+    socket_id: str | None,
+    using: str | None,
+) -> Prepared:
+    touches: list[Callable[[], None]] = []
+    instances: list[Model] = []
+    for each in subjects:
+        if isinstance(each, Model):
+            instances.append(each)
+        elif prepared := prepare_queryset(each, action, socket_id, using):
+            touches += prepared.touches
+        else:
+            instances += each
+    made = prepare(_make_changes(instances, action, channels, socket_id, using))
+    return Prepared(made.events, touches + made.touches)
 
 
 def _make_changes(
@@ -141,9 +168,12 @@ def _publish(addressed: Sequence[Addressed], using: str) -> None:
     send_all(wait_for_commit(addressed, using), may_raise=True)
 
 
-def _prepare_and_wait(changes: Iterable[Change[Any]]) -> Sequence[Addressed]:
-    prepared = prepare(changes).items()
-    return [each for using, addressed in prepared for each in wait_for_commit(addressed, using)]
+def _prepare_and_wait(make: Callable[[], Prepared]) -> Sequence[Addressed]:
+    prepared = make()
+    for touch in prepared.touches:
+        touch()
+    waiting = prepared.events.items()
+    return [each for using, addressed in waiting for each in wait_for_commit(addressed, using)]
 
 
 def _send_aside(addressed: Sequence[Addressed]) -> None:

@@ -30,6 +30,7 @@ class OnTodos(RealtimeBackend[Todo]):
     class Meta:
         abstract = True
 
+    observe = False
     serializer_class = TodoSerializer
 
     def get_channels(self, change: Change[Todo]) -> list[str]:
@@ -282,6 +283,7 @@ def test_one_channel_is_no_sequence_of_letters(
     recording: RecordingTransport, register: Any, channels: Any
 ) -> None:
     class Single(RealtimeBackend[Todo]):
+        observe = False
         serializer_class = TodoSerializer
 
         def get_channels(self, change: Change[Todo]) -> Any:
@@ -429,6 +431,7 @@ def test_a_backend_without_a_model_is_refused() -> None:
     with pytest.raises(ImproperlyConfigured, match="or a model"):
 
         class Plain(RealtimeBackend[Any]):
+            observe = False
             serializer_class = serializers.Serializer
 
 

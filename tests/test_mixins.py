@@ -297,6 +297,7 @@ def test_previous_is_the_instance_as_it_was(recording: RecordingTransport, regis
             return super().update(instance, validated_data)
 
     class Comparing(RealtimeBackend[Todo]):
+        observe = False
         serializer_class = Full
 
         def get_channels(self, change: Change[Todo]) -> list[str]:
@@ -335,6 +336,7 @@ def test_a_prefetched_queryset_makes_no_stale_payload(
             Todo.objects.get(pk=todo.pk).tags.add(tag)  # which forgets nothing on this instance
 
     class Backend(RealtimeBackend[Todo]):
+        observe = False
         serializer_class = Tagged
 
     register(Backend)
@@ -351,6 +353,7 @@ def test_hyperlinks_are_relative(recording: RecordingTransport, register: Any) -
             fields = ("url", "title")
 
     class Backend(RealtimeBackend[Todo]):
+        observe = False
         serializer_class = Linked
 
     register(Backend)

@@ -65,6 +65,7 @@ class Old(PusherBackend):
     class Meta:
         abstract = True
 
+    observe = False
     serializer_class = Localized
 
     def get_channels(self, instance: Any = None) -> list[str]:
@@ -75,6 +76,7 @@ class LocalizedBackend(RealtimeBackend[Parcel]):
     class Meta:
         abstract = True
 
+    observe = False
     serializer_class = Localized
 
     def get_channels(self, change: Change[Parcel]) -> list[str]:

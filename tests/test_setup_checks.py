@@ -199,7 +199,7 @@ def test_this_project_has_forgotten_nothing() -> None:
     ("name", "meant"),
     [
         ("get_channel", "get_channels"),
-        ("channels", "get_channels"),
+        ("chanels", "channels"),
         ("action", "actions"),
         ("exlude_sender", "exclude_sender"),
         ("event_name", "get_event_name"),

@@ -259,6 +259,7 @@ def test_a_backend_that_is_left_without_channels_is_warned_of_once(
     said: Any, register: Any
 ) -> None:
     class Nameless(RealtimeBackend[Todo]):
+        observe = False
         serializer_class = TITLES
 
     register(Nameless)

@@ -26,8 +26,15 @@ def make_serializer(
 def make_backend(
     serializer_class: type[serializers.BaseSerializer[Any]], **hooks: Any
 ) -> type[RealtimeBackend[Any]]:
-    """Return a backend that sends to "all", in the place of all others of its model."""
-    body = {"serializer_class": serializer_class, "get_channels": lambda self, change: ["all"]}
+    """Return a backend that sends to "all", in the place of all others of its model.
+
+    It does not observe: what is published is what the view with the mixin publishes.
+    """
+    body = {
+        "serializer_class": serializer_class,
+        "get_channels": lambda self, change: ["all"],
+        "observe": False,
+    }
     return type("MadeBackend", (RealtimeBackend,), {**body, **hooks})
 
 

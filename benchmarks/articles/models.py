@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import datetime
 import decimal
+from typing import TypeVar
 
 from django.db import models
 
+from realtime_drf import RealtimeManager
 
-class Article(models.Model):
+
+class Fields(models.Model):
+    """The fields of all kinds of articles."""
+
     title = models.CharField(max_length=200)
     slug = models.SlugField()
     body = models.TextField()
@@ -19,13 +24,39 @@ class Article(models.Model):
     created = models.DateTimeField()
     day = models.DateField()
 
+    class Meta:
+        abstract = True
+
     def __str__(self) -> str:
         return self.title
 
 
-def make_article(number: int) -> Article:
+class Article(Fields):
+    """Published by views, or by name."""
+
+
+class FixedArticle(Fields):
+    """Observed, on a channel that does not depend on the row."""
+
+    objects = RealtimeManager()
+
+
+class MovingArticle(Fields):
+    """Observed, on a channel that a column of the row names."""
+
+    objects = RealtimeManager()
+
+
+class PeerArticle(Fields):
+    """Observed by the library that is measured beside."""
+
+
+A = TypeVar("A", bound=Fields)
+
+
+def make_article(number: int, model: type[A] = Article) -> A:  # type: ignore[assignment]
     """Return an article that is not saved."""
-    return Article(
+    return model(
         title=f"Article {number}",
         slug=f"article-{number}",
         body="Lorem ipsum dolor sit amet, consetetur sadipscing elitr. " * 4,

@@ -14,6 +14,8 @@ E010      several classes would decide on signing in
 E011      SKIP_VACANT is on, and the transport cannot tell which channels are vacant
 E012      two Channels transports have the same key or app_id
 E013      a policy is not used, since it inherits its pattern
+E014      a backend is to observe its model, and has no serializer or no channels
+E015      a name in depends_on, version_field or channels of a backend is not of its model
 E019      a channel's queryset cannot be looked up by the values of its pattern
 W001      REALTIME_BACKENDS_MODULE is set, and no installed app has such a module
 W002      a backend has no serializer, so that the view's makes the payload for everyone
@@ -25,12 +27,15 @@ W007      a module of backends is not imported, and nothing is registered
 W008      a setting has nearly the name of one of ours
 W009      a webhook asks by name for events that are never reported
 W010      the HTTP API of a Channels transport is on, and its app_id is not a number
+W011      an observed model has a manager whose bulk writes are not published
 W012      a transport whose layer is shared has the default app_id or key (``check --deploy`` only)
+W013      rows of an observed model are deleted by the database, which tells nobody
 W014      the default transport serves browsers, and ASGI_APPLICATION names no RealtimeServer
 W015      the HTTP API is on, with a secret derived from SECRET_KEY (``check --deploy`` only)
 W016      any origin may connect, and there are private channels (``check --deploy`` only)
 W017      webhooks are in use, and the cache is one of each process (``check --deploy`` only)
 W018      a backend, channel or view has an attribute with nearly the name of a hook
+W019      get_channels() of a backend that observes reads what such a change does not have
 W024      events go to a service over http:// (``check --deploy`` only)
 ========  ======================================================================================
 """
@@ -48,12 +53,13 @@ from realtime_drf.checks.configuration import (
 )
 from realtime_drf.checks.deployment import check_asgi_application, check_exposure
 from realtime_drf.checks.policies import check_channels
+from realtime_drf.checks.rows import check_rows
 from realtime_drf.checks.setup import check_hooks, check_modules, check_setting_names, check_urls
 
 
 def register() -> None:
     """Make the checks known to Django."""
-    for check in (check_transports, check_backends, check_channels, check_occupancy):
+    for check in (check_transports, check_backends, check_channels, check_occupancy, check_rows):
         checks.register(check, TAG)
     for check in (check_urls, check_modules, check_setting_names, check_hooks):
         checks.register(check, TAG)

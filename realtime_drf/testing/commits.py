@@ -87,7 +87,7 @@ def _settle(connection: Any, *, rolled_back: bool, may_raise: bool) -> None:
             if isinstance(hook, commits.Entry):
                 waiting.append(hook)
     if waiting and not rolled_back:
-        commits.send_all(commits.resolve(waiting), may_raise=may_raise)
+        commits.send_entries(waiting, may_raise=may_raise)
 
 
 def _is_of_a_test(block: Any) -> bool:

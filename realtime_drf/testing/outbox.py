@@ -15,6 +15,7 @@ from realtime_drf.conf import get_aliases, get_entries
 from realtime_drf.events import Event
 from realtime_drf.exceptions import AccessRefused, EventRejected, TransportError
 from realtime_drf.names import NamedChannel
+from realtime_drf.signals import publish_failed
 from realtime_drf.testing.commits import committing
 from realtime_drf.testing.matching import ANYTHING, Sent, Wanted, describe
 from realtime_drf.testing.swap import in_memory
@@ -261,9 +262,28 @@ def assert_nothing_published() -> None:
 def _activated(outbox: Outbox) -> Iterator[None]:
     _active.append(outbox)
     try:
-        yield
+        with _raising_errors():
+            yield
     finally:
         _active.remove(outbox)
+
+
+@contextlib.contextmanager
+def _raising_errors() -> Iterator[None]:
+    """Raise, at the end of the block, what a backend raised after a commit, when nobody could."""
+    errors: list[Exception] = []
+
+    def note(sender: Any, events: Sequence[Event], error: Exception, **kwargs: Any) -> None:
+        if not events:  # else a transport failed, which is no bug
+            errors.append(error)
+
+    publish_failed.connect(note)
+    try:
+        yield
+    finally:
+        publish_failed.disconnect(note)
+    for error in errors:
+        raise error
 
 
 def _default_limit(path: Any) -> int | None:

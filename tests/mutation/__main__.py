@@ -118,6 +118,14 @@ FIELDS: dict[str, str] = {
             "channels": "channels channels_store channels_redis",
         }.items()
     },
+    **{
+        f"sources/{name}": _paths("sources/", ["rows", "views", "mirror"])
+        for name in (
+            *("bulk", "connecting", "crowds", "dependencies", "entries", "observing"),
+            *("placements", "resolving", "rows", "scopes", "slots"),
+        )
+    },
+    "checks/rows": _paths("sources/", ["checks"]),
     "http_connections": _paths("transports/", ["stale_connections", "pusher_connections"]),
     "forks": _paths("server/", ["forks"]),
     "pusher_protocol/frames": _paths("server/", SERVER, "bad_frames"),

@@ -8,6 +8,8 @@ from django.db import models
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
+from realtime_drf.sources import RealtimeManager
+
 
 class Tag(models.Model):
     name = models.CharField(max_length=50)
@@ -112,3 +114,40 @@ class Node(models.Model):
             count = Node.objects.filter(parent_id=ancestor).count()
             Node.objects.filter(pk=ancestor).update(size=count)
         Node.objects.filter(pk=self.pk).update(size=Node.objects.filter(parent=self.pk).count())
+
+
+class Label(models.Model):
+    """What notes are marked with; a note shows its labels."""
+
+    name = models.CharField(max_length=50)
+
+    objects = RealtimeManager()
+
+
+class Shelf(models.Model):
+    """Where notes are; a note shows the name of its shelf."""
+
+    name = models.CharField(max_length=50)
+
+    objects = RealtimeManager()
+
+
+class Note(models.Model):
+    """A row that moves between channels, is hidden, and shows others."""
+
+    shelf = models.ForeignKey(Shelf, null=True, on_delete=models.CASCADE, related_name="notes")
+    title = models.CharField(max_length=50)
+    is_hidden = models.BooleanField(default=False)
+    labels = models.ManyToManyField(Label, related_name="notes")
+    revision = models.PositiveIntegerField(default=0)
+
+    objects = RealtimeManager()
+
+
+class Remark(models.Model):
+    """What is said of a note, which shows it."""
+
+    note = models.ForeignKey(Note, on_delete=models.CASCADE, related_name="remarks")
+    text = models.CharField(max_length=50)
+
+    objects = RealtimeManager()

@@ -1,0 +1,126 @@
+"""Checks of backends that observe rows: names that lead nowhere, and writes that stay silent."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from django.core import checks
+from django.core.exceptions import FieldDoesNotExist
+from django.db import models
+
+from realtime_drf.backends import RealtimeBackend, registry
+from realtime_drf.sources import RealtimeQuerySet
+from realtime_drf.sources.dependencies import find_field
+
+TAG = "realtime_drf"
+
+_BULK = "update(), bulk_create() and bulk_update()"
+
+
+def check_rows(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Look at every backend that observes its model, or would if it could."""
+    return [message for backend in registry for message in _check(backend)]
+
+
+def _check(backend: RealtimeBackend[Any]) -> Iterator[checks.CheckMessage]:
+    if not backend.observes:
+        if any(vars(cls).get("observe") for cls in type(backend).__mro__ if cls is not _BASE):
+            yield _blind(backend)
+        return
+    yield from _check_names(backend)
+    yield from _check_manager(backend)
+    yield from _check_cascades(backend)
+    if found := _find_read_attribute(backend):
+        yield checks.Warning(
+            f"{backend.label}.get_channels() reads change.{found}, which a change that is observed "
+            f"does not have.",
+            hint="It is asked where a row is, before and after: answer by change.instance alone, "
+            "or set observe = False to have views alone publish.",
+            obj=type(backend),
+            id=f"{TAG}.W019",
+        )
+
+
+_BASE = RealtimeBackend
+
+
+def _blind(backend: RealtimeBackend[Any]) -> checks.CheckMessage:
+    return checks.Error(
+        f"{backend.label} cannot observe {backend.get_model()._meta.label}: it needs a "
+        f"serializer_class, and 'channels' or get_channels().",
+        hint="What changes a row outside of views has neither to offer.",
+        obj=type(backend),
+        id=f"{TAG}.E014",
+    )
+
+
+def _check_names(backend: RealtimeBackend[Any]) -> Iterator[checks.CheckMessage]:
+    model = backend.get_model()
+    for path in backend.depends_on:
+        try:
+            find_field(model, path)
+        except (FieldDoesNotExist, ValueError) as exc:
+            yield _wrong(backend, f"'depends_on' names {path!r}", str(exc))
+    if backend.version_field is not None:
+        try:
+            model._meta.get_field(backend.version_field)
+        except FieldDoesNotExist as exc:
+            yield _wrong(backend, f"'version_field' is {backend.version_field!r}", str(exc))
+    for path in backend.get_channel_columns():
+        try:
+            backend.get_queryset().values_list(path)
+        except Exception as exc:  # noqa: BLE001  Django's FieldError, or whatever a manager raises
+            yield _wrong(backend, f"'channels' names F({path!r})", str(exc))
+
+
+def _wrong(backend: RealtimeBackend[Any], what: str, why: str) -> checks.CheckMessage:
+    return checks.Error(
+        f"{backend.label}: {what}, which {backend.get_model()._meta.label} does not have.",
+        hint=why,
+        obj=type(backend),
+        id=f"{TAG}.E015",
+    )
+
+
+def _check_manager(backend: RealtimeBackend[Any]) -> Iterator[checks.CheckMessage]:
+    model = backend.get_model()
+    if not isinstance(model._default_manager.get_queryset(), RealtimeQuerySet):
+        yield checks.Warning(
+            f"{model._meta.label} is observed, and its manager publishes nothing of {_BULK}.",
+            hint="Use objects = RealtimeManager(), or a queryset that extends RealtimeQuerySet; or "
+            "call publish_change() for what they write, and silence this check.",
+            obj=model,
+            id=f"{TAG}.W011",
+        )
+
+
+def _check_cascades(backend: RealtimeBackend[Any]) -> Iterator[checks.CheckMessage]:
+    model = backend.get_model()
+    in_database = getattr(models, "DB_CASCADE", None)
+    for field in model._meta.concrete_fields:
+        remote: Any = field.remote_field
+        if in_database is not None and remote is not None and remote.on_delete is in_database:
+            yield checks.Warning(
+                f"{model._meta.label}.{field.name} is DB_CASCADE: rows that the database deletes "
+                f"with it are not published.",
+                hint="Use CASCADE, or call publish_change(queryset, action='delete') before the "
+                "deletion, in its transaction.",
+                obj=model,
+                id=f"{TAG}.W013",
+            )
+
+
+def _find_read_attribute(backend: RealtimeBackend[Any]) -> str | None:
+    """Return what `get_channels` reads of a change besides its instance, by its source."""
+    method = type(backend).get_channels
+    if method is RealtimeBackend.get_channels:
+        return None
+    try:
+        source = inspect.getsource(method)
+    except (OSError, TypeError):  # of a shell
+        return None
+    found = re.search(r"\bchange\.(previous|channels|get_serializer_class)\b", source)
+    return found[1] if found else None

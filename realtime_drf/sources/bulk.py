@@ -1,0 +1,119 @@
+"""A manager and a queryset whose bulk writes are published: those that send no signals."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, TypeVar
+
+from django.db import transaction
+from django.db.models import F, Manager, Model, QuerySet
+
+from realtime_drf.sources.dependencies import find_dependents, touch_dependents
+from realtime_drf.sources.entries import get_transaction, touch
+from realtime_drf.sources.observing import find_observers, find_version_fields
+from realtime_drf.sources.placements import NOWHERE, UNMOVED, Placements
+
+M = TypeVar("M", bound=Model)
+
+
+class RealtimeQuerySet(QuerySet[M]):
+    """A queryset whose ``update()``, ``bulk_create()`` and ``bulk_update()`` are published.
+
+    So are `aupdate` and the other methods that end in these. What it saves and deletes row by row
+    is published anyway.
+    """
+
+    def update(self, **kwargs: Any) -> int:
+        """Update rows; each is published as it is once the transaction is committed.
+
+        The ``version_field`` of a backend grows by one, unless a value is given.
+        """
+        observers = find_observers(self.model)
+        is_shown = any(True for _ in find_dependents(self.model))
+        if self.query.is_sliced or not (observers or is_shown):
+            return super().update(**kwargs)
+        self._for_write = True
+        using = self.db
+        with transaction.atomic(using):
+            keys = list(self.order_by().values_list("pk", flat=True))
+            if not keys:
+                return 0
+            state = get_transaction(using)
+            for each in observers:
+                if each.may_move(kwargs):
+                    state.capture(each, keys, using)
+                else:
+                    state.assume(each.backend, keys, UNMOVED)
+            touch_dependents(self.model, keys, using, state)
+            grown = {name: F(name) + 1 for name in find_version_fields(observers)}
+            count: int = super().update(**{**grown, **kwargs})
+            touch_dependents(self.model, keys, using, state)
+            for each in observers:
+                touch(state, each.backend, keys, using)
+        return count
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    def bulk_create(
+        self,
+        objs: Iterable[M],
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        update_fields: Collection[str] | None = None,
+        unique_fields: Collection[str] | None = None,
+    ) -> list[M]:
+        """Insert rows; each is published.
+
+        Raises:
+            ValueError: `ignore_conflicts` is set: nobody could tell which rows were inserted.
+        """
+        observers = find_observers(self.model)
+        if not observers:
+            return super().bulk_create(
+                objs, batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields
+            )
+        if ignore_conflicts:
+            raise ValueError(
+                f"bulk_create(ignore_conflicts=True) does not say which rows it inserted, so the "
+                f"backend of {self.model._meta.label} could not publish them. Create them in "
+                f"`with suppress_events():`, and publish the rows that you then query with "
+                f"publish_change(queryset, action='create')."
+            )
+        rows = list(objs)
+        self._for_write = True
+        using = self.db
+        with transaction.atomic(using):
+            state = get_transaction(using)
+            if update_conflicts:
+                self._capture_conflicts(observers, rows, unique_fields or (), using)
+            made = super().bulk_create(
+                rows, batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields
+            )
+            keys = [each.pk for each in made]
+            for each in observers:
+                state.assume(each.backend, keys, NOWHERE)
+                touch(state, each.backend, keys, using)
+        return made
+
+    def _capture_conflicts(
+        self,
+        observers: Sequence[Placements],
+        rows: Sequence[M],
+        unique_fields: Collection[str],
+        using: str,
+    ) -> None:
+        """Read where the rows are that an insert would meet."""
+        names = ["pk" if name == self.model._meta.pk.name else name for name in unique_fields]
+        keys: list[Any] = []
+        for each in rows:
+            values = {name: getattr(each, name) for name in names}
+            keys += (
+                self.model._base_manager.using(using).filter(**values).values_list("pk", flat=True)
+            )
+        for placements in observers:
+            get_transaction(using).capture(placements, keys, using)
+
+
+class RealtimeManager(Manager.from_queryset(RealtimeQuerySet)):  # type: ignore[misc]
+    """A manager of `RealtimeQuerySet`: ``objects = RealtimeManager()``."""

@@ -1,0 +1,195 @@
+"""Changes of what a payload shows of other models: each touches the rows that show it.
+
+A relation that a backend ``depends_on`` leads from its rows to rows of another model. When one of
+those is saved or deleted, or joins or leaves a many-to-many relation, the rows that it is reached
+from are touched: before the write, since it may lead elsewhere afterwards, and after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db import connections
+from django.db.models import ManyToManyField, Model, signals
+
+from realtime_drf.backends import RealtimeBackend, registry
+from realtime_drf.sources.entries import get_transaction, touch
+from realtime_drf.sources.observing import find_classes
+from realtime_drf.sources.placements import get_placements
+from realtime_drf.sources.rows import Transaction
+from realtime_drf.sources.scopes import is_suppressed
+
+_UID = "realtime_drf.dependencies"
+
+
+class Dependency(NamedTuple):
+    """A relation that a backend depends on: its path from the backend's rows, and its field."""
+
+    backend: RealtimeBackend[Any]
+    path: str
+    field: Any
+
+    @property
+    def target(self) -> type[Model]:
+        """The model that it leads to."""
+        model: type[Model] = self.field.related_model
+        return model
+
+    @property
+    def through(self) -> type[Model] | None:
+        """The model of the rows of a many-to-many relation."""
+        many = self.field.remote_field if isinstance(self.field, ManyToManyField) else self.field
+        through: type[Model] | None = getattr(many, "through", None)
+        return through
+
+    @property
+    def is_forward(self) -> bool:
+        """Whether the field of a many-to-many relation is the row's own."""
+        return isinstance(self.field, ManyToManyField)
+
+    def find_rows(self, targets: Iterable[Any], using: str) -> list[Any]:
+        """Return the keys of the rows that show rows of the target."""
+        manager = self.backend.get_model()._base_manager.using(using)
+        found = manager.filter(**{f"{self.path}__in": list(targets)}).order_by()
+        return list(found.values_list("pk", flat=True).distinct())
+
+
+def find_field(model: type[Model], path: str) -> Any:
+    """Return the last relation of a path; raise FieldDoesNotExist or ValueError if it is none."""
+    field: Any = None
+    for step in path.split("__"):
+        field = model._meta.get_field(step)
+        if not field.is_relation or field.related_model in (None, "self"):
+            raise ValueError(f"{step!r} of {model._meta.label} is not a relation.")
+        model = field.related_model
+    return field
+
+
+def connect(backend: RealtimeBackend[Any]) -> None:
+    """Receive what the ORM does to the rows that a backend's payloads show."""
+    if not backend.observes:
+        return
+    for each in _find_dependencies(backend):
+        for model in find_classes(each.target):
+            signals.pre_save.connect(_before_save, model, dispatch_uid=_UID)
+            signals.post_save.connect(_after_save, model, dispatch_uid=_UID)
+            signals.pre_delete.connect(_before_delete, model, dispatch_uid=_UID)
+        if each.through is not None:
+            signals.m2m_changed.connect(_on_many_to_many, each.through, dispatch_uid=_UID)
+
+
+def touch_dependents(
+    model: type[Model],
+    keys: Collection[Any],
+    using: str,
+    transaction: Transaction | None = None,
+) -> Transaction | None:
+    """Touch the rows that show rows of a model; return the transaction, if there are any."""
+    for each in find_dependents(model):
+        if rows := each.find_rows(keys, using):
+            transaction = transaction or get_transaction(using)
+            _touch(transaction, each, rows, using)
+    return transaction
+
+
+def find_dependents(model: type[Model]) -> Iterator[Dependency]:
+    """Yield the dependencies on a model, or on a model that it is a child of."""
+    if is_suppressed():
+        return
+    for backend in registry:
+        if backend.observes:
+            for each in _find_dependencies(backend):
+                if issubclass(model, each.target):
+                    yield each
+
+
+def _find_dependencies(backend: RealtimeBackend[Any]) -> Iterator[Dependency]:
+    for path in backend.depends_on:
+        with contextlib.suppress(FieldDoesNotExist, ValueError):  # a check says so
+            yield Dependency(backend, path, find_field(backend.get_model(), path))
+
+
+def _touch(transaction: Transaction, each: Dependency, rows: list[Any], using: str) -> None:
+    transaction.capture(get_placements(each.backend), rows, using)
+    if connections[using].in_atomic_block:
+        touch(transaction, each.backend, rows, using)
+
+
+def _before_save(
+    sender: type[Model], instance: Model, using: str, raw: bool = False, **kwargs: Any
+) -> None:
+    if raw or instance._state.adding:
+        return
+    found = [
+        (each, rows)
+        for each in find_dependents(sender)
+        if (rows := each.find_rows([instance.pk], using))
+    ]
+    if found:
+        transaction = get_transaction(using)
+        for each, rows in found:
+            transaction.capture(get_placements(each.backend), rows, using)
+        vars(instance._state)["_realtime_drf_shown"] = transaction, found
+
+
+def _after_save(
+    sender: type[Model], instance: Model, using: str, raw: bool = False, **kwargs: Any
+) -> None:
+    transaction, found = vars(instance._state).pop("_realtime_drf_shown", (None, []))
+    if raw:
+        return
+    for each in find_dependents(sender):
+        earlier = [row for known, rows in found if known == each for row in rows]
+        rows = list(dict.fromkeys([*earlier, *each.find_rows([instance.pk], using)]))
+        if rows:
+            transaction = transaction or get_transaction(using)
+            transaction.capture(get_placements(each.backend), rows, using)
+            touch(transaction, each.backend, rows, using)
+
+
+def _before_delete(sender: type[Model], instance: Model, using: str, **kwargs: Any) -> None:
+    touch_dependents(sender, [instance.pk], using)
+
+
+def _on_many_to_many(
+    sender: type[Model],
+    instance: Model,
+    action: str,
+    reverse: bool,
+    model: type[Model],
+    pk_set: set[Any] | None,
+    using: str,
+    **kwargs: Any,
+) -> None:
+    """Touch the rows at one end of a many-to-many relation, before and after it changes."""
+    if is_suppressed():
+        return
+    for backend in registry:
+        if not backend.observes:
+            continue
+        for each in _find_dependencies(backend):
+            if each.through is sender:
+                rows = _find_ends(each, instance, model, pk_set, using, reverse=reverse)
+                if rows:
+                    _touch(get_transaction(using), each, rows, using)
+
+
+def _find_ends(
+    each: Dependency,
+    instance: Model,
+    model: type[Model],
+    pk_set: set[Any] | None,
+    using: str,
+    *,
+    reverse: bool,
+) -> list[Any]:
+    """Return the keys of the backend's rows that a change of a many-to-many relation concerns."""
+    if "__" in each.path:  # further away than one step
+        targets = [instance.pk] if issubclass(type(instance), each.target) else list(pk_set or ())
+        return each.find_rows(targets, using)
+    if each.is_forward != reverse:
+        return [instance.pk]
+    return list(pk_set) if pk_set is not None else each.find_rows([instance.pk], using)

@@ -1,0 +1,129 @@
+"""Receivers of Django's signals: what the ORM saves and deletes touches rows.
+
+They are connected to the models that are observed, and to their children and proxies, and to no
+others: Django deletes rows of a model that has receivers one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
+
+from django.db.models import F, Model, QuerySet, signals
+
+from realtime_drf.backends import RealtimeBackend, registry
+from realtime_drf.sources.entries import get_transaction, touch
+from realtime_drf.sources.placements import NOWHERE, UNMOVED, Placements, get_placements
+from realtime_drf.sources.rows import Transaction
+from realtime_drf.sources.scopes import is_suppressed
+
+_UID = "realtime_drf.rows"
+
+
+def connect(backend: RealtimeBackend[Any]) -> None:
+    """Receive what the ORM does to the rows of a backend, if it observes them."""
+    if backend.observes:
+        for model in find_classes(backend.get_model()):
+            signals.pre_save.connect(_before_save, model, dispatch_uid=_UID)
+            signals.post_save.connect(_after_save, model, dispatch_uid=_UID)
+            signals.pre_delete.connect(_before_delete, model, dispatch_uid=_UID)
+
+
+def find_classes(model: type[Model]) -> Iterator[type[Model]]:
+    """Yield a model, its proxies and its children: the senders of signals about its rows."""
+    yield model
+    for child in model.__subclasses__():
+        yield from find_classes(child)
+
+
+def find_observers(model: type[Model]) -> list[Placements]:
+    """Return what the observing backends of a model say of its rows."""
+    if is_suppressed():
+        return []
+    return [get_placements(each) for each in registry.get_backends(model) if each.observes]
+
+
+def _before_save(
+    sender: type[Model],
+    instance: Model,
+    using: str,
+    raw: bool = False,
+    update_fields: Collection[str] | None = None,
+    **kwargs: Any,
+) -> None:
+    if raw or not (observers := find_observers(sender)):
+        return
+    transaction = get_transaction(using)
+    for each in observers:
+        if _is_new(instance):
+            continue  # where nobody can have been
+        if each.may_move(update_fields):
+            transaction.capture(each, [instance.pk], using)
+        else:
+            transaction.assume(each.backend, [instance.pk], UNMOVED)
+    vars(instance._state)["_realtime_drf"] = transaction
+    if update_fields is None and (names := find_version_fields(observers)):
+        row = sender._base_manager.using(using).filter(pk=instance.pk)
+        if not instance._state.adding and row.exists():  # else it is inserted under another key
+            for name in names:
+                setattr(instance, name, F(name) + 1)
+
+
+def _after_save(
+    sender: type[Model],
+    instance: Model,
+    using: str,
+    created: bool,
+    raw: bool = False,
+    update_fields: Collection[str] | None = None,
+    **kwargs: Any,
+) -> None:
+    # Without a transaction, each save has one of its own: the same before and after it.
+    transaction: Transaction | None = vars(instance._state).pop("_realtime_drf", None)
+    if raw or transaction is None:
+        return
+    observers = find_observers(sender)
+    if not created:
+        _grow_versions(instance, observers, using, update_fields)
+    for each in observers:
+        if created:
+            transaction.assume(each.backend, [instance.pk], NOWHERE)
+        touch(transaction, each.backend, [instance.pk], using)
+
+
+def _before_delete(sender: type[Model], instance: Model, using: str, **kwargs: Any) -> None:
+    transaction = None
+    for each in find_observers(sender):
+        transaction = transaction or get_transaction(using)
+        transaction.capture_last(each, [instance.pk], using)
+        touch(transaction, each.backend, [instance.pk], using)
+
+
+def find_version_fields(observers: Iterable[Placements]) -> list[str]:
+    """Return the fields of a model that grow with each write."""
+    names = (each.backend.version_field for each in observers)
+    return list(dict.fromkeys(name for name in names if name is not None))
+
+
+def _grow_versions(
+    instance: Model,
+    observers: Sequence[Placements],
+    using: str,
+    update_fields: Collection[str] | None,
+) -> None:
+    """Have versions grow where a save has not written them, and read those that it has."""
+    for name in find_version_fields(observers):
+        row = type(instance)._base_manager.using(using).filter(pk=instance.pk)
+        if update_fields is not None and name not in update_fields:
+            QuerySet.update(row, **{name: F(name) + 1})
+        if update_fields is None or name not in update_fields:
+            setattr(instance, name, row.values_list(name, flat=True).get())
+
+
+def _is_new(instance: Any) -> bool:
+    """Tell whether a save can only insert: Django then asks for no row of that key."""
+    if not instance._state.adding:
+        return False
+    return not instance._is_pk_set() or all(
+        field.has_default() or field.has_db_default() for field in instance._meta.pk_fields
+    )

@@ -1,0 +1,148 @@
+"""Where a row is for listeners: the transport and the channels that its backend gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from django.db.models import Model, QuerySet
+
+from realtime_drf.backends import RealtimeBackend, read_values
+from realtime_drf.changes import Change
+from realtime_drf.conf import DEFAULT_ALIAS
+from realtime_drf.events import list_channels
+from realtime_drf.instances import reading_what_was_written
+
+CHUNK: Final = 500
+"""Rows that are fetched together."""
+
+MAX_BUILT: Final = 1_024
+"""Values of a backend's columns of which the names of channels are remembered."""
+
+
+class Placement(NamedTuple):
+    """Where a row is: an alias of a transport, names of channels, and the row's version."""
+
+    alias: str = DEFAULT_ALIAS
+    channels: tuple[str, ...] = ()
+    version: Any = None
+
+
+NOWHERE: Final = Placement()
+"""Of a row that does not exist for listeners."""
+
+UNMOVED: Final = Placement(channels=("",))
+"""Of a row that was where it is: nothing that decides on its channels has been written."""
+
+
+class Placements:
+    """The placements of one backend's rows.
+
+    Args:
+        backend: it declares ``channels``, or has a `get_channels` of its own.
+    """
+
+    def __init__(self, backend: RealtimeBackend[Any]) -> None:
+        cls = type(backend)
+        self.backend = backend
+        self.model = backend.get_model()
+        self._is_declared = (
+            cls.get_channels is RealtimeBackend.get_channels
+            and cls.get_transport is RealtimeBackend.get_transport
+        )
+        self._is_filtered = cls.get_queryset is not RealtimeBackend.get_queryset or bool(
+            backend.get_queryset().query.where
+        )
+        self.columns: tuple[str, ...] | None = (
+            backend.get_channel_columns() if self._is_declared else None
+        )
+        """Paths of values that decide on channels; None if anything may."""
+        self._build = lru_cache(MAX_BUILT)(self._build_names)
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether a row never moves."""
+        return self.columns == () and not self._is_filtered
+
+    def may_move(self, written: Iterable[str] | None) -> bool:
+        """Tell whether a write of these fields, or of all, can move a row."""
+        if self.is_fixed:
+            return False
+        if written is None or self.columns is None or self._is_filtered:
+            return True
+        names = {self._get_attname(name) for name in written}
+        return bool(names & {self._get_attname(name) for name in self.columns})
+
+    def fetch(self, keys: Sequence[Any], using: str) -> list[Model]:
+        """Return the rows that exist for listeners, with all that the payload needs."""
+        queryset: QuerySet[Any] = self.backend.get_queryset().using(using)
+        return list(queryset.filter(pk__in=keys))
+
+    def read(self, keys: Sequence[Any], using: str) -> dict[Any, Placement]:
+        """Return where rows are in the database now; those that are nowhere are left out."""
+        found: dict[Any, Placement] = {}
+        with reading_what_was_written():
+            for start in range(0, len(keys), CHUNK):
+                found.update(self._read_chunk(keys[start : start + CHUNK], using))
+        return found
+
+    def read_versions(self, keys: Sequence[Any], using: str) -> dict[Any, Any]:
+        """Return the versions of rows, those included that do not exist for listeners."""
+        field = self.backend.version_field
+        if field is None or not keys:
+            return {}
+        rows = self.model._base_manager.using(using).filter(pk__in=keys)
+        return dict(rows.values_list("pk", field))
+
+    def find(self, row: Model, using: str) -> Placement:
+        """Return where a row is, by its instance."""
+        version = getattr(row, self.backend.version_field) if self.backend.version_field else None
+        if self.columns is not None:
+            values = tuple(read_values(row, self.columns).values())
+            return Placement(DEFAULT_ALIAS, self._build(values), version)
+        change: Change[Any] = Change(instance=row, action="update", using=using)
+        channels = list_channels(self.backend.get_channels(change))
+        names = tuple(dict.fromkeys(_get_name(each) for each in channels))
+        return Placement(self.backend.get_transport(change), names, version)
+
+    def make_bare(self, key: Any) -> Model:
+        """Return an instance of a row that is not there: it has its key, and nothing else."""
+        fields: list[Any] = self.model._meta.pk_fields
+        values = key if len(fields) > 1 else (key,)
+        return self.model.from_db(None, [each.attname for each in fields], values)
+
+    def _read_chunk(self, keys: Sequence[Any], using: str) -> Iterator[tuple[Any, Placement]]:
+        if self.columns is None:
+            for row in self.fetch(keys, using):
+                yield row.pk, self.find(row, using)
+            return
+        version = self.backend.version_field
+        paths = self.columns if version is None else (*self.columns, version)
+        queryset = self.backend.get_queryset().using(using).order_by().filter(pk__in=keys)
+        count = len(self.columns)
+        for key, *values in queryset.values_list("pk", *paths):
+            names = self._build(tuple(values[:count]))
+            yield key, Placement(DEFAULT_ALIAS, names, values[count] if version else None)
+
+    def _build_names(self, values: tuple[Any, ...]) -> tuple[str, ...]:
+        found = self.backend.build_channels(dict(zip(self.columns or (), values, strict=True)))
+        return tuple(dict.fromkeys(found))
+
+    def _get_attname(self, name: str) -> str:
+        if name == "pk" or "__" in name:
+            return name
+        field: Any = self.model._meta.get_field(name)
+        return str(field.attname)
+
+
+def get_placements(backend: RealtimeBackend[Any]) -> Placements:
+    """Return the placements of a backend's rows, which are made once."""
+    if "_placements" not in vars(backend):
+        vars(backend)["_placements"] = Placements(backend)
+    placements: Placements = vars(backend)["_placements"]
+    return placements
+
+
+def _get_name(channel: Any) -> str:
+    return channel if isinstance(channel, str) else str(channel.name)

@@ -1,0 +1,196 @@
+"""What became of touched rows: read after the commit, in chunks, and made into events."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import operator
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Model
+
+from realtime_drf.backends import RealtimeBackend, registry
+from realtime_drf.changes import Change
+from realtime_drf.commits import Numbered
+from realtime_drf.conf import configs
+from realtime_drf.preparing import fit
+from realtime_drf.signals import publish_failed
+from realtime_drf.sources.crowds import Crowds, Place, list_places
+from realtime_drf.sources.placements import (
+    CHUNK,
+    NOWHERE,
+    UNMOVED,
+    Placements,
+    get_placements,
+)
+from realtime_drf.sources.slots import Entered, Slot, list_slots
+
+logger = logging.getLogger("realtime_drf")
+
+REFRESH = "refresh"
+"""The action of the event that stands for many rows."""
+
+
+@dataclass(frozen=True)
+class _Due:
+    """An event to make: of a change, on some channels, by a transport."""
+
+    slot: Slot
+    change: Change[Any]
+    alias: str
+    channels: list[Any]
+
+
+def resolve(entered: Sequence[Entered]) -> Iterator[Numbered]:
+    """Yield the events of rows, with the numbers of the entries at whose places they are sent.
+
+    A row has one event on each channel, whatever has touched it and how often.
+    """
+    entered = sorted(entered, key=operator.itemgetter(0))
+    crowds = Crowds(entered)
+    slots = list_slots(entered)
+    while chunk := list(itertools.islice(slots, CHUNK)):
+        yield from sorted(_resolve_chunk(chunk, crowds), key=operator.itemgetter(0))
+
+
+def _resolve_chunk(slots: Sequence[Slot], crowds: Crowds) -> Iterator[Numbered]:
+    """Yield the events of some rows; what one backend raises takes nothing of others with it."""
+    key = operator.attrgetter("backend", "using")
+    for (label, using), group in itertools.groupby(sorted(slots, key=key), key):
+        backend = registry.find(label)
+        if backend is None:
+            continue
+        own = list(group)
+        maker = _Maker(get_placements(backend), using, crowds)
+        try:
+            yield from maker.make(own)
+        except Exception:  # noqa: BLE001  of one row: the others go
+            for slot in own:
+                yield from _make_one(maker, slot)
+
+
+def _make_one(maker: _Maker, slot: Slot) -> list[Numbered]:
+    try:
+        return maker.make([slot])
+    except Exception as exc:  # noqa: BLE001  whatever a hook or a serializer raises
+        _report(maker.backend, slot, exc)
+        return []
+
+
+class _Maker:
+    """The events of one backend's rows in one database."""
+
+    def __init__(self, placements: Placements, using: str, crowds: Crowds) -> None:
+        self.backend: RealtimeBackend[Any] = placements.backend
+        self._placements = placements
+        self._using = using
+        self._crowds = crowds
+        self._crowded = crowds.get(self.backend.label, using)
+
+    def make(self, slots: Sequence[Slot]) -> list[Numbered]:
+        """Return the events of rows, each with the number of its place."""
+        made: list[Numbered] = []
+        with self.backend.rendering():
+            if self._crowded:
+                slots, made = self._take_crowded(slots)
+            keys = [slot.key for slot in slots]
+            rows = {row.pk: row for row in self._placements.fetch(keys, self._using)}
+            due = [each for slot in slots for each in self._find_due(slot, rows.get(slot.key))]
+            gone = [each.slot.key for each in due if each.change.action == "delete"]
+            versions = self._placements.read_versions(gone, self._using)
+            shown = [each.change for each in due if each.change.action != "delete"]
+            data = iter(self.backend.get_data_of(shown))
+            for each in due:
+                is_shown = each.change.action != "delete"
+                made += self._finish(each, next(data) if is_shown else self._key(each, versions))
+        return made
+
+    def _finish(self, due: _Due, data: Any) -> Iterator[Numbered]:
+        event = self.backend.make_event(due.change, due.channels, data)
+        if event is not None:
+            for fitting in fit(self.backend, due.change, due.alias, event):
+                yield due.slot.number, (due.alias, fitting.as_published())
+
+    def _find_due(self, slot: Slot, row: Model | None) -> Iterator[_Due]:
+        """Yield what happened to a row: where it was, where it still is, where it came to."""
+        after = NOWHERE if row is None else self._placements.find(row, self._using)
+        before = after if slot.before is UNMOVED else slot.before
+        left: tuple[str, ...] = ()
+        came: tuple[str, ...] = ()
+        stayed = after.channels
+        if before[:2] != after[:2]:
+            is_same = before.alias == after.alias
+            stayed = tuple(each for each in after.channels if is_same and each in before.channels)
+            left = tuple(each for each in before.channels if each not in stayed)
+            came = tuple(each for each in after.channels if each not in stayed)
+        instance = self._placements.make_bare(slot.key) if row is None else row
+        for action, alias, channels in (
+            ("delete", before.alias, left),
+            ("update", after.alias, stayed),
+            ("create", after.alias, came),
+        ):
+            if channels:
+                yield from self._list_due(slot, instance, action, alias, channels)
+
+    def _list_due(
+        self, slot: Slot, instance: Model, action: str, alias: str, channels: Collection[str]
+    ) -> Iterator[_Due]:
+        wanted = [each for each in channels if (alias, each) not in self._crowded]
+        change: Change[Any] = Change(
+            instance=instance, action=action, using=self._using, socket_id=slot.socket_id
+        )
+        if wanted and configs[alias].enabled and self.backend.handles(change):
+            yield _Due(slot, change, alias, wanted)
+
+    def _take_crowded(self, slots: Sequence[Slot]) -> tuple[list[Slot], list[Numbered]]:
+        """Return the rows that are on other channels too, and a refresh of each crowded one."""
+        after = self._placements.read([slot.key for slot in slots], self._using)
+        others: list[Slot] = []
+        made: list[Numbered] = []
+        for slot in slots:
+            places = list_places(slot.before, after.get(slot.key, NOWHERE))
+            if any(each not in self._crowded for each in places):
+                others.append(slot)
+            crowded = [each for each in places if each in self._crowded]
+            for place in self._crowds.take_new(self.backend.label, self._using, crowded):
+                made += self._refresh(slot, place)
+        return others, made
+
+    def _refresh(self, slot: Slot, place: Place) -> Iterator[Numbered]:
+        alias, channel = place
+        change: Change[Any] = Change(
+            instance=self._placements.make_bare(slot.key), action=REFRESH, using=self._using
+        )
+        if configs[alias].enabled:
+            yield from self._finish(_Due(slot, change, alias, [channel]), {})
+
+    def _key(self, due: _Due, versions: dict[Any, Any]) -> dict[str, Any]:
+        """Return what the audience that a row leaves receives: its key, and its version."""
+        fields: list[Any] = self.backend.get_model()._meta.pk_fields
+        values = due.slot.key if len(fields) > 1 else (due.slot.key,)
+        data = {_get_name(field): value for field, value in zip(fields, values, strict=True)}
+        if self.backend.version_field is not None:
+            data[self.backend.version_field] = versions.get(due.slot.key, due.slot.version)
+        return data
+
+
+def _get_name(field: Any) -> str:
+    """Return the name of a key; of a multi-table child's, that of its parent's."""
+    while field.remote_field is not None and field.remote_field.parent_link:
+        field = field.remote_field.model._meta.pk
+    return str(field.name)
+
+
+def _report(backend: RealtimeBackend[Any], slot: Slot, error: Exception) -> None:
+    """Log that a row could not be published, without its data, and send `publish_failed`."""
+    logger.error(
+        "%s %r could not be published by %s: %s",
+        backend.get_model()._meta.label,
+        slot.key,
+        backend.label,
+        type(error).__name__,
+        exc_info=error,
+    )
+    publish_failed.send_robust(type(backend), events=(), transport=slot.before.alias, error=error)
