@@ -54,7 +54,7 @@ class TransportConfig:
 
 
 class PerAlias(Generic[T]):
-    """Things of which there is one an alias, for all threads of the process, made on first use.
+    """Objects by alias, each made on first use, for all threads of the process.
 
     Subclasses make them in `create`. One is made again when the entry of its alias changes, as it
     does in tests. Other settings leave it, since a test's clients are connected to it.
@@ -76,7 +76,7 @@ class PerAlias(Generic[T]):
         return iter(get_aliases())
 
     def create(self, config: TransportConfig) -> T:
-        """Make the one of an alias."""
+        """Make the object of an alias."""
         raise NotImplementedError
 
     @opaque

@@ -86,11 +86,11 @@ class ChannelUnavailable(TransportUnavailable):
 
 
 class EventRejected(TransportError):
-    """An event that the service, or a limit that it is known to have, rejects."""
+    """A rejection of an event, by the service or by a limit that it is known to have."""
 
 
 class PayloadTooLarge(EventRejected):
-    """An event whose data exceeds the limit of the service."""
+    """A rejection of an event whose data exceeds the limit of the service."""
 
 
 class AccessRefused(EventRejected):

@@ -36,7 +36,7 @@ class Backend(Protocol):
 
 
 class Transport(Protocol):
-    """A way to a service. One instance an alias, used by all threads of a process."""
+    """A carrier of events to a service. One instance an alias, used by all threads of a process."""
 
     alias: str
 
@@ -57,7 +57,7 @@ class Transport(Protocol):
 
 
 class Delivery(Protocol):
-    """A choice of when and in which process a transport is called.
+    """A caller of a transport, which decides when and in which process.
 
     It is made once an alias, with ``DELIVERY_OPTIONS`` as keyword arguments, and with ``alias``
     where its constructor takes that.

@@ -52,7 +52,7 @@ async def attend(served: Backplane, seconds: float = 0.1) -> None:
     await asyncio.wait([task])
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="names of sockets that are no files")
+@pytest.mark.skipif(sys.platform != "linux", reason="names of sockets that are not files")
 def test_two_processes_with_a_layer_in_memory(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -78,7 +78,7 @@ def test_two_processes_with_a_layer_in_memory(
     assert caplog.records == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="names of sockets that are no files")
+@pytest.mark.skipif(sys.platform != "linux", reason="names of sockets that are not files")
 def test_two_event_loops_are_no_second_process(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -90,7 +90,7 @@ def test_two_event_loops_are_no_second_process(
     assert caplog.records == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="names of sockets that are no files")
+@pytest.mark.skipif(sys.platform != "linux", reason="names of sockets that are not files")
 def test_a_process_that_cannot_look_goes_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -123,7 +123,7 @@ def test_two_processes_with_a_store_in_memory(
         served.close()
 
     asyncio.run(serve(name_process()))
-    assert warnings(caplog) == [], "it hears itself"
+    assert warnings(caplog) == [], "it receives its own"
     asyncio.run(serve(""))
     assert warnings(caplog) == [], "each of them was there for a moment"
     asyncio.run(serve("web-2:7"))

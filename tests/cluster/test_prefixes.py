@@ -123,7 +123,7 @@ def test_a_server_is_told_the_prefix(
     pytest.importorskip(name)
     server = serve(name, arguments=[option, "/shop"], http_api=True)
 
-    async def hear(prefix: str) -> None:
+    async def listen(prefix: str) -> None:
         client = await Swarmer.connect(
             server.port, server.key, lambda socket_id: [{"channel": "news"}], prefix=prefix
         )
@@ -135,7 +135,7 @@ def test_a_server_is_told_the_prefix(
             client.close()
 
     for prefix in ("/shop", ""):
-        asyncio.run(asyncio.wait_for(hear(prefix), 20))
+        asyncio.run(asyncio.wait_for(listen(prefix), 20))
 
 
 def post(server: AsgiServer, prefix: str, signed_prefix: str) -> None:

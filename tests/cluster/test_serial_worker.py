@@ -1,4 +1,4 @@
-"""What hangs or fails on its way to the nodes neither takes up memory nor makes them deaf."""
+"""What hangs or fails on its way to the nodes neither takes up memory nor stops them."""
 
 from __future__ import annotations
 
@@ -86,13 +86,13 @@ class Node:
     def __init__(self) -> None:
         self.ready = asyncio.Event()
         self.names: list[str] = []
-        self.heard = asyncio.Event()
+        self.received = asyncio.Event()
 
     def deliver(self, items: Sequence[messages.Message]) -> None:
         for item in items:
             assert isinstance(item, messages.EventMessage)
             self.names += [item.name for _ in item.channels]
-        self.heard.set()
+        self.received.set()
 
     def on_ready(self) -> None:
         self.ready.set()
@@ -116,7 +116,7 @@ def test_a_batch_that_cannot_be_delivered_does_not_stop_a_node(
             item = messages.EventMessage("told", channels, "1")
             await layer.group_send(group, messages.pack("me", number, [item]))
         await asyncio.wait(
-            [task, asyncio.ensure_future(node.heard.wait())],
+            [task, asyncio.ensure_future(node.received.wait())],
             timeout=5,
             return_when=asyncio.FIRST_COMPLETED,
         )
@@ -138,7 +138,7 @@ def test_one_process_remembers_in_memory_what_others_publish_to_a_cache_channel(
         backplane = LayerBackplane(other, layer, namespace="1")
         items = [messages.EventMessage("told", ["cache-news"], "1")]
         await backplane._carry(make_publisher(backplane._carry), items)
-        await asyncio.wait_for(node.heard.wait(), 5)
+        await asyncio.wait_for(node.received.wait(), 5)
         task.cancel()
         await asyncio.wait([task])
         return node.names, await served.recall("cache-news"), await other.recall("cache-news")

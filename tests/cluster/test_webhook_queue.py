@@ -22,7 +22,7 @@ tenacity = pytest.importorskip("tenacity")
 
 
 class Endpoint:
-    """Stand for the receiver and for time: it passes only where somebody waits."""
+    """A receiver, and time, which passes only where somebody waits."""
 
     def __init__(self, failures: Sequence[bool] = ()) -> None:
         self.now = 1000.0

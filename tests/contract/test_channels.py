@@ -42,7 +42,7 @@ REDIS_LAYERS = {
 
 
 class Listener:
-    """Be a node, on an event loop in a thread of its own, and keep what arrives."""
+    """A node on an event loop in a thread of its own, which keeps what it receives."""
 
     def __init__(self, transport: ChannelsTransport) -> None:
         self.items: list[Message] = []
@@ -133,7 +133,7 @@ class ChannelsContract(TransportContract):
         self.listener.close()
 
     def _share(self, transport: ChannelsTransport) -> ChannelsTransport:
-        """Let a transport reach what the listener hears; a layer does that by itself."""
+        """Let a transport reach the listener; a layer does that by itself."""
         return transport
 
 

@@ -345,7 +345,7 @@ def test_encrypted_channels_need_a_key() -> None:
         site.transport.send([Event("told", "private-encrypted-a")])
 
 
-# Consumers of one's own
+# Consumers of the project
 
 
 @given(name=channel_names(ChannelKind))

@@ -387,7 +387,7 @@ def test_a_layer_that_is_down_is_said_in_time_and_healed(
             site.wait_for(arrives)
             site.transport.close()
     ours = [each.getMessage() for each in caplog.records if each.name == "realtime_drf"]
-    assert ours or backend == "pubsub"  # which heals by itself, and tells nobody
+    assert ours or backend == "pubsub"  # which heals by itself, and does not report it
     assert "127.0.0.1" not in "".join(ours), "an address may hold a password"
 
 
@@ -428,7 +428,7 @@ def test_an_event_after_redis_has_closed_idle_connections_arrives_once(
 
 
 def test_old_processes_follow_a_failover_behind_one_address(own_redis: Redis, backend: str) -> None:
-    """What is published before and after is told in one place, by old processes and new ones."""
+    """Old processes and new ones reach each other's subscribers, before and after."""
     with Redis() as replica, Forwarder(own_redis.port) as address:
         replica.follow(own_redis.port)
         wait_until(replica.is_in_step, 10)
@@ -444,11 +444,11 @@ def test_old_processes_follow_a_failover_behind_one_address(own_redis: Redis, ba
             with NewProcess(backend, replica.url) as new:
                 started = time.monotonic()
 
-                def hears() -> bool:
+                def receives() -> bool:
                     new.publish("new")
                     return ("told", "news", "new") in client.events()
 
-                old.wait_for(hears)
+                old.wait_for(receives)
                 old.send(Event("told", "news", "old"))
                 old.wait_for(lambda: ("told", "news", "old") in client.events())
                 old.wait_for(lambda: new.has("old"))
@@ -512,4 +512,4 @@ def test_connections_of_a_quiet_publisher_are_not_trusted(redis: Redis, backend:
         made.append(connections_made(redis) - before - 1)  # but for the one that counts
     backplane.close()
     assert made[:3] == [1, 0, 1]
-    assert sum(made[3:]) == 1, "that of one which is never quiet is made anew as well"
+    assert sum(made[3:]) == 1, "that of one which is never quiet is replaced as well"

@@ -175,7 +175,7 @@ def test_a_process_without_an_event_loop_asks_the_store(settings: Settings, redi
         assert (info.occupied, info.subscription_count, info.user_count) == (True, 2, 1)
         assert list(transport.occupied_channels("presence-")) == ["presence-room"]
         assert not transport.channel_info("news").occupied
-        transport.close()  # the next call opens connections anew
+        transport.close()  # the next call opens new connections
 
 
 def test_a_store_that_cannot_be_reached_is_said_without_its_address(settings: Settings) -> None:
