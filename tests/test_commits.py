@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
@@ -12,7 +11,7 @@ from django.test import TestCase, override_settings
 from pytest_django import Settings
 
 from realtime_drf import Event, publish
-from realtime_drf.commits import Addressed, Entry, add_entries
+from realtime_drf.commits import Entry, Numbered, add_entries
 from realtime_drf.delivery import deliveries
 from realtime_drf.transports import transports
 from tests.databases import ALL, get_pair, on_each_database
@@ -116,15 +115,18 @@ class TestDeliveriesThatRecord:
 
 
 class Touch(Entry):
-    """An entry of another kind: those that stand together become one event."""
+    """An entry of another kind: all of one commit are resolved together, each to an event."""
 
     def __init__(self, connection: Any, key: int) -> None:
         super().__init__(connection)
         self._key = key
 
     @classmethod
-    def resolve(cls, entries: Sequence[Self]) -> Iterable[Addressed]:
-        yield "default", Event("touched", "x", [entry._key for entry in entries])
+    def resolve(cls, entries: Sequence[Self]) -> Iterable[Numbered]:
+        together = [entry._key for entry in entries]
+        for entry in entries:
+            event = Event("touched", "x", {"key": entry._key, "of": together})
+            yield entry.number, ("default", event)
 
 
 def touch(using: str, *keys: int) -> None:
@@ -134,7 +136,10 @@ def touch(using: str, *keys: int) -> None:
 
 def get_batches(transport: RecordingTransport) -> list[list[str]]:
     return [
-        [event.name if event.data is None else json.dumps(event.data) for event in batch]
+        [
+            event.name if event.data is None else "{key} of {of}".format(**event.data)
+            for event in batch
+        ]
         for batch in transport.batches
     ]
 
@@ -142,7 +147,7 @@ def get_batches(transport: RecordingTransport) -> list[list[str]]:
 @on_each_database
 @pytest.mark.django_db(transaction=True, databases=ALL)
 class TestEntriesOfSeveralKinds:
-    def test_they_keep_their_common_order_and_neighbours_are_resolved_together(
+    def test_they_keep_their_common_order_and_each_kind_is_resolved_together(
         self, recording: RecordingTransport, vendor: str
     ) -> None:
         using = get_pair(vendor)[0]
@@ -153,7 +158,9 @@ class TestEntriesOfSeveralKinds:
             touch(using, 4)
             touch(using)
             assert recording.batches == []
-        assert get_batches(recording) == [["[1, 2, 3]", "a", "[4]"]]
+        together = [1, 2, 3, 4]
+        touched = [f"{key} of {together}" for key in together]
+        assert get_batches(recording) == [[*touched[:3], "a", touched[3]]]
 
     def test_a_savepoint_takes_its_own_along(
         self, recording: RecordingTransport, vendor: str
@@ -167,7 +174,7 @@ class TestEntriesOfSeveralKinds:
             touch(using, 2)
             with transaction.atomic(using):
                 touch(using, 3)
-        assert get_batches(recording) == [["[2, 3]"]]
+        assert get_batches(recording) == [["2 of [2, 3]", "3 of [2, 3]"]]
 
 
 @override_settings(REALTIME_TRANSPORTS={"default": {"TRANSPORT": PATH}})
@@ -180,7 +187,7 @@ class UnderTestCase(TestCase):
             publish(Event("a", "x"))
         with self.captureOnCommitCallbacks(execute=True):
             touch("default", 2)
-        assert get_batches(transport) == [["[1]", "a"], ["[2]"]]
+        assert get_batches(transport) == [["1 of [1]", "a"], ["2 of [2]"]]
 
 
 @pytest.mark.django_db
