@@ -206,7 +206,7 @@ def test_a_policy_that_fails_is_logged_and_one_that_says_no_is_not(
     assert "a policy that fails" in caplog.text
     assert "must return a bool, not 1" in caplog.text
     assert "has no authorize()" in caplog.text
-    assert "is claimed by TwiceChannel, TwiceAgainChannel" in caplog.text
+    assert "several classes match it: TwiceChannel, TwiceAgainChannel" in caplog.text
 
 
 @pytest.mark.parametrize("refusal", [PermissionDenied, Http404, NotAuthenticated])
