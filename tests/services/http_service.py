@@ -61,7 +61,7 @@ class HttpService(Service):
             return self._connections
 
     def fail_next(self, fault: Fault, times: int = 1) -> None:
-        """Make the next request fail that way, after those already requested; one fault a request."""
+        """Make the next request fail that way, after earlier faults; each affects one request."""
         with self.changed:
             self._faults.extend([fault] * times)
 
