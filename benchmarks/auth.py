@@ -30,11 +30,11 @@ DESCRIPTION = __doc__
 CHANNELS = 40
 SOCKET_ID = "1234.5678"
 AT_ONCE = 20
-"""Requests a turn, so that one slow moment does not count for a whole one."""
+"""Requests of a measurement, so that one slow moment does not dominate it."""
 
 
 class ArticleChannel(PrivateChannel):
-    """Let in whoever asks for an article that there is."""
+    """A policy that allows every article that exists."""
 
     pattern = "articles.<int:pk>"
 
@@ -44,7 +44,7 @@ class ArticleChannel(PrivateChannel):
         return [channel for channel in channels if channel.kwargs["pk"] in found]
 
 
-# A project has other policies too, which are not asked, and whose patterns must not match.
+# A project has other policies as well, whose patterns do not match.
 OTHERS = [
     type(f"Other{number}Channel", (PrivateChannel,), {"pattern": f"other-{number}.<int:pk>"})
     for number in range(9)
@@ -52,7 +52,7 @@ OTHERS = [
 
 
 class PlainView(APIView):
-    """Answer as a project's own endpoint would: read the form, make the query, sign nothing."""
+    """An endpoint as a project would write it: read the form, make the query, sign nothing."""
 
     permission_classes = (AllowAny,)
 
@@ -154,7 +154,7 @@ def find_articles(pks: Iterable[int]) -> set[int]:
 
 
 def make_request(user: User, body: str, content_type: str) -> Any:
-    """Return a request of somebody who has logged in, however that is done."""
+    """Return a request of an authenticated user."""
     request = APIRequestFactory().post("/realtime/auth/", body, content_type=content_type)
     force_authenticate(request, user)
     return request
@@ -172,7 +172,7 @@ def in_turns(view: Any, make: Callable[[], Any], rounds: int) -> Callable[[], No
 
 
 def count_queries(view: Any, make: Callable[[], Any]) -> int:
-    """Return the queries of one request, once it is sure that all it asks for is granted."""
+    """Return the number of queries of a request whose channels are all granted."""
     with CaptureQueriesContext(connection) as queries:
         answer = view(make()).render()
     results = json.loads(answer.content)

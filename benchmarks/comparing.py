@@ -32,7 +32,7 @@ class Comparison:
 
     @property
     def is_met(self) -> bool:
-        """Tell whether the median is within the limit of its kind."""
+        """Return whether the median is within the limit of its kind."""
         return self.kind.limit is None or self.ratio <= self.kind.limit
 
 

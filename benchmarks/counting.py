@@ -1,4 +1,4 @@
-"""A cache in memory that counts how often it is asked."""
+"""A cache in memory that counts its calls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.core.cache.backends.locmem import LocMemCache
 
 
 class CountingCache(LocMemCache):
-    """Count the calls that would each be a round trip to a cache on another machine."""
+    """A cache that counts calls, each of which would be a round trip to another machine."""
 
     round_trips = 0
     _is_within = False
@@ -29,7 +29,7 @@ class CountingCache(LocMemCache):
         return self._count(super().add, *args, **kwargs)
 
     def _count(self, function: Any, *args: Any, **kwargs: Any) -> Any:
-        if self._is_within:  # in memory, many are asked for one by one
+        if self._is_within:  # in memory, many keys are fetched one by one
             return function(*args, **kwargs)
         self._is_within = True
         try:

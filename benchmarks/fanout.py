@@ -24,7 +24,7 @@ Starter = Callable[..., AbstractContextManager[Running]]
 
 @dataclass(frozen=True)
 class Size:
-    """Say how much is done."""
+    """The size of the benchmark."""
 
     load: Load
     rounds: int
@@ -56,7 +56,7 @@ def measure(*, quick: bool, redis: bool = False) -> list[Figure]:
 
 
 def compare_servers(client: LoadClient, size: Size) -> Iterator[Figure]:
-    """Let all send the same events to the same browsers, uncompressed."""
+    """Send the same events from each server to the same browsers, uncompressed."""
     starters: list[Starter] = [running.ours, running.plain, running.bare]
     if soketi.unavailable() is None:
         starters.append(running.soketi)
@@ -71,7 +71,7 @@ def compare_servers(client: LoadClient, size: Size) -> Iterator[Figure]:
 
 
 def compare_compressed(client: LoadClient, size: Size) -> Iterator[Figure]:
-    """Do so with permessage-deflate, which each connection compresses anew."""
+    """Compare with permessage-deflate, where each connection compresses by itself."""
     for name, rounds in play_all([running.ours, running.bare], client, size, deflate=True):
         rate = median(rounds, lambda played: played.rate)
         meaning = "messages a second, with permessage-deflate"
@@ -80,7 +80,7 @@ def compare_compressed(client: LoadClient, size: Size) -> Iterator[Figure]:
 
 
 def compare_memory(client: LoadClient, size: Size) -> Iterator[Figure]:
-    """Compare what an idle connection holds."""
+    """Compare the memory of an idle connection."""
     ours, plain, bare = (
         measure_memory(starter, client, size.idle)
         for starter in (running.ours, running.plain, running.bare)
@@ -118,9 +118,9 @@ def describe(name: str, rounds: Sequence[Round]) -> Iterator[Figure]:
 
 
 def measure_memory(starter: Starter, client: LoadClient, connections: int) -> float:
-    """Return the bytes a connection that only listens, in a server's fresh process."""
+    """Return the bytes of a connection that only receives, in a new server process."""
     with starter() as server:
-        # What the first ones load and cache is no connection's.
+        # What the first connections load and cache does not count.
         client.open(connections=20, **server.listening)
         before = server.memory()
         client.open(connections=connections, **server.listening)

@@ -34,7 +34,7 @@ def measure(*, quick: bool) -> list[Figure]:
 def compare_servers(
     service: Redis, client: LoadClient, load: Load, rounds: int
 ) -> Iterator[Figure]:
-    """Let both send the same events, each from two processes with half of the browsers."""
+    """Send the same events from both, each in two processes with half of the browsers."""
     options: dict[str, Any] = {"processes": _PROCESSES, "redis": service.url}
     with running.ours(**options) as ours, running.plain(**options) as plain:
         played = play([(ours, load), (plain, load)], client, rounds=rounds)
@@ -64,10 +64,10 @@ def _describe(name: str, rounds: Sequence[Round]) -> Iterator[Figure]:
 
 
 def count_commands(service: Redis, client: LoadClient, load: Load) -> Iterator[Figure]:
-    """Count what Redis is asked for each batch, with few and many browsers and channels.
+    """Count the Redis commands of each batch, with few and many browsers and channels.
 
-    Nodes ask by themselves too, once a second. What they ask of their own accord is seen while
-    nothing is published, and counted apart: it must not become more while something is.
+    Nodes also send commands by timers, once a second. They are recorded while nothing is published,
+    and counted separately: publishing must not add to them.
     """
     few = Load(browsers=_PROCESSES, events=load.events)
     spread = replace(load, channels=load.browsers // 10)
@@ -86,7 +86,7 @@ def count_commands(service: Redis, client: LoadClient, load: Load) -> Iterator[F
     meaning = f"most to fewest: {numbers}"
     yield Figure("commands_ratio", max(counts) / min(counts), 1.0, meaning, Kind.COUNT)
     yield Figure("commands_a_batch", max(counts), None, "Redis commands", Kind.COUNT)
-    # Made by timers, so how many of them fall into a second varies.
+    # They depend on timers, so their number in a second varies.
     meaning = "Redis commands a second of the nodes by themselves,"
     idle = sum(timed.values()) / idle_seconds
     yield Figure("idle_commands", idle, None, f"{meaning} with no event", Kind.WALL)
@@ -96,9 +96,9 @@ def count_commands(service: Redis, client: LoadClient, load: Load) -> Iterator[F
 def _count(
     connection: redis.Redis, server: Running, client: LoadClient, load: Load
 ) -> tuple[Mapping[str, int], float]:
-    """Return how often Redis was asked what, scripts and what they ask included, and the seconds.
+    """Return the number of calls of each Redis command, those of scripts included, and the seconds.
 
-    With no events to publish, look on for a while.
+    Without events to publish, wait for a while.
     """
     run = {"under_way": 1, "channels": load.channels, **server.publishing}
     client.open(connections=load.browsers, channels=load.channels, **server.listening)
@@ -119,5 +119,5 @@ def _count(
 # Seconds for which nothing is published.
 _IDLE = 5.0
 
-# What this benchmark asks itself.
+# The commands of this benchmark.
 _OWN = {"cmdstat_config|resetstat", "cmdstat_info"}

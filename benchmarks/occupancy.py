@@ -1,4 +1,4 @@
-"""What asking the occupancy cache adds to publish(): one event to 100 channels, all occupied."""
+"""What the occupancy cache adds to publish(): one event to 100 channels, all occupied."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from realtime_drf.transports import transports
 
 CHANNELS = [f"private-lists.{number}" for number in range(100)]
 AT_ONCE = 20
-"""Events a turn, so that one slow moment does not count for a whole one."""
+"""Events of a measurement, so that one slow moment does not dominate it."""
 
 
 def compare_filter(_: Any, rounds: int) -> list[Figure]:

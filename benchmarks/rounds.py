@@ -1,4 +1,4 @@
-"""Rounds of events that servers send to many browsers, in turns."""
+"""Rounds of events that servers send to many browsers, alternating between servers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from benchmarks.load.events import SIZE
 from benchmarks.load.process import Arrivals, LoadClient
 from benchmarks.servers.running import Running
 
-#: Triggers that are under way, and those of the warm-up.
+#: Triggers in flight at any time, and those of the warm-up.
 UNDER_WAY = 8
 
 
 @dataclass(frozen=True)
 class Round:
-    """Hold what one round has shown."""
+    """The result of one round."""
 
     arrivals: Arrivals
     server_cpu: float
@@ -44,7 +44,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Load:
-    """Say how much a round is."""
+    """The load of one round."""
 
     browsers: int
     events: int
@@ -52,15 +52,15 @@ class Load:
     size: int = SIZE
     #: Channels of an event, among which the browsers are spread.
     channels: int = 1
-    #: Browsers besides, which read nothing.
+    #: Additional browsers that do not read.
     stalled: int = 0
     all_arrive: bool = True
-    #: Triggers that are under way at any time.
+    #: Triggers in flight at any time.
     under_way: int = UNDER_WAY
 
 
 def play_round(server: Running, client: LoadClient, load: Load) -> Round:
-    """Connect the browsers anew, warm up, and measure."""
+    """Open new connections, warm up, and measure."""
     client.open(
         connections=load.browsers + load.stalled,
         stalled=load.stalled,
@@ -80,7 +80,7 @@ def play_round(server: Running, client: LoadClient, load: Load) -> Round:
         used = server.cpu_seconds() - before
     finally:
         client.close()
-    assert not arrivals.lost, f"{server.name} has ended {arrivals.lost} connections"
+    assert not arrivals.lost, f"{server.name} closed {arrivals.lost} connections"
     if load.all_arrive:
         assert arrivals.messages == arrivals.expected, f"{server.name}: {arrivals}"
     return Round(arrivals, used)
@@ -105,7 +105,7 @@ def median(rounds: Sequence[Round], value: Callable[[Round], float]) -> float:
 def median_ratio(
     ours: Sequence[Round], theirs: Sequence[Round], value: Callable[[Round], float]
 ) -> float:
-    """Return the median of ours to theirs, of the same turn: a machine's moods take both."""
+    """Return the median ratio of ours to theirs in the same round: noise affects both."""
     return statistics.median(
         value(mine) / value(other) for mine, other in zip(ours, theirs, strict=True)
     )

@@ -16,7 +16,7 @@ DESCRIPTION = __doc__
 
 @dataclass(frozen=True)
 class Size:
-    """Say how much is done."""
+    """The size of the benchmark."""
 
     few: Load
     many: Load
@@ -25,8 +25,8 @@ class Size:
     rounds: int
 
 
-# The same events for few browsers and for many, so that as many of them meet in a turn of the loop.
-# Whoever does not read is sent more than the system buffers for a connection, which is some three
+# The same events for few and many browsers, so that as many of them share an iteration of the loop.
+# A stalled browser is sent more than the system buffers for a connection, which is about three
 # megabytes.
 FULL = Size(
     few=Load(browsers=500, events=200),
@@ -56,7 +56,7 @@ def measure(*, quick: bool) -> list[Figure]:
 
 
 def _one_by_one(size: Size) -> Size:
-    """Have each event arrive before the next is triggered."""
+    """Return a size in which each event arrives before the next is triggered."""
     few, many = (
         replace(each, under_way=1, events=each.events // 4) for each in (size.few, size.many)
     )
@@ -80,7 +80,7 @@ def compare_numbers(client: LoadClient, size: Size, prefix: str = "") -> Iterato
 
 
 def compare_stalled(client: LoadClient, size: Size) -> Iterator[Figure]:
-    """Compare what the others get with and without browsers that do not read."""
+    """Compare what the others receive with and without browsers that do not read."""
     with running.ours() as server:
         alert, stalled = play(
             [(server, size.alert), (server, size.stalled)], client, rounds=size.rounds
@@ -100,7 +100,7 @@ def compare_stalled(client: LoadClient, size: Size) -> Iterator[Figure]:
 
 
 def _peak(server: Running, client: LoadClient, load: Load) -> int:
-    """Return the most memory that a round has taken."""
+    """Return the peak memory of a round."""
     server.forget_peak()
     play_round(server, client, load)
     return server.peak_memory()

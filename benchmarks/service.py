@@ -1,4 +1,4 @@
-"""Pusher's API in a process of its own, so that its work is not counted as ours.
+"""Pusher's API in a process of its own, whose work is not measured.
 
 As a program: print the address, and the counts since the last time for each line on stdin.
 """
@@ -16,7 +16,7 @@ from typing import IO, Any
 
 @dataclass(frozen=True)
 class Counts:
-    """Hold what the service has seen."""
+    """What the service has counted."""
 
     requests: int
     connections: int
@@ -25,7 +25,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Service:
-    """Speak to the process."""
+    """The process, from outside."""
 
     address: dict[str, Any]
     """As the Pusher SDK, and the options of the transport, take it."""
@@ -41,7 +41,7 @@ class Service:
 
 @contextmanager
 def pusher_service() -> Iterator[Service]:
-    """Run the service for as long as the block lasts."""
+    """Run the service while the block runs."""
     command = [sys.executable, "-m", "benchmarks.service"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -53,7 +53,7 @@ def pusher_service() -> Iterator[Service]:
 
 
 def serve() -> None:
-    """Be that process."""
+    """Run the service until stdin is closed."""
     from tests.services.pusher_http import PusherService
 
     with PusherService() as service:

@@ -1,6 +1,6 @@
-"""Policies to decisions: who may subscribe to which channels, and who signs in as whom.
+"""Decisions of policies: who may subscribe to which channels, and who signs in as which user.
 
-Fail closed: no policy, no access; a policy that raises lets nobody in.
+It fails closed: without a policy there is no access, and a policy that raises denies it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ logger = logging.getLogger("realtime_drf")
 Decision = Grant | Denial
 
 _REFUSALS = (PermissionDenied, Http404, APIException)
-"""What a policy may raise to say no."""
+"""What a policy may raise to deny access."""
 
 
 def decide(
@@ -41,24 +41,24 @@ def decide(
 ) -> list[Decision]:
     """Return a grant or a denial for each channel name, in order.
 
-    The channels of one class are decided together, so that a policy can answer for many with one
-    query (`PrivateChannel.authorize_many`). The channel of a user is granted only
-    `with_user_channels`, and then to whom may sign in as that user.
+    The channels of a class are decided together, so that a policy can decide on many with one query
+    (`PrivateChannel.authorize_many`). The channel of a user is granted only `with_user_channels`,
+    and only if the request may sign in as that user.
     """
     by_class: dict[type[PrivateChannel], list[PrivateChannel]] = {}
-    unclaimed = []
+    unmatched = []
     for name in dict.fromkeys(names):
         channel = _find(name)
         if channel is None and not name.startswith(USER_PREFIX):
-            unclaimed.append(name)
+            unmatched.append(name)
         if channel is not None and _has_permission(request, channel):
             by_class.setdefault(type(channel), []).append(channel)
-    _report_unclaimed(unclaimed)
+    _report_unmatched(unmatched)
     granted: dict[str, Grant] = {}
     for cls, channels in by_class.items():
         if cls.queryset is not None:
             channels = _with_objects(request, cls, channels)
-        # Where each is asked by itself, what one of them raises says nothing of the others.
+        # If each is decided by itself, an error of one must not affect the others.
         groups = [[channel] for channel in channels] if cls.asks_each() else [channels]
         for group in groups:
             granted |= {grant.channel: grant for grant in _grant_many(request, cls, group)}
@@ -68,9 +68,9 @@ def decide(
 
 
 def identify(request: Any) -> Identity | None:
-    """Return as whom a request signs in, or None if it may not.
+    """Return the identity with which a request signs in, or None if it may not.
 
-    The id is always that of the request's user, and never anything that the client says.
+    The id is always that of the request's user, never one that the client sends.
     """
     user_id = get_user_id(request)
     if user_id is None:
@@ -84,20 +84,20 @@ def identify(request: Any) -> Identity | None:
             user_info=channel.get_user_info(request),
             watchlist=tuple(str(user_id) for user_id in _list(channel.get_watchlist(request))),
         )
-    except Exception as exc:  # noqa: BLE001  whatever goes wrong, nobody is let in
+    except Exception as exc:  # noqa: BLE001  whatever goes wrong, access is denied
         _report(exc, "signing in")
         return None
 
 
 def disconnect_user(user: Any, *, transport: str = "default") -> None:
-    """End all connections on which a user, or the user of an id, has signed in.
+    """Disconnect a user, given by instance or id: close all connections signed in as that user.
 
-    What has been granted is not asked for again on an open connection: call this once a user loses
-    a permission. A client that reconnects is asked anew.
+    Policies are not asked again on an open connection, so call this when a user loses a permission.
+    A client that reconnects is authorized again.
 
     Raises:
-        UnsupportedFeature: the transport cannot.
-        TransportError: the service did not do it.
+        UnsupportedFeature: the transport cannot do this.
+        TransportError: the service failed.
     """
     (user_id,) = UserChannel(user).kwargs.values()
     if configs[transport].enabled:
@@ -115,7 +115,7 @@ def _list(ids: Iterable[Any] | str) -> Iterable[Any]:
 
 
 def _find(name: str) -> PrivateChannel | None:
-    """Return the channel of a name that needs an authorization, if a class claims it."""
+    """Return the channel of a name that needs authorization, if a class matches it."""
     try:
         channel = registry.match(name)
     except InvalidEvent:
@@ -130,10 +130,10 @@ def _has_permission(request: Any, channel: Channel) -> bool:
 def _with_objects(
     request: Any, cls: type[PrivateChannel], channels: Sequence[PrivateChannel]
 ) -> list[PrivateChannel]:
-    """Return the channels whose object is there and permitted, each with its object."""
+    """Return the channels whose object exists and is permitted, each with its object."""
     try:
         found = list(fetch_objects(cls.queryset, [channel.kwargs for channel in channels]))
-    except Exception as exc:  # noqa: BLE001  whatever goes wrong, nobody is let in
+    except Exception as exc:  # noqa: BLE001  whatever goes wrong, access is denied
         _report(exc, f"{cls.__qualname__} ({len(channels)})")
         return []
     for position, obj in found:
@@ -154,7 +154,7 @@ def _has_object_permission(request: Any, channel: PrivateChannel) -> bool:
 def _all_permit(channel: Channel, ask: Callable[[StrictPermission], bool]) -> bool:
     try:
         return all(ask(StrictPermission(permission())) for permission in channel.permission_classes)
-    except Exception as exc:  # noqa: BLE001  whatever goes wrong, nobody is let in
+    except Exception as exc:  # noqa: BLE001  whatever goes wrong, access is denied
         _report(exc, repr(channel))
         return False
 
@@ -164,7 +164,7 @@ def _grant_many(
 ) -> Iterable[Grant]:
     try:
         allowed = {channel.name for channel in cls.authorize_many(request, channels)}
-    except Exception as exc:  # noqa: BLE001  whatever goes wrong, nobody is let in
+    except Exception as exc:  # noqa: BLE001  whatever goes wrong, access is denied
         what = repr(channels[0]) if len(channels) == 1 else f"{cls.__qualname__} ({len(channels)})"
         _report(exc, what)
         return
@@ -176,18 +176,18 @@ def _grant_many(
 def _grant(request: Any, channel: PrivateChannel) -> Grant | None:
     try:
         may_publish = channel.may_publish(request)
-    except Exception as exc:  # noqa: BLE001  whatever goes wrong, nobody is let in
+    except Exception as exc:  # noqa: BLE001  whatever goes wrong, access is denied
         _report(exc, repr(channel))
         return None
     if not isinstance(channel, PresenceChannel):
         return Grant(channel=channel.name, may_publish=may_publish)
     user_id = get_user_id(request)
     if user_id is None:
-        logger.error("%r was refused: a presence channel needs a user with an id.", channel)
+        logger.error("Denied %r: a presence channel needs a user with an id.", channel)
         return None
     try:
         info = channel.get_user_info(request, **channel.kwargs)
-    except Exception as exc:  # noqa: BLE001  whatever goes wrong, nobody is let in
+    except Exception as exc:  # noqa: BLE001  whatever goes wrong, access is denied
         _report(exc, repr(channel))
         return None
     return Grant(channel=channel.name, user_id=user_id, user_info=info, may_publish=may_publish)
@@ -201,12 +201,12 @@ def _grant_user_channel(request: Any) -> dict[str, Grant]:
     return {name: Grant(channel=name, user_id=identity.user_id)}
 
 
-def _report_unclaimed(names: Sequence[str]) -> None:
-    """Log names in one line, and no more of them than a page asks for: a client makes them up."""
+def _report_unmatched(names: Sequence[str]) -> None:
+    """Log names in one line, and only the first ones, since a client may make them up."""
     if names:
         some = ", ".join(repr(name[:MAX_CHANNEL_LENGTH]) for name in names[:10])
         logger.warning(
-            "Refused %d channel(s) that no policy claims, or more than one: %s%s",
+            "Denied %d channel(s) that no policy matches, or more than one: %s%s",
             len(names),
             some,
             ", ..." if len(names) > 10 else "",
@@ -214,6 +214,6 @@ def _report_unclaimed(names: Sequence[str]) -> None:
 
 
 def _report(exc: Exception, what: str) -> None:
-    """Log a policy's failure; saying no is none."""
+    """Log the failure of a policy; a denial is not a failure."""
     if not isinstance(exc, _REFUSALS):
-        logger.error("%s was refused, since its policy failed.", what, exc_info=exc)
+        logger.error("Denied %s, since its policy failed.", what, exc_info=exc)

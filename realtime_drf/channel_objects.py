@@ -1,4 +1,4 @@
-"""The objects that channels are about, and what DRF's permissions say of them."""
+"""The objects of channels, and the permissions that decide on them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def fetch_objects(
 ) -> Iterator[tuple[int, Model]]:
     """Yield the position of each lookup and its object, all fetched with one query.
 
-    A lookup that finds nothing is left out, and so is one that finds several objects: nobody could
-    tell which is meant.
+    A lookup that finds nothing is skipped, and so is one that finds several objects, since it is
+    not clear which is meant.
     """
     parameters = list(lookups[0])
     found: dict[tuple[str, ...], dict[Any, Model]] = {}
-    # One condition for each lookup, and no "IN": a number that is too large for the column matches
-    # nothing then, and is no error of the database.
+    # One condition for each lookup instead of "IN": then a number that is too large for the column
+    # matches nothing, instead of being an error of the database.
     conditions = Q()
     for lookup in lookups:
         conditions |= Q(**lookup)
@@ -41,7 +41,9 @@ def check_queryset(queryset: Any, parameters: Sequence[str]) -> None:
     if not isinstance(queryset, QuerySet | Manager):
         raise ImproperlyConfigured(f"queryset must be a QuerySet, not {type(queryset).__name__}.")
     if not parameters:
-        raise ImproperlyConfigured("it has a queryset, and its pattern no value to look up by.")
+        raise ImproperlyConfigured(
+            "it has a queryset, but its pattern has no value for the lookup."
+        )
     try:
         _with_values(queryset, parameters).filter(**dict.fromkeys(parameters))
     except (FieldError, NotSupportedError, TypeError, ValueError) as exc:
@@ -50,8 +52,8 @@ def check_queryset(queryset: Any, parameters: Sequence[str]) -> None:
 
 
 def looks_at_objects(permission_classes: Any) -> bool:
-    """Tell whether one of DRF's permissions, or an operand of one, decides on objects."""
-    # What is no list is an error of the checks, and refuses everybody.
+    """Return whether one of DRF's permissions, or an operand of one, decides on objects."""
+    # Anything else than a list is an error of the checks, and denies everyone.
     is_list = isinstance(permission_classes, list | tuple)
     return is_list and any(map(_looks_at_objects, permission_classes))
 
@@ -65,6 +67,6 @@ def _looks_at_objects(permission: Any) -> bool:
 
 
 def _with_values(queryset: Any, parameters: Sequence[str]) -> Any:
-    """Have each object say by which values it is found, those of related rows included."""
+    """Annotate each object with the values of its lookup, including those of related rows."""
     values = {f"_realtime_{n}": F(name) for n, name in enumerate(parameters)}
     return queryset.all().annotate(**values)

@@ -1,8 +1,8 @@
-"""Channel classes: what a channel is called, and who may subscribe to it.
+"""Channel classes: the names of channels, and who may subscribe to them.
 
-A class that states a ``pattern`` is registered by being defined. It is made in two ways: by values,
-to name a channel (``ListChannel(pk=5).name`` is "private-lists.5"), and from a name that a client
-asks for, to decide whether it may hear it.
+A class with a ``pattern`` is registered when it is defined. It is instantiated in two ways: from
+values, to name a channel (``ListChannel(pk=5).name`` is "private-lists.5"), and from the name that
+a client requests, to decide whether it may subscribe.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ logger = logging.getLogger("realtime_drf")
 
 
 class Channel:
-    """Name a channel by the values of its pattern; the base of the classes below.
+    """A channel, named by the values of its pattern; the base of the classes below.
 
     Attributes:
         pattern: segments joined by dots, each with at most one of Django's path converters:
-            ``"lists.<int:pk>"``. A class without one is a base. A class that inherits one names
-            channels and is not asked; if it states the same again, it takes its parent's place.
-        cache: the channel keeps its last event for whoever subscribes later.
+            ``"lists.<int:pk>"``. A class without one is a base class. A class that inherits one
+            names channels but decides nothing; if it repeats the pattern, it replaces its parent.
+        cache: whether the channel keeps its last event for later subscribers.
         permission_classes: DRF's permissions; they see the channel as their ``view``, with its
             ``kwargs`` and the ``action`` "subscribe". The project's defaults do not apply.
 
     Raises:
-        InvalidEvent: the values are not those of the pattern, or would not be read back.
+        InvalidEvent: the values do not match the pattern, or not the name that they build.
     """
 
     kind: ClassVar[ChannelKind]
@@ -50,7 +50,7 @@ class Channel:
     permission_classes: ClassVar[Sequence[Any]] = ()
 
     action: ClassVar[str] = "subscribe"
-    """What permissions see as the view's action."""
+    """The view's action, for permissions."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -101,7 +101,7 @@ class Channel:
 
     @classmethod
     def from_name(cls, parsed: ParsedName) -> Self | None:
-        """Return the channel of that name, or None if it is none of this class."""
+        """Return the channel of that name, or None if it is not of this class."""
         if (parsed.kind, parsed.cache) != (cls.kind, cls.cache):
             return None
         kwargs = cls.get_pattern().match(parsed.base)
@@ -115,7 +115,7 @@ class Channel:
     @classmethod
     def get_pattern(cls) -> Pattern:
         """Return the parsed pattern; raise ImproperlyConfigured if it is malformed or missing."""
-        # Parsed once a class, and when first used: converters may be registered after the class.
+        # Parsed once per class, on first use: converters may be registered after the class.
         if "_parsed_pattern" not in vars(cls):
             if cls.pattern is None:
                 raise ImproperlyConfigured(f"{cls.__qualname__} has no pattern.")
@@ -124,7 +124,7 @@ class Channel:
 
     @classmethod
     def check_pattern(cls) -> None:
-        """Raise ImproperlyConfigured or InvalidEvent if the pattern can make no legal name."""
+        """Raise ImproperlyConfigured or InvalidEvent if the pattern cannot build a valid name."""
         base = cls.get_pattern().get_example()
         build_channel_name(cls.kind, base, cache=cls.cache)
 
@@ -132,18 +132,18 @@ class Channel:
 
 
 class PublicChannel(Channel):
-    """Name a channel that anybody may hear."""
+    """A channel that everyone may subscribe to."""
 
     kind = ChannelKind.PUBLIC
 
 
 class PrivateChannel(Channel):
-    """Name a channel for those whom `authorize`, or a permission on its object, lets in.
+    """A channel for users whom `authorize`, or a permission on its object, allows.
 
     Attributes:
-        queryset: where the object of a channel is looked up, by the values of its name. The
-            permissions are then asked for the object as well. A channel without one is refused.
-        object: what was found, for `authorize` and the other methods that are asked.
+        queryset: where the object of a channel is looked up by the values of its name. The
+            permissions are then checked for the object as well. Access is denied if there is none.
+        object: the object, for `authorize` and the other methods.
     """
 
     kind = ChannelKind.PRIVATE
@@ -152,39 +152,39 @@ class PrivateChannel(Channel):
     object: Any = None
 
     def authorize(self, request: Any, *args: Any, **kwargs: Any) -> bool | Awaitable[bool]:
-        """Tell whether the request's user may subscribe. It may be async.
+        """Return whether the request's user may subscribe. It may be async.
 
-        It must be written, unless there is a `queryset` and a permission that looks at objects.
+        It is required, unless there is a `queryset` and a permission that checks objects.
         """
         raise NotImplementedError(f"{type(self).__qualname__} has no authorize().")
 
     def authorize_publish(self, request: Any, *args: Any, **kwargs: Any) -> bool | Awaitable[bool]:
-        """Tell whether a client that may subscribe may also publish, past this API.
+        """Return whether a client that may subscribe may also publish, without this API.
 
-        Only some transports ask, such as Ably's. It may be async.
+        Only some transports use it, such as Ably's. It may be async.
         """
         return False
 
     def may_publish(self, request: Any) -> bool:
-        """Ask `authorize_publish` with the values of the name."""
+        """Call `authorize_publish` with the values of the name."""
         return self._check_bool(self.authorize_publish(request, **self.kwargs), "authorize_publish")
 
     @classmethod
     def authorize_many(cls, request: Any, channels: Sequence[Self]) -> Iterable[Self]:
-        """Return those of several channels that may be subscribed to.
+        """Return those of several channels to which the user may subscribe.
 
-        Asks each by default; write it where one query can answer for all.
+        By default it calls `authorize` for each; override it where one query can decide on all.
         """
         return [channel for channel in channels if channel._ask(request)]
 
     @classmethod
     def has_policy(cls) -> bool:
-        """Tell whether the class says who may subscribe."""
+        """Return whether the class decides who may subscribe."""
         return not cls.asks_each() or cls._is_written() or cls._asks_of_objects()
 
     @classmethod
     def asks_each(cls) -> bool:
-        """Tell whether each channel is asked by itself, and none for many."""
+        """Return whether each channel is decided by itself, instead of many at once."""
         return cls.authorize_many.__func__ is PrivateChannel.authorize_many.__func__  # type: ignore[attr-defined]
 
     @classmethod
@@ -197,7 +197,7 @@ class PrivateChannel(Channel):
 
     def _ask(self, request: Any) -> bool:
         if not self._is_written() and self._asks_of_objects():
-            return True  # the permissions have been asked before
+            return True  # the permissions have been checked before
         return self._check_bool(self.authorize(request, **self.kwargs), "authorize")
 
     def _check_bool(self, answer: bool | Awaitable[bool], name: str) -> bool:
@@ -209,26 +209,26 @@ class PrivateChannel(Channel):
 
 
 class EncryptedChannel(PrivateChannel):
-    """Name a private channel whose data the service cannot read."""
+    """A private channel whose data the service cannot read."""
 
     kind = ChannelKind.ENCRYPTED
 
 
 class PresenceChannel(PrivateChannel):
-    """Name a private channel whose subscribers see who else is there."""
+    """A private channel whose subscribers see who else is subscribed."""
 
     kind = ChannelKind.PRESENCE
 
     def get_user_info(self, request: Any, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
-        """Return what the other subscribers see of the user, besides the id: JSON, 1 KB at most."""
+        """Return what other subscribers see of the user, besides the id: JSON, 1 KB at most."""
         return None
 
 
 class UserChannel(Channel):
-    """Name the channel that reaches all connections signed in as one user.
+    """The channel of all connections that are signed in as one user.
 
-    Takes a user or a user's id. One subclass may say more about signing in: who may (its
-    permissions), and what the others know of the user.
+    Takes a user or a user's id. One subclass may control signing in: who may do it (by its
+    permissions), and what others see of the user.
 
     >>> UserChannel(7).name
     '#server-to-user-7'
@@ -256,12 +256,12 @@ class UserChannel(Channel):
         return None
 
     def get_watchlist(self, request: Any) -> Iterable[str]:
-        """Return the ids of users of whom the client hears whether they are online."""
+        """Return the ids of users about whom the client is notified when they go on- or offline."""
         return ()
 
 
 class ChannelRegistry:
-    """Know every channel class with a pattern, and the one that says more about users."""
+    """The channel classes with a pattern, and the one that controls signing in."""
 
     def __init__(self) -> None:
         self.channels: list[type[Channel]] = []
@@ -271,25 +271,25 @@ class ChannelRegistry:
         return iter(self.channels)
 
     def register(self, channel_class: type[Channel]) -> None:
-        """Add a class; it takes the place of a parent with the same pattern, kind and cache."""
+        """Add a class; it replaces a parent with the same pattern, kind and cache."""
         self.channels = [each for each in self if not _replaces(channel_class, each)]
         self.channels.append(channel_class)
 
     def match(self, name: str) -> Channel | None:
-        """Return the channel of a name, or None: also if several classes claim it.
+        """Return the channel of a name, or None, also if several classes match it.
 
         Raises:
-            InvalidEvent: no channel can have this name.
+            InvalidEvent: it is not a valid channel name.
         """
         parsed = parse_channel_name(name)
         found = [channel for cls in self if (channel := cls.from_name(parsed))]
         if len(found) > 1:
             classes = ", ".join(type(channel).__qualname__ for channel in found)
-            logger.error("Channel %s is claimed by %s: nobody gets it.", name, classes)
+            logger.error("Denied %s, since several classes match it: %s", name, classes)
         return found[0] if len(found) == 1 else None
 
     def get_user_channel(self) -> type[UserChannel]:
-        """Return the class that decides on signing in."""
+        """Return the class that controls signing in."""
         return self.user_channels[-1] if self.user_channels else UserChannel
 
 

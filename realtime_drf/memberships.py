@@ -1,8 +1,8 @@
-"""Users on presence channels, of services that report each of a user's connections.
+"""Members of presence channels, for services that report each connection of a user.
 
-Signals are sent for users, as Pusher has it: a user with several tabs open has joined with the
-first and left with the last. The connections are counted in the cache of webhooks, in steps that
-processes can take side by side. Where the cache has forgotten, or is down, signals are sent for
+Signals are sent for users, as Pusher does it: a user with several open tabs joins with the first
+and leaves with the last. The connections are counted in the cache of webhooks, in steps that
+processes can take concurrently. If the cache loses them, or is down, signals are sent for
 connections.
 """
 
@@ -21,16 +21,16 @@ from realtime_drf.webhook_events import WebhookEvent
 logger = logging.getLogger("realtime_drf")
 
 REMEMBERED: Final = 7 * 86_400
-"""Seconds for which a connection is remembered after it was last heard of."""
+"""Seconds for which a connection is remembered after its last event."""
 
 _STEPS: Final = {"member_added": 1, "member_removed": -1}
 
 
 def merge_connections(alias: str, events: Iterable[WebhookEvent]) -> Iterator[WebhookEvent]:
-    """Yield the events without those of a user's further connections.
+    """Yield the events without those of a user's additional connections.
 
-    A connection is counted when its event is asked for: if the caller stops before, the event may
-    come again.
+    A connection is counted when its event is consumed: if the caller stops before, the service may
+    send the event again.
     """
     return (event for event in events if _is_of_user(alias, event))
 
@@ -43,25 +43,25 @@ def _is_of_user(alias: str, event: WebhookEvent) -> bool:
     try:
         return _take_step(alias, event, step, connection)
     except Exception as exc:  # noqa: BLE001  any cache, any error
-        logger.warning("A user may be said to join or leave twice: %s", type(exc).__name__)
+        logger.warning("A user may be reported to join or leave twice: %s", type(exc).__name__)
         return True
 
 
 def _take_step(alias: str, event: WebhookEvent, step: int, connection: str) -> bool:
-    """Count a connection in or out; tell whether it was the first or the last."""
+    """Count a connection in or out; return whether it was the first or the last."""
     cache = caches[get_cache_alias()]
     user = _key(alias, event.channel, event.details.get("user_id"))
     place = _key(user, connection)
     known = cache.get(place)
     before, at = known or (None, 0)
     if at > event.time_ms:
-        return False  # it came late: what came after it has been told
+        return False  # it is late: a later one has been reported
     cache.set(place, (step, event.time_ms), REMEMBERED)
     if before == step:
         return False
     cache.add(user, 0, REMEMBERED)
     if step < 0 and before is None:
-        # Its coming was not heard of: others that are known may be there.
+        # That it joined was never reported, but other connections may be known.
         return int(cache.get(user, 0)) <= 0
     count = cache.incr(user, step)
     cache.touch(user, REMEMBERED)

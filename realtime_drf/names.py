@@ -24,12 +24,12 @@ MAX_USER_ID_LENGTH = 128
 
 USER_PREFIX = "#server-to-user-"
 CLIENT_PREFIX = "client-"
-"""Of the names of events that clients send."""
+"""The prefix of events that clients send."""
 RESERVED_EVENT_PREFIXES = ("pusher:", "pusher_internal:")
 
 
 class ChannelKind(enum.Enum):
-    """Say who may subscribe to a channel and what it tells its subscribers."""
+    """The kind of a channel, which decides who may subscribe and what subscribers receive."""
 
     PUBLIC = "public"
     PRIVATE = "private"
@@ -39,7 +39,7 @@ class ChannelKind(enum.Enum):
 
 
 class ParsedName(NamedTuple):
-    """Hold the parts of a channel name: kind, whether it is cached, what follows the prefix."""
+    """The parts of a channel name: its kind, whether it is cached, and the rest."""
 
     kind: ChannelKind
     cache: bool
@@ -64,7 +64,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def parse_channel_name(name: str) -> ParsedName:
-    """Split a channel name into kind, cache flag and the rest; raise InvalidEvent if it is none.
+    """Split a channel name into kind, cache flag and the rest; raise InvalidEvent if invalid.
 
     >>> parse_channel_name("private-cache-lists.5")
     ParsedName(kind=<ChannelKind.PRIVATE: 'private'>, cache=True, base='lists.5')
@@ -79,7 +79,7 @@ def parse_channel_name(name: str) -> ParsedName:
 
 
 def build_channel_name(kind: ChannelKind, base: str, *, cache: bool = False) -> str:
-    """Put the prefix of a kind before a name; raise InvalidEvent unless it parses back to the same.
+    """Prefix a name with its kind; raise InvalidEvent unless it parses back to the same.
 
     >>> build_channel_name(ChannelKind.PRESENCE, "room")
     'presence-room'
@@ -96,7 +96,7 @@ def build_channel_name(kind: ChannelKind, base: str, *, cache: bool = False) -> 
 
 
 def check_event_name(name: str) -> None:
-    """Raise InvalidEvent unless the name is one that a service would carry."""
+    """Raise InvalidEvent unless this is a valid event name."""
     if not isinstance(name, str):
         raise InvalidEvent(f"An event name is a string, not {type(name).__name__}: {name!r}.")
     if not name:
@@ -108,10 +108,10 @@ def check_event_name(name: str) -> None:
     if name.startswith(RESERVED_EVENT_PREFIXES):
         raise InvalidEvent(f"Event name {name!r} is reserved for the protocol.")
     if not is_unicode(name):
-        raise InvalidEvent(f"Event name {name!r} holds a lone surrogate, which is no text.")
+        raise InvalidEvent(f"Event name {name!r} has a lone surrogate, which is not valid text.")
 
 
-# The same channels come again and again, and each is looked at several times on its way.
+# The same channels are used again and again, and each name is parsed several times.
 @functools.lru_cache(maxsize=4096)
 def _parse(name: str) -> ParsedName:
     for (kind, cache), prefix in _PREFIXES.items():
@@ -132,13 +132,13 @@ def _parse(name: str) -> ParsedName:
 
 
 def is_unicode(text: str) -> bool:
-    """Tell whether text can be encoded: a lone surrogate cannot, and no service would take it."""
+    """Return whether text can be encoded: a lone surrogate cannot, and services reject it."""
     return not _SURROGATE.search(text)
 
 
 @runtime_checkable
 class NamedChannel(Protocol):
-    """Stand for an object in place of a channel's name."""
+    """An object that can be used in place of a channel name."""
 
     @property
     def name(self) -> str: ...

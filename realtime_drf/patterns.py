@@ -1,8 +1,8 @@
-"""Patterns of channel names: built forward from values, matched back, and compared.
+"""Patterns of channel names: building names, matching them, and comparing patterns.
 
 A pattern is segments joined by dots, ``boards.<slug:name>``. A segment is text with at most one of
-Django's path converters in it. No converter matches a dot, so names fall into segments in one way
-only, and a name matches only if its values build it again: ``007`` is not ``<int:pk>``.
+Django's path converters. No converter matches a dot, so a name can be split in one way only, and a
+name matches only if its values build the same name: ``007`` does not match ``<int:pk>``.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ from realtime_drf.invalid import InvalidEvent
 
 _SEGMENT = re.compile(r"([^<>]*)(?:<(?:([^>:]+):)?([^>]+)>)?([^<>]*)")
 
-# What one of Django's converters matches, as alternatives of letters in a row; `True` behind a set
-# of letters says that any number of them may follow. Of converters of one's own everything is
-# supposed.
+# What each of Django's converters matches: alternatives, each a sequence of sets of letters; `True`
+# after a set means that any number of its letters may follow. Custom converters may match anything.
 _Letters = tuple[frozenset[str], bool]
 _DIGITS = frozenset(string.digits)
 _SLUG = _DIGITS | set(string.ascii_letters) | set("-_")
@@ -39,7 +38,7 @@ _LANGUAGES: Mapping[str, Sequence[Sequence[_Letters]]] = {
 
 @dataclass(frozen=True)
 class Segment:
-    """Hold one segment: text, a converter with its name, text. Without a converter, text alone."""
+    """A segment: text, a converter with its parameter, and text; or text only."""
 
     prefix: str
     converter_name: str | None = None
@@ -47,7 +46,7 @@ class Segment:
     suffix: str = ""
 
     def match(self, text: str) -> Any:
-        """Return the value in a text, or raise ValueError if it is not one that builds the text."""
+        """Return the value in a text; raise ValueError unless the value builds that text."""
         if self.converter_name is None:
             if text != self.prefix:
                 raise ValueError
@@ -62,7 +61,7 @@ class Segment:
         return value
 
     def build(self, value: Any) -> str:
-        """Return the text of a value, or raise ValueError if it would not be read as that value."""
+        """Return the text of a value; raise ValueError unless it is parsed as that value."""
         if self.converter_name is None:
             return self.prefix
         text = str(self._converter.to_url(value))
@@ -71,11 +70,11 @@ class Segment:
         return f"{self.prefix}{text}{self.suffix}"
 
     def overlaps(self, other: Segment) -> bool:
-        """Tell whether a text may match both."""
+        """Return whether some text may match both."""
         return any(_intersect(one, two) for one in self._language() for two in other._language())
 
     def get_example(self) -> str:
-        """Return some text of this segment; of converters of one's own, what they might give."""
+        """Return an example of this segment; for a custom converter, a plausible one."""
         return "".join(min(letters) for letters, repeats in next(self._language()) if not repeats)
 
     def _language(self) -> Iterator[list[_Letters]]:
@@ -97,22 +96,22 @@ class Segment:
 
 
 class Pattern:
-    """Build the base of channel names, which is what follows their prefix, and match it."""
+    """A pattern of the base of channel names, which is what follows their prefix."""
 
     def __init__(self, route: str) -> None:
         self.route = route
         self.segments = tuple(_parse_segment(part, route) for part in route.split("."))
-        # Most names that are matched belong to other classes; this tells at once.
+        # Most names belong to other classes; this rules them out quickly.
         self.start = route.partition("<")[0]
         self.parameters = tuple(each.parameter for each in self.segments if each.parameter)
         if len(set(self.parameters)) < len(self.parameters):
-            raise ImproperlyConfigured(f"pattern {route!r} names a parameter twice.")
+            raise ImproperlyConfigured(f"pattern {route!r} uses a parameter twice.")
 
     def __repr__(self) -> str:
         return f"Pattern({self.route!r})"
 
     def build(self, values: Mapping[str, Any]) -> str:
-        """Return the base of a name; raise InvalidEvent for values that it would not give back."""
+        """Return the base of a name; raise InvalidEvent for values that do not match it."""
         if set(values) != set(self.parameters):
             wanted = ", ".join(self.parameters) or "nothing"
             given = ", ".join(values) or "nothing"
@@ -120,7 +119,7 @@ class Pattern:
         return ".".join(self._build_segments(values))
 
     def match(self, base: str) -> dict[str, Any] | None:
-        """Return the values that build this base, or None if there are none."""
+        """Return the values that build this base, or None if it does not match."""
         if not base.startswith(self.start):
             return None
         texts = base.split(".")
@@ -137,14 +136,14 @@ class Pattern:
         return values
 
     def overlaps(self, other: Pattern) -> bool:
-        """Tell whether some name may match both."""
+        """Return whether some name may match both."""
         if len(self.segments) != len(other.segments):
             return False
         pairs = zip(self.segments, other.segments, strict=True)
         return all(mine.overlaps(theirs) for mine, theirs in pairs)
 
     def get_example(self) -> str:
-        """Return the base of some name that the pattern makes."""
+        """Return the base of an example name."""
         return ".".join(segment.get_example() for segment in self.segments)
 
     def _build_segments(self, values: Mapping[str, Any]) -> Iterator[str]:
@@ -154,8 +153,8 @@ class Pattern:
                 yield segment.build(value)
             except (ValueError, TypeError, AttributeError):
                 raise InvalidEvent(
-                    f"Pattern {self.route!r}: {segment.parameter}={value!r} is no value that "
-                    f"<{segment.converter_name}:{segment.parameter}> gives back."
+                    f"Pattern {self.route!r}: {segment.parameter}={value!r} does not match "
+                    f"<{segment.converter_name}:{segment.parameter}>."
                 ) from None
 
 
@@ -164,7 +163,7 @@ def _spell(text: str) -> list[_Letters]:
 
 
 def _intersect(one: Sequence[_Letters], two: Sequence[_Letters]) -> bool:
-    """Tell whether some text is spelt by both: walk through both at once, in every way."""
+    """Return whether some text matches both: walk through both at once, in every way."""
     seen = set()
     waiting = [(0, 0)]
     while waiting:
@@ -197,12 +196,14 @@ def _parse_segment(text: str, route: str) -> Segment:
     converter_name = converter_name or "str"
     if converter_name not in get_converters():
         raise ImproperlyConfigured(
-            f"pattern {route!r}: {converter_name!r} is no converter that Django knows."
+            f"pattern {route!r}: {converter_name!r} is not a converter that Django knows."
         )
     if converter_name == "path":
         raise ImproperlyConfigured(
             f"pattern {route!r}: <path:{parameter}> would match several segments; use <str:…>."
         )
     if not parameter.isidentifier():
-        raise ImproperlyConfigured(f"pattern {route!r}: {parameter!r} is no name of a parameter.")
+        raise ImproperlyConfigured(
+            f"pattern {route!r}: {parameter!r} is not a valid parameter name."
+        )
     return Segment(prefix, converter_name, parameter, suffix)

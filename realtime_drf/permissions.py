@@ -1,4 +1,4 @@
-"""Ask DRF's permissions, and take nothing but a bool for an answer."""
+"""DRF's permissions, checked to return a bool."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rest_framework.permissions import AND, NOT, OR
 
 
 class StrictPermission:
-    """A permission that raises TypeError where its answer is not a bool.
+    """A permission that raises TypeError if its answer is not a bool.
 
-    The operands of ``&``, ``|`` and ``~`` are asked in the same way: to DRF's operators a coroutine
-    is true, whatever it would answer, and ``~`` makes a yes of None.
+    The operands of ``&``, ``|`` and ``~`` are checked as well: for DRF's operators a coroutine is
+    true, whatever it would return, and ``~`` turns None into True.
     """
 
     def __init__(self, permission: Any) -> None:
@@ -22,7 +22,7 @@ class StrictPermission:
             for name in vars(permission).keys() & {"op1", "op2"}:
                 setattr(permission, name, StrictPermission(getattr(permission, name)))
         for name in ("has_permission", "has_object_permission"):
-            # An operand that is not reached must not make the difference.
+            # Checked here, since an operand may not be reached.
             if inspect.iscoroutinefunction(getattr(permission, name, None)):
                 raise TypeError(f"{type(permission).__qualname__}.{name}() must not be async.")
         self._permission = permission

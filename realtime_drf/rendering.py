@@ -1,8 +1,8 @@
-"""Data to JSON text: the encoding of DRF's renderer, made exact.
+"""Rendering of data as JSON text: the encoding of DRF's renderer, made exact.
 
-DRF's encoder turns a Decimal into a float, a set into a list in no order and lets colliding keys
-overwrite each other. Here nothing changes silently: what has no exact JSON form is refused, with
-its path in the data.
+DRF's encoder turns a Decimal into a float and a set into a list in arbitrary order, and lets
+colliding keys overwrite each other. Here nothing changes silently: data without an exact JSON form
+is rejected, with its path.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from realtime_drf.invalid import InvalidEvent
 from realtime_drf.names import is_unicode
 
 MAX_DEPTH = 100
-"""Containers within containers."""
+"""Levels of nested containers."""
 
 _encode = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
@@ -47,21 +47,21 @@ def render(data: Any) -> str:
 
     Takes None, booleans, numbers, text (lazy, marked safe and of enumerations included), dates,
     times, durations, UUIDs, IP addresses, and mappings and iterables of these. An iterable becomes
-    a list: a tuple, an array, a queryset's values, a generator, which is used up, a view of a dict.
+    a list: a tuple, an array, a queryset's values, a view of a dict, a generator (it is consumed).
     A Decimal becomes a string with all its digits. The keys of a mapping are text or integers.
 
     Raises:
-        InvalidEvent: naming the path, for NaN and infinities, sets, bytes, files, model instances,
-            cycles, keys that would collide, and everything else.
+        InvalidEvent: with the path of a NaN, infinity, set, bytes, file, model instance, cycle, key
+            that would collide, or anything else without an exact form.
     """
     return _encode(_plain(data, (), ()))
 
 
 def read(text: str) -> Any:
-    """Read JSON text strictly: no NaN, no number that is none, no more levels than can be read.
+    """Parse JSON text strictly: without NaN, overflowing numbers, or too many levels.
 
     Raises:
-        ValueError: it is no JSON.
+        ValueError: it is not valid JSON.
     """
     try:
         return json.loads(text, parse_constant=_refuse_constant, parse_float=_read_float)
@@ -70,7 +70,10 @@ def read(text: str) -> Any:
 
 
 def _plain(value: Any, path: tuple[str | int, ...], within: tuple[int, ...]) -> Any:
-    """Return the value as None, bool, int, float, str, list and dict; path and within say where."""
+    """Return the value as None, bool, int, float, str, list or dict.
+
+    `path` leads to it, and `within` has the ids of the containers around it.
+    """
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, str | Promise):
@@ -105,7 +108,7 @@ def _plain(value: Any, path: tuple[str | int, ...], within: tuple[int, ...]) -> 
 
 
 def _has_no_list(value: Iterable[Any]) -> bool:
-    """Tell whether iterating gives something else than the value: no order, numbers, or lines."""
+    """Return whether its items are not the value: they have no order, or are numbers or lines."""
     return (
         isinstance(value, bytes | bytearray | memoryview)
         or (isinstance(value, AbstractSet) and not isinstance(value, Reversible | MappingView))
@@ -115,7 +118,7 @@ def _has_no_list(value: Iterable[Any]) -> bool:
 
 
 def _is_file(value: Any) -> bool:
-    # Of Django's files, `read` is a property that opens the file, if there is one.
+    # On Django's files, `read` is a property that opens the file, if there is one.
     return isinstance(value, File) or hasattr(value, "read")
 
 
@@ -140,7 +143,7 @@ def _text(value: str | Promise, path: tuple[str | int, ...]) -> str:
     # str.__str__, since str() of an enumeration's member may be its name and not its text
     text = str.__str__(value if isinstance(value, str) else force_str(value))
     if not is_unicode(text):
-        raise _refusal(path, "it holds a lone surrogate, which is no text")
+        raise _refusal(path, "it has a lone surrogate, which is not valid text")
     return text
 
 
@@ -161,7 +164,7 @@ def _enter(
     if id(value) in within:
         raise _refusal(path, "it contains itself")
     if len(within) >= MAX_DEPTH:
-        raise _refusal(path, f"it lies more than {MAX_DEPTH} levels deep")
+        raise _refusal(path, f"it is more than {MAX_DEPTH} levels deep")
     return (*within, id(value))
 
 

@@ -1,7 +1,7 @@
-"""Keep keys, signatures and data out of error reports, which show the variables of frames.
+"""Tracebacks without keys, signatures and data.
 
 Django's debug page and services such as Sentry show the variables of each frame of a traceback, and
-of those of the exceptions that led to it.
+of the tracebacks of the exceptions that led to it.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from realtime_drf.exceptions import InvalidTransport, RealtimeError
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_HEADING: Final = "Raised here; the frames are left out, since their variables may hold secrets:"
+_HEADING: Final = "Raised here; the frames are hidden, since their variables may hold secrets:"
 
 
 def opaque(function: Callable[P, R]) -> Callable[P, R]:
-    """Leave a function and all that it calls out of the traceback of what it raises.
+    """Hide a function and everything that it calls from the tracebacks of what it raises.
 
-    Where it was raised is told in a note of the exception, unless it is one of this package, whose
-    message says what is wrong.
+    A note of the exception says where it was raised, unless it is an exception of this package,
+    whose message says what is wrong.
     """
     if inspect.iscoroutinefunction(function):
         return cast("Callable[P, R]", _opaque_coroutine(function))
@@ -51,7 +51,7 @@ def _opaque_coroutine(function: Callable[..., Any]) -> Callable[..., Any]:
         outer = sys.exception()
         try:
             return await function(*args, **kwargs)
-        except asyncio.CancelledError:  # which nobody reports
+        except asyncio.CancelledError:  # which is not reported
             raise
         except BaseException as exc:
             hide_frames(exc, outer)
@@ -65,10 +65,10 @@ def _opaque_coroutine(function: Callable[..., Any]) -> Callable[..., Any]:
 def hide_frames(exc: BaseException, outer: BaseException | None = None) -> None:
     """Replace the frames of an exception, and of those that led to it, by notes.
 
-    `outer` was being handled before, and stays as it is.
+    `outer` is an exception that was already being handled; it is not changed.
     """
     for each in _chain(exc, outer):
-        # Not cleared: a frame of a coroutine may be suspended, and would be closed by that.
+        # Not cleared, since that would close the frame of a suspended coroutine.
         frames = "".join(traceback.format_tb(each.__traceback__)).rstrip()
         note = f"{_HEADING}\n{frames}"
         is_ours = isinstance(each, RealtimeError | InvalidTransport)

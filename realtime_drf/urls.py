@@ -1,6 +1,6 @@
-"""URLs for ``include("realtime_drf.urls")``; without an alias they are the default transport's.
+"""URLs for ``include("realtime_drf.urls")``; those without an alias use the default transport.
 
-Schemas describe the latter only: the others are the same, and would take the same operation ids.
+Schemas describe only the latter: the others are the same, and would repeat the operation ids.
 """
 
 from __future__ import annotations

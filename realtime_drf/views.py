@@ -1,7 +1,7 @@
-"""The HTTP face: where browsers ask for channels and sign in, and services report.
+"""HTTP endpoints: for browsers to subscribe and sign in, for webhooks, and for health checks.
 
-Views of DRF: the project's authentication and throttles apply, with the scope "realtime". Its
-permissions do not: the channels decide.
+They are views of DRF: the project's authentication and throttles apply, with the scope "realtime".
+Its permissions do not, since the channels decide.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ logger = logging.getLogger("realtime_drf")
 
 
 class JSONParser(parsers.JSONParser):
-    """Refuse JSON that is nested too deeply to be read, as malformed."""
+    """A parser that rejects JSON that is nested too deeply, as malformed."""
 
     def parse(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -48,10 +48,10 @@ class JSONParser(parsers.JSONParser):
 
 
 class Negotiation(DefaultContentNegotiation):
-    """A choice of parsers that knows a content type which is named twice.
+    """A choice of parsers that accepts a repeated content type.
 
-    In a browser, @ably/laravel-echo sets "Content-Type" and ably-js "content-type"; what is sent is
-    "application/json, application/json".
+    In a browser, @ably/laravel-echo sets "Content-Type" and ably-js "content-type", which is sent
+    as "application/json, application/json".
     """
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
@@ -62,7 +62,7 @@ class Negotiation(DefaultContentNegotiation):
 
 
 class JSONView(APIView):
-    """Answer JSON, whatever is accepted, and whatever the project's API does about versions."""
+    """A view that answers JSON, whatever the Accept header and the project's versioning say."""
 
     renderer_classes = (renderers.JSONRenderer,)
     versioning_class = None
@@ -72,7 +72,7 @@ class JSONView(APIView):
 
 
 class TransportView(JSONView, GenericAPIView[Any]):
-    """Hand what a client posts to the transport of the URL's alias, and answer what it says."""
+    """A view whose requests the transport of the URL's alias reads and answers."""
 
     permission_classes = (AllowAny,)
     parser_classes = (parsers.FormParser, parsers.MultiPartParser, JSONParser)
@@ -80,7 +80,7 @@ class TransportView(JSONView, GenericAPIView[Any]):
     throttle_scope = "realtime"
 
     ability = ""
-    """The flag of transports that can answer."""
+    """The flag that a transport needs."""
 
     def post(self, request: Request, alias: str = DEFAULT_ALIAS) -> HttpResponseBase:
         try:
@@ -90,10 +90,10 @@ class TransportView(JSONView, GenericAPIView[Any]):
         return _respond(answer)
 
     def get(self, request: Request, alias: str = DEFAULT_ALIAS) -> HttpResponseBase:
-        """Do the same for clients of services which ask so; it changes nothing.
+        """Answer GET like POST, for clients of services that use it; neither changes anything.
 
-        Policies see a POST all the same: a permission that goes by the method must not be more
-        lenient to a client that chooses GET.
+        Policies see a POST: a permission that depends on the method must not be more lenient to a
+        client that chooses GET.
         """
         transport = get_transport(alias, self.ability)
         if not getattr(transport, "authorizes_by_get", False):
@@ -105,19 +105,19 @@ class TransportView(JSONView, GenericAPIView[Any]):
         return _respond(answer)
 
     def answer(self, request: Request, transport: Any, data: Any) -> Answer:
-        """Return the transport's answer to what a client has sent."""
+        """Return the transport's answer to what a client sent."""
         raise NotImplementedError
 
 
 class ChannelAuthorizationView(TransportView):
-    """Authorize subscriptions: one channel, or many with a result for each."""
+    """The authorization of subscriptions: to one channel, or to many with a result for each."""
 
     serializer_class = ChannelAuthorizationSerializer
     ability = "supports_authorization"
 
     def answer(self, request: Request, transport: Any, data: Any) -> Answer:
         asked = transport.read_authorization(data)
-        del data  # a token may be in it, and reports of errors show it
+        del data  # it may hold a token, which error reports would show
         asked = replace(asked, user_id=get_user_id(request))
         with_users = getattr(transport, "authorizes_user_channels", False)
         decisions = decide(request, asked.channels, with_user_channels=with_users)
@@ -127,7 +127,7 @@ class ChannelAuthorizationView(TransportView):
 
 
 class UserAuthenticationView(TransportView):
-    """Sign in the request's user on the client's connection."""
+    """The authentication of the request's user on the client's connection."""
 
     serializer_class = UserAuthenticationSerializer
     ability = "supports_user_authentication"
@@ -143,44 +143,44 @@ class UserAuthenticationView(TransportView):
 
 @method_decorator(transaction.non_atomic_requests, name="dispatch")
 class WebhookView(JSONView):
-    """Take a service's webhooks. Its signature is what lets it in, and nothing of the project's.
+    """The endpoint of webhooks, protected by the service's signature instead of permissions.
 
-    Answers 200 with how many events were handled and ignored, 400 to what is malformed, 401 to what
-    is not signed by the service or too old.
+    Answers 200 with the number of events handled and ignored, 400 if the webhook is malformed, and
+    401 if it is not signed by the service or too old.
     """
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
     throttle_classes = ()
-    schema = None  # it is no part of the project's API
+    schema = None  # it is not part of the project's API
 
     def post(self, request: Request, alias: str = DEFAULT_ALIAS) -> Response:
         transport = get_transport(alias, "supports_webhooks")
         try:
             outcome = receive(transport, request.headers, _read_body(request))
         except InvalidRequest as exc:
-            logger.warning("A webhook to %r was refused: %s", transport, exc)
+            logger.warning("Rejected a webhook to %r: %s", transport, exc)
             status = 401 if isinstance(exc, InvalidSignature) else 400
             return Response({"detail": str(exc)}, status=status)
         return Response(outcome._asdict())
 
 
 class HealthView(JSONView):
-    """Tell a load balancer whether this process may be sent browsers.
+    """The health check for load balancers: whether this process can take browsers.
 
     Answers 200, or 503 if the transport's `health` is False, as that of `ChannelsTransport` is
-    while the process is ending, cannot receive from the channel layer, or gets no answer from the
-    store. Staff also get the transport's `stats`.
+    while the process is shutting down, cannot receive from the channel layer, or gets no answer
+    from the store. Staff also get the transport's `stats`.
     """
 
     permission_classes = (AllowAny,)
     throttle_classes = ()
-    schema = None  # it is no part of the project's API
+    schema = None  # it is not part of the project's API
 
     def get(self, request: Request, alias: str = DEFAULT_ALIAS) -> Response:
         if alias not in transports:
             raise Http404(f"There is no transport {alias!r}.")
-        # One that is disabled serves nobody, and perhaps cannot be made.
+        # A disabled one has no clients, and perhaps cannot be created.
         transport = transports[alias] if configs[alias].enabled else None
         is_healthy, stats = True, {}
         if isinstance(transport, BaseTransport):  # others need not have these
@@ -192,22 +192,23 @@ class HealthView(JSONView):
 
 
 class LivenessView(JSONView):
-    """Tell whatever restarts processes that this one still answers.
+    """The liveness check for process managers: whether this process still answers.
 
-    Answers 200, also while Redis is away or the process is ending: a restart would mend neither.
+    Answers 200, also while Redis is down or the process is shutting down, which a restart would not
+    fix.
     """
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
     throttle_classes = ()
-    schema = None  # it is no part of the project's API
+    schema = None  # it is not part of the project's API
 
     def get(self, request: Request) -> Response:
         return Response({"status": "ok"})
 
 
 def get_transport(alias: str, ability: str) -> Any:
-    """Return the transport of a URL's alias; one that is not there, or not able, is not found."""
+    """Return the transport of an alias; raise Http404 if it is missing or lacks the ability."""
     if alias not in transports:
         raise Http404(f"There is no transport {alias!r}.")
     try:
@@ -217,12 +218,12 @@ def get_transport(alias: str, ability: str) -> Any:
             raise
         raise Http404(f"The transport {alias!r} is disabled.") from exc
     if not getattr(transport, ability, False):
-        raise Http404(f"{transport!r} has not {ability}.")
+        raise Http404(f"{transport!r} does not have {ability}.")
     return transport
 
 
 def _respond(answer: Answer) -> HttpResponseBase:
-    """Make a response that nobody keeps, since it may hold a token."""
+    """Return a response that is not cached, since it may hold a token."""
     response: HttpResponseBase
     if isinstance(answer.body, str):
         response = HttpResponse(answer.body, answer.content_type, status=answer.status)
@@ -233,15 +234,15 @@ def _respond(answer: Answer) -> HttpResponseBase:
 
 
 def _read_body(request: Request) -> bytes:
-    """Return the body as it came: the signature is over these bytes."""
+    """Return the raw body, whose bytes are signed."""
     try:
         body: bytes = request._request.body
     except (RequestDataTooBig, UnreadablePostError) as exc:
-        raise InvalidRequest("The body is too large, or did not come whole.") from exc
+        raise InvalidRequest("The body is too large or incomplete.") from exc
     return body
 
 
 def _posted(request: Request) -> Any:
     if not hasattr(request.data, "get"):
-        raise InvalidRequest("An object is needed.")
+        raise InvalidRequest("Expected an object.")
     return request.data

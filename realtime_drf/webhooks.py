@@ -1,7 +1,7 @@
-"""What is done with a webhook once its transport has read and verified it.
+"""Handling of webhooks after their transport has read and verified them.
 
-First the occupancy of channels is learned from it, then receivers of the signals are called, once
-for each webhook however often the service delivers it.
+First the occupancy of channels is learned from a webhook, then the receivers of signals are called:
+once for each webhook, however often the service delivers it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from realtime_drf.webhook_events import WebhookEvent
 logger = logging.getLogger("realtime_drf")
 
 REMEMBERED: Final = 900
-"""Seconds for which a webhook is known again: longer than a transport accepts one."""
+"""Seconds for which a webhook is recognized: longer than a transport accepts it."""
 
 SIGNALS: Final[Mapping[str, Signal]] = {
     "channel_occupied": signals.channel_occupied,
@@ -39,8 +39,8 @@ SIGNALS: Final[Mapping[str, Signal]] = {
 }
 
 
-class Outcome(NamedTuple):
-    """Say how many events of a webhook were handled, and how many are of no known kind."""
+class WebhookResult(NamedTuple):
+    """How many events of a webhook were handled, and how many are of an unknown kind."""
 
     handled: int
     ignored: int
@@ -48,35 +48,35 @@ class Outcome(NamedTuple):
 
 
 @opaque
-def receive(transport: Any, headers: Mapping[str, str], body: bytes) -> Outcome:
-    """Act on a webhook: learn who listens, then tell the receivers of its signals.
+def receive(transport: Any, headers: Mapping[str, str], body: bytes) -> WebhookResult:
+    """Handle a webhook: learn which channels are occupied, then send the signals.
 
     Raises:
-        InvalidRequest, InvalidSignature, UnsupportedFeature: it was not read.
+        InvalidRequest, InvalidSignature, UnsupportedFeature: it could not be read.
     """
     events: list[WebhookEvent] = transport.read_webhook(headers, body)
     known = [event for event in events if _is_known(event)]
     keys = _keys(transport, body, known)
     ignored = len(events) - len(known)
-    # Also from a repeated one, to which it makes no difference: a first attempt may have died.
+    # Also from a repeated one, which does no harm: the first attempt may have died.
     _learn(transport, known)
     first = {key for key in dict.fromkeys(keys) if _is_first(key)}
     if keys and not first:
-        return Outcome(0, 0, repeated=True)
+        return WebhookResult(0, 0, repeated=True)
     new = [event for event, key in zip(known, keys, strict=False) if key in first]
     try:
         _send_signals(transport, merge_connections(transport.alias, new))
-    except BaseException:  # the process is told to end: the service will try again
+    except BaseException:  # the process is ending: the service will try again
         _forget(first)
         raise
     if ignored:
         names = dict.fromkeys(event.kind[:100] for event in events if event not in known)
-        logger.info("%d event(s) of a webhook were ignored: %.500r", ignored, list(names))
-    return Outcome(len(new), ignored, repeated=False)
+        logger.info("Ignored %d event(s) of a webhook: %.500r", ignored, list(names))
+    return WebhookResult(len(new), ignored, repeated=False)
 
 
-def tell(transport: Any, events: Sequence[WebhookEvent]) -> None:
-    """Act on what has happened at a service in the project itself, of which no webhook comes."""
+def handle_events(transport: Any, events: Sequence[WebhookEvent]) -> None:
+    """Handle events of a service in this process, which sends no webhooks to itself."""
     _learn(transport, events)
     _send_signals(transport, events)
 
@@ -103,9 +103,9 @@ def _send_signals(transport: Any, events: Iterable[WebhookEvent]) -> None:
 
 
 def _keys(transport: Any, body: bytes, events: Sequence[WebhookEvent]) -> list[str]:
-    """Return under which key each event is remembered: its own, or that of the body.
+    """Return the key by which each event is remembered: its own, or that of the body.
 
-    A body in which nothing is known is remembered too.
+    A body without known events is remembered as well.
     """
     whole = _key(transport, body)
     return [_key(transport, event.id.encode()) if event.id else whole for event in events] or [
@@ -119,12 +119,12 @@ def _key(transport: Any, what: bytes) -> str:
 
 
 def _is_first(key: str) -> bool:
-    """Tell whether a webhook comes for the first time; if the cache is down, suppose so."""
+    """Return whether a webhook comes for the first time; if the cache is down, assume so."""
     try:
-        # A cache that is told to ignore errors answers None when it is down.
+        # A cache that is configured to ignore errors returns None when it is down.
         return caches[get_cache_alias()].add(key, 1, timeout=REMEMBERED) is not False
     except Exception as exc:  # noqa: BLE001  any cache, any error
-        logger.warning("A webhook that is repeated may be acted on twice: %s", _name(exc))
+        logger.warning("A repeated webhook may be handled twice: %s", _name(exc))
         return True
 
 
@@ -132,9 +132,9 @@ def _forget(keys: Iterable[str]) -> None:
     try:
         caches[get_cache_alias()].delete_many(keys)
     except Exception as exc:  # noqa: BLE001  any cache, any error
-        logger.warning("A webhook that was interrupted will not be acted on: %s", _name(exc))
+        logger.warning("An interrupted webhook will not be handled: %s", _name(exc))
 
 
 def _name(exc: Exception) -> str:
-    # A cache's error may quote its address, and that a password.
+    # The error of a cache may quote its address, which may have a password.
     return type(exc).__name__

@@ -131,7 +131,7 @@ def test_a_channel_that_no_policy_claims_is_logged_by_its_name(
     [record] = [each for each in caplog.records if each.name == "realtime_drf"]
     assert record.levelname == "WARNING"
     assert record.getMessage() == (
-        "Refused 3 channel(s) that no policy claims, or more than one: "
+        "Denied 3 channel(s) that no policy matches, or more than one: "
         "'private-list.5', 'todos', 'private-todos:5'"
     )
 
@@ -142,7 +142,7 @@ def test_names_that_a_client_makes_up_fill_no_log(
     ask(client, *(f"private-{n}\n{'x' * 5_000}" for n in range(100)))
     ask(client, "#server-to-user-7")
     [record] = [each for each in caplog.records if each.name == "realtime_drf"]
-    assert record.getMessage().startswith("Refused 100 channel(s)")
+    assert record.getMessage().startswith("Denied 100 channel(s)")
     assert len(record.getMessage()) < 2_000
     assert "\n" not in record.getMessage()
 
@@ -206,7 +206,7 @@ def test_a_policy_that_fails_is_logged_and_one_that_says_no_is_not(
     assert "a policy that fails" in caplog.text
     assert "must return a bool, not 1" in caplog.text
     assert "has no authorize()" in caplog.text
-    assert "is claimed by TwiceChannel, TwiceAgainChannel" in caplog.text
+    assert "several classes match it: TwiceChannel, TwiceAgainChannel" in caplog.text
 
 
 @pytest.mark.parametrize("refusal", [PermissionDenied, Http404, NotAuthenticated])

@@ -231,7 +231,7 @@ def test_a_permission_that_looks_at_objects_is_a_policy_where_there_is_a_queryse
     [
         ("x.<int:pk>", [], "queryset must be a QuerySet, not list."),
         ("x.<int:pk>", TodoList, "queryset must be a QuerySet, not ModelBase."),
-        ("x", TodoList.objects.all(), "its pattern no value to look up by"),
+        ("x", TodoList.objects.all(), "its pattern has no value for the lookup"),
         ("x.<int:pk>.<slug:nme>", TodoList.objects.all(), "looked up by pk, nme: Cannot resolve"),
         ("x.<int:pk>", TodoList.objects.all()[:5], "Cannot filter a query once a slice"),
         ("x.<int:pk>", TodoList.objects.union(TodoList.objects.all()), "union"),

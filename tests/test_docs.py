@@ -339,7 +339,7 @@ def test_hooks_of_the_contract_are_documented() -> None:
 
 def test_the_outbox_and_its_client_are_documented() -> None:
     page = (DOCS / "testing.md").read_text()
-    names = {*vars(Outbox), *vars(RealtimeClient)} - {"carry", "sent"}
+    names = {*vars(Outbox), *vars(RealtimeClient)} - {"record_call", "sent"}
     public = {name for name in names if not name.startswith("_")}
     assert {name for name in public if name not in page} == set()
 

@@ -260,7 +260,7 @@ def test_a_database_that_fails_lets_nobody_in(
 ) -> None:
     todo_channel(queryset=Todo.objects.extra(where=["no_such_column = 1"]))
     assert ask(ann, *names(mine)) == [False]
-    assert "TodoChannel (1) was refused, since its policy failed" in caplog.text
+    assert "Denied TodoChannel (1), since its policy failed" in caplog.text
 
 
 @on_each_database

@@ -27,12 +27,12 @@ _VIEW = memoryview(_BUFFER)
 
 
 class LoadError(Exception):
-    """Tell that a server did something other than its part."""
+    """A server that broke the protocol."""
 
 
 @dataclass
 class Tally:
-    """Count the messages of all browsers, and tell when as many as expected have arrived."""
+    """A count of the messages of all browsers, with an event for the last expected one."""
 
     messages: int = 0
     size: int = 0

@@ -29,7 +29,7 @@ _POLL = 0.1
 
 
 class Load:
-    """Hold the connections and what they count."""
+    """The connections and their counts."""
 
     def __init__(self) -> None:
         self.tally = Tally()

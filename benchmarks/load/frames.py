@@ -22,7 +22,7 @@ Buffer = bytes | bytearray | memoryview
 
 
 class Frame(NamedTuple):
-    """Hold one frame, and say where the next one begins."""
+    """A frame, and the position of the next one."""
 
     first_byte: int
     payload: bytes

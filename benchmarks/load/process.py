@@ -15,7 +15,7 @@ from benchmarks.load.browser import LoadError
 
 @dataclass(frozen=True)
 class Arrivals:
-    """Hold what one run of events came to."""
+    """The result of one run of events."""
 
     messages: int
     expected: int

@@ -85,7 +85,7 @@ class _Connection(asyncio.Protocol):
         self._received += data
         if not _is_whole(self._received) or self._answer is None:
             return
-        # Soketi ends the connection after each answer, and tells so.
+        # Soketi announces that it closes the connection after each answer, and does.
         self.lost = b"\r\nconnection: close\r\n" in self._received.lower()
         # It says 200 whatever it thinks of a request.
         if self._received[9:12] == b"200" and b'"error"' not in self._received:

@@ -27,7 +27,7 @@ _UVICORN = (
 
 @dataclass(frozen=True)
 class Running:
-    """Say where a server is, for the load client, and what it uses."""
+    """A running server: its address for the load client, and its resources."""
 
     name: str
     ports: Sequence[int]
@@ -68,7 +68,7 @@ class Running:
         return sum(usage.peak_memory(pid) for pid in self.pids)
 
     def forget_peak(self) -> None:
-        """Begin to look for the peak anew."""
+        """Reset the peak."""
         for pid in self.pids:
             usage.forget_peak(pid)
 

@@ -10,7 +10,7 @@ _LISTENING = "0A"
 
 
 def listener(port: int) -> int:
-    """Return the id of the process that listens on a port of 127.0.0.1, whoever started it."""
+    """Return the id of the process that listens on a port of 127.0.0.1."""
     sockets = {f"socket:[{inode}]" for inode in _listening(port)}
     for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
         try:

@@ -59,7 +59,7 @@ def get_name() -> str:
 
 def get_transport(name: str, secret_key: str) -> dict[str, Any]:
     """Return the entry of REALTIME_TRANSPORTS for a transport."""
-    # The master key of encrypted channels is ours, whoever carries them.
+    # The master key of encrypted channels is ours, whatever the transport.
     master_key = base64.b64encode(hashlib.sha256(secret_key.encode()).digest()).decode()
     options: dict[str, Any] = {}
     if name == "channels":

@@ -25,7 +25,7 @@ class ListQuerySet(models.QuerySet["List"]):
 
 
 class List(models.Model):
-    """Hold todos that belong together. A list that is not public is for its members."""
+    """A list of todos. If it is not public, only its members see it."""
 
     name = models.CharField(max_length=60)
     public = models.BooleanField(default=False)
@@ -62,7 +62,7 @@ def _between(lower: int, upper: int) -> int | None:
 
 
 class Todo(models.Model):
-    """Hold one thing to do, at its place in a list."""
+    """A thing to do, at its position in a list."""
 
     list = models.ForeignKey(List, on_delete=models.CASCADE, related_name="todos")
     title = models.CharField(max_length=200)

@@ -32,7 +32,7 @@ _DAY = 24 * 60 * 60
 
 
 class Guest(AnonymousUser):
-    """Be somebody without an account, whom the others can still tell from other guests."""
+    """A user without an account, who can still be distinguished from other guests."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ def _read(token: str) -> User | Guest:
     try:
         kind, pk = _signer.unsign_object(token, max_age=_DAY)
     except signing.BadSignature as exc:
-        raise AuthenticationFailed("The token of this window is no longer good.") from exc
+        raise AuthenticationFailed("The token of this window has expired.") from exc
     if kind == "guest":
         return Guest(pk)
     user = User.objects.filter(pk=pk, username__in=DEMO_USERS).first()

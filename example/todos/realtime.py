@@ -1,4 +1,4 @@
-"""What a change broadcasts, and who may hear what. Autodiscovery imports this module."""
+"""What a change broadcasts, and who may subscribe. Autodiscovery imports this module."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from todos.serializers import ListSerializer, TodoSerializer
 
 
 class PublicLists(PublicChannel):
-    """Carry what happens on all public lists, to everyone."""
+    """The channel of changes to all public lists, for everyone."""
 
     pattern = "todos"
 
 
 class ListChannel(PrivateChannel):
-    """Carry what happens on a list that is not public, to its members."""
+    """The channel of changes to a list that is not public, for its members."""
 
     pattern = "lists.<int:pk>"
 
@@ -49,7 +49,7 @@ class BoardChannel(PresenceChannel):
 
 
 class PersonChannel(PrivateChannel):
-    """Carry what concerns one user, such as a new list, to that user alone."""
+    """The channel of one user, for news such as a new list."""
 
     pattern = "users.<int:pk>"
 
@@ -58,7 +58,7 @@ class PersonChannel(PrivateChannel):
 
 
 class NotesChannel(EncryptedChannel):
-    """Carry what not even the service shall read, to one user alone."""
+    """The channel of one user for data that the service must not read."""
 
     pattern = "notes.<int:pk>"
 
@@ -67,12 +67,12 @@ class NotesChannel(EncryptedChannel):
 
 
 def get_channel(todo_list: List) -> PublicLists | ListChannel:
-    """Return where one hears what happens on a list."""
+    """Return the channels of a list."""
     return PublicLists() if todo_list.public else ListChannel(pk=todo_list.pk)
 
 
 class ListBackend(RealtimeBackend[List]):
-    """Tell of a list whoever can see it."""
+    """The broadcasts of a list, to everyone who can see it."""
 
     serializer_class = ListSerializer
 
@@ -84,7 +84,7 @@ class ListBackend(RealtimeBackend[List]):
 
 
 class TodoBackend(RealtimeBackend[Todo]):
-    """Tell of a todo whoever can see its list."""
+    """The broadcasts of a todo, to everyone who can see its list."""
 
     serializer_class = TodoSerializer
 
@@ -93,7 +93,7 @@ class TodoBackend(RealtimeBackend[Todo]):
 
 
 class LeavingBackend(RealtimeBackend[Todo]):
-    """Tell those whom a todo has left behind that it is gone, and nothing else of it."""
+    """The broadcast of a moved todo to those who cannot see it any more: that it is gone."""
 
     model = Todo
     actions = ("update",)

@@ -28,7 +28,7 @@ class ListSerializer(serializers.ModelSerializer):
 
 
 class VisibleField(serializers.PrimaryKeyRelatedField):
-    """Take an object that is visible to whoever asks; the others are as if they were not there."""
+    """A related object that the request's user can see; others are treated as missing."""
 
     def get_queryset(self) -> QuerySet[Any]:
         lists = List.objects.visible_to(self.context["request"].user)

@@ -85,14 +85,14 @@ class TodoViewSet(RealtimeViewMixin, ModelViewSet):
     def _save(
         self, serializer: BaseSerializer, todo_list: List, position: int, shifted: list[Todo]
     ) -> None:
-        # A bulk write passes by the view. It is news to whoever asked for the move as well, so
-        # it is not the view's own publish_change(), which leaves them out.
+        # A bulk write bypasses the view. It is news to the client that requested the move as well,
+        # so it is not the view's own publish_change(), which excludes that client.
         publish_change(*shifted, action="update")
         serializer.save(list=todo_list, position=position, by=get_name(self.request.user))
 
 
 class WindowView(APIView):
-    """Let a window be somebody: a guest, or one of the demo users, with one click."""
+    """The sign-in of a window with one click, as a guest or one of the demo users."""
 
     def post(self, request: Request) -> Response:
         serializer = WindowSerializer(data=request.data)

@@ -23,7 +23,7 @@ from realtime_drf.server.paths import API_PATH, SOCKET_PATH, read_path
 from realtime_drf.server.shutdown import stop_gracefully
 from realtime_drf.transports import transports
 from realtime_drf.transports.channels import ChannelsTransport
-from realtime_drf.webhooks import tell
+from realtime_drf.webhooks import handle_events
 
 logger = logging.getLogger("realtime_drf")
 
@@ -92,7 +92,7 @@ class RealtimeServer:
 
     def create_node(self, transport: ChannelsTransport) -> Node:
         """Return a new node of an app, not started yet."""
-        return Node(transport.app, functools.partial(tell, transport))
+        return Node(transport.app, functools.partial(handle_events, transport))
 
     async def _answer_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         lifespan = Lifespan(self.app, scope)

@@ -1,4 +1,4 @@
-"""Help to test: applications that publish, and transports.
+"""Tools for testing: of applications that publish, and of transports.
 
 >>> from realtime_drf.testing import TransportContract, captured_events
 """

@@ -1,4 +1,4 @@
-"""Be a browser of one user: subscribe as the policies allow, and receive."""
+"""A browser of one user in tests: it subscribes as the policies allow, and receives events."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from realtime_drf.views import ChannelAuthorizationView, TransportView, UserAuth
 
 
 class SubscriptionRefused(Exception):
-    """Say that a policy did not let a user in, or that there is none that could."""
+    """A subscription that a policy denied, or for which there is no policy."""
 
 
 class RealtimeClient:
-    """Hold one connection of a user to a memory transport.
+    """A connection of a user to a memory transport.
 
-    What the real endpoint answers is what the connection subscribes with, so channels, permissions
-    and policies are the project's own. The user is set on the request, without a session.
+    It subscribes with what the real endpoint answers, so channels, permissions and policies are the
+    project's own. The user is set on the request, without a session.
 
     Args:
-        user: who it is; nobody, unless given.
+        user: the user, by default an anonymous one.
         transport: alias of a transport in memory.
     """
 
@@ -45,7 +45,7 @@ class RealtimeClient:
 
     @property
     def socket_id(self) -> str:
-        """Return the token of the connection, by which it can be excluded."""
+        """Return the id of the connection, by which it can be excluded."""
         return self._connection.socket_id
 
     @property
@@ -58,14 +58,14 @@ class RealtimeClient:
 
     @property
     def received(self) -> list[Event]:
-        """Return what arrived, in order: an event for each of its channels, that channel alone."""
+        """Return what arrived, in order: an event for each of its channels, with that channel."""
         return list(self._connection.received)
 
     @property
     def member_added(self) -> list[Member]:
-        """Return the users that joined its presence channels since it did, in order.
+        """Return the users that joined its presence channels after it did, in order.
 
-        As with pusher-js: another connection of a user who is there already adds nobody.
+        As with pusher-js, another connection of a user who is already there adds no member.
         """
         return list(self._connection.member_added)
 
@@ -75,50 +75,50 @@ class RealtimeClient:
         return list(self._connection.member_removed)
 
     def members(self, channel: str | NamedChannel) -> dict[str, Any]:
-        """Return who is on a presence channel, itself included: what is known of each, by id.
+        """Return the members of a presence channel, itself included: the info of each by user id.
 
         Raises:
-            ValueError: it has not subscribed to such a channel, so it cannot know.
+            ValueError: it is not subscribed to this channel, or it is not a presence channel.
         """
         return self._connection.members(_get_name(channel))
 
     def clear(self) -> None:
-        """Forget what arrived so far, and who came and went."""
+        """Forget the events and the members that arrived so far."""
         connection = self._connection
         connection.received.clear()
         connection.member_added.clear()
         connection.member_removed.clear()
 
     def subscribe(self, channel: str | NamedChannel) -> Mapping[str, Any]:
-        """Subscribe, and return what the endpoint answered; nothing of a public channel.
+        """Subscribe, and return what the endpoint answered, which is empty for a public channel.
 
         Raises:
-            SubscriptionRefused: the policy says no, or there is none.
-            InvalidEvent: it is no channel's name.
+            SubscriptionRefused: the policy denies it, or there is no policy.
+            InvalidEvent: it is not a valid channel name.
         """
         name = _get_name(channel)
         kind = parse_channel_name(name).kind
         token: Mapping[str, Any] = {}
         if kind is ChannelKind.USER:
-            raise SubscriptionRefused("A user's channel is joined by sign_in().")
+            raise SubscriptionRefused("Use sign_in() to subscribe to the channel of a user.")
         if kind is not ChannelKind.PUBLIC:
             token = self._ask(ChannelAuthorizationView, {"channel_name": name}, name)
         self._connection.subscribe(name, token)
         return token
 
     async def asubscribe(self, channel: str | NamedChannel) -> Mapping[str, Any]:
-        """Do what `subscribe` does, from a coroutine."""
+        """Subscribe as `subscribe` does, from a coroutine."""
         return await sync_to_async(self.subscribe)(channel)
 
     def unsubscribe(self, channel: str | NamedChannel) -> None:
-        """Leave a channel."""
+        """Unsubscribe from a channel."""
         self._connection.unsubscribe(_get_name(channel))
 
     def sign_in(self) -> None:
         """Sign the user in, so that events to the user arrive on this connection.
 
         Raises:
-            SubscriptionRefused: there is no user, or the project's UserChannel says no.
+            SubscriptionRefused: there is no user, or the project's UserChannel denies it.
         """
         self._ask(UserAuthenticationView, {}, "signing in")
         self._connection.channels.add(f"{USER_PREFIX}{self.user.pk}")
@@ -129,7 +129,7 @@ class RealtimeClient:
         response = view.as_view()(request, alias=self._alias)
         if response.status_code != 200:
             raise SubscriptionRefused(
-                f"{what} was refused to {self.user}: {response.status_code} {response.data}"
+                f"{what} was denied to {self.user}: {response.status_code} {response.data}"
             )
         answer: Mapping[str, Any] = response.data
         return answer

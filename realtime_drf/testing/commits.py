@@ -1,9 +1,9 @@
-"""Send what was published when a test's own transaction stands in the way of its commit.
+"""Sending in tests that run inside a transaction.
 
 ``TestCase`` and the ``db`` fixture of pytest-django run a test in a transaction that is rolled
-back, so no hook of a commit is ever called. Here the outermost block that the test or the code
-under test opens counts as the transaction: when it is left, and when nothing of the kind is open,
-the events go. Only the hooks of this library are called; those of others wait as they did.
+back, so commit hooks are never called. Here the outermost block that the test or the code under
+test opens counts as the transaction: events are sent when it ends, and at once if no such block is
+open. Only the hooks of this library are called; all others keep waiting.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _lock = threading.Lock()
 _depth = 0
 _patches = contextlib.ExitStack()
 _earlier: list[Any] = []
-"""Hooks that were there before; held, so that no new one can be taken for one of them."""
+"""Hooks from before; kept alive, so that a new one cannot be mistaken for one of them."""
 
 
 @contextlib.contextmanager
 def committing() -> Iterator[None]:
-    """Send at the end of each transaction of a test's, for as long as the block lasts.
+    """Send at the end of each transaction of a test while the block runs.
 
     Blocks may be nested. Where commits are real, with ``TransactionTestCase``, nothing changes.
     """
@@ -74,7 +74,7 @@ def _begin() -> None:
 
 
 def _settle(connection: Any, *, rolled_back: bool, may_raise: bool) -> None:
-    """Send what waits on a connection, or drop it, if nothing but a test's transaction is open."""
+    """Send or drop what waits on a connection, if only the transaction of a test is open."""
     blocks = connection.atomic_blocks
     if not blocks or not all(map(_is_of_a_test, blocks)):
         return
@@ -82,7 +82,7 @@ def _settle(connection: Any, *, rolled_back: bool, may_raise: bool) -> None:
     hooks: list[Any] = connection.run_on_commit
     for index, (sids, hook, robust) in enumerate(hooks):
         if isinstance(hook, commits.Entry | commits.Flush) and hook not in _earlier:
-            # In its place: captureOnCommitCallbacks() knows hooks by their position.
+            # Replaced in place, since captureOnCommitCallbacks() finds hooks by their position.
             hooks[index] = (sids, commits.do_nothing, robust)
             if isinstance(hook, commits.Entry):
                 waiting.append(hook)
@@ -91,5 +91,5 @@ def _settle(connection: Any, *, rolled_back: bool, may_raise: bool) -> None:
 
 
 def _is_of_a_test(block: Any) -> bool:
-    """Tell whether Django's TestCase opened a block, around a test or its class."""
+    """Return whether Django's TestCase opened a block, around a test or its class."""
     return bool(block._from_testcase)

@@ -1,4 +1,4 @@
-"""Compare what was published with what a test expects, and say where they differ."""
+"""Comparison of what was published with what a test expects."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from realtime_drf.names import NamedChannel
 from realtime_drf.rendering import render
 
 ANYTHING: Any = object()
-"""Matches all data: what `data` is unless given."""
+"""Matches all data; the default of `data`."""
 
 
 @dataclass(frozen=True)
 class Sent:
-    """Hold an event and the alias of the transport that sent it."""
+    """An event, and the alias of the transport that sent it."""
 
     transport: str
     event: Event
 
     def __str__(self) -> str:
-        origin = " (not to its origin)" if self.event.socket_id else ""
+        exclusion = " (not to its sender)" if self.event.socket_id else ""
         by = "" if self.transport == "default" else f" by {self.transport!r}"
         channels = ", ".join(self.event.channels)
-        return f"{self.event.name} to {channels}{by}{origin} {self.event.body}"
+        return f"{self.event.name} to {channels}{by}{exclusion} {self.event.body}"
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Say what an event must be like; None is anything."""
+    """What is expected of an event; None matches anything."""
 
     name: str
     channel: str | NamedChannel | None = None
@@ -48,7 +48,7 @@ class Wanted:
         return text if self.data is ANYTHING else f"{text} with {_shown(self.data)}"
 
     def mismatch(self, sent: Sent) -> str | None:
-        """Return how something that was sent differs, or None if it does not."""
+        """Return how a sent event differs, or None if it matches."""
         if sent.event.name != self.name:
             return f"its name is not {self.name!r}"
         if self.transport not in (None, sent.transport):
@@ -62,8 +62,8 @@ def data_mismatch(wanted: Any, found: Any, path: str = "data") -> str | None:
     """Return where data differs, or None.
 
     A mapping matches one that has more keys, at any depth. A list matches one of the same length.
-    All else is compared as it is rendered: a Decimal or UUID matches its text. An object whose
-    ``==`` says so, such as ``unittest.mock.ANY``, matches.
+    Everything else is compared as it is rendered: a Decimal or UUID matches its text. An object
+    that compares equal, such as ``unittest.mock.ANY``, matches.
     """
     if isinstance(wanted, Mapping) and isinstance(found, dict):
         for key, value in wanted.items():
@@ -84,7 +84,7 @@ def data_mismatch(wanted: Any, found: Any, path: str = "data") -> str | None:
 
 
 def describe(sent: Sequence[Sent], wanted: Wanted | None = None) -> str:
-    """Return what was published, a line each, with how it differs from what was wanted."""
+    """Return a line for each published event, and how it differs from what was wanted."""
     if not sent:
         return "Nothing was published."
     lines = [f"Published, {len(sent)} in all:"]

@@ -1,4 +1,4 @@
-"""The table of the contract: which transport keeps which clause."""
+"""The table of the contract: which transport fulfils which clause."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ PROPERTY: Final = "realtime_contract"
 """Name of the property in pytest's reports."""
 
 BEGIN, END = "<!-- contract -->", "<!-- /contract -->"
-"""The marks in a page, between which the table is written."""
+"""The markers in a page, between which the table is written."""
 
 MARKS: Final = {"passed": "yes", "skipped": "-", "failed": "NO"}
 
 
 class Cell(NamedTuple):
-    """Hold what became of a clause: "passed", "skipped" and why, or "failed"."""
+    """The result of a clause: "passed", "skipped" with a reason, or "failed"."""
 
     outcome: str
     reason: str = ""
 
 
 class Matrix:
-    """Hold the results of a run, by transport and clause."""
+    """The results of a run, by transport and clause."""
 
     def __init__(self) -> None:
         self._cells: dict[str, dict[str, Cell]] = {}
@@ -33,15 +33,15 @@ class Matrix:
         return bool(self._cells)
 
     def __iter__(self) -> Iterator[tuple[str, str, Cell]]:
-        """Yield transport, clause and what became of it."""
+        """Yield transport, clause and result."""
         for transport, cells in self._cells.items():
             for clause, cell in cells.items():
                 yield transport, clause, cell
 
     def add(self, transport: str, test: str, outcome: str, reason: str = "") -> None:
-        """Note what became of a test; a failure of its setup or teardown counts.
+        """Record the result of a test; a failure of its setup or teardown counts.
 
-        What plugins make of it besides, such as "rerun", is none of these.
+        Other outcomes, such as the "rerun" of a plugin, are ignored.
         """
         if outcome not in MARKS:
             return
@@ -61,7 +61,7 @@ class Matrix:
         return sorted({clause for cells in self._cells.values() for clause in cells})
 
     def as_text(self) -> str:
-        """Return the table for a terminal, and below it why clauses were skipped."""
+        """Return the table for a terminal, with the reasons of skipped clauses below it."""
         rows = list(self._rows())
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
@@ -74,7 +74,7 @@ class Matrix:
         return "\n".join(lines)
 
     def write(self, path: str | Path) -> None:
-        """Write the table into a page, between its marks."""
+        """Write the table into a page, between its markers."""
         page = Path(path)
         text = page.read_text()
         new = re.sub(

@@ -1,4 +1,4 @@
-"""Help for test cases of unittest and Django."""
+"""A mixin for test cases of unittest and Django."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ else:
 
 
 class RealtimeTestMixin(_Base):
-    """Give a test case what pytest has as fixtures; put it before Django's class.
+    """The fixtures of the pytest plugin for a test case; list it before Django's class.
 
-    Each test has ``self.realtime_outbox``, in which it sees what was published, in Django's
-    ``TestCase`` as in ``TransactionTestCase``.
+    Each test has ``self.realtime_outbox``, which has the events that were published, in Django's
+    ``TestCase`` as well as in ``TransactionTestCase``.
     """
 
     realtime_outbox: Outbox
@@ -33,9 +33,9 @@ class RealtimeTestMixin(_Base):
         return RealtimeClient(user, transport=transport)
 
     def assert_published(self, name: str, **expected: Any) -> list[Event]:
-        """Do what `Outbox.assert_published` does."""
+        """Check an event as `Outbox.assert_published` does."""
         return self.realtime_outbox.assert_published(name, **expected)
 
     def assert_nothing_published(self) -> None:
-        """Do what `Outbox.assert_nothing_published` does."""
+        """Check the outbox as `Outbox.assert_nothing_published` does."""
         self.realtime_outbox.assert_nothing_published()

@@ -1,4 +1,4 @@
-"""See what is published: every transport in memory, and one list of what they were given."""
+"""An outbox for tests: every transport in memory, and one list of what they sent."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from realtime_drf.transports.memory import MemoryTransport
 _MEMORY_LIMIT: Final[int] = inspect.signature(MemoryTransport).parameters["payload_limit"].default
 
 _active: list[Outbox] = []
-"""The outboxes of the blocks that are open, the innermost last."""
+"""The outboxes of the open blocks, the innermost last."""
 
 
 class Outbox(Sequence[Event]):
-    """Hold the events that all transports sent, in order, and let their service fail.
+    """The events that all transports sent, in order, and the faults of their service.
 
-    It is a sequence of events. Those that a fault kept from going are not in it.
+    It is a sequence of events. Those that were not sent because of a fault are not in it.
     """
 
     def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -66,11 +66,11 @@ class Outbox(Sequence[Event]):
         self.sent.clear()
 
     def snapshot(self, *, mask: Sequence[str] = ()) -> list[dict[str, Any]]:
-        """Return what was sent as plain data that is the same in each run, to compare or to keep.
+        """Return what was sent as plain data that is the same in every run, to compare or to store.
 
         Args:
             mask: keys, at any depth of the data, whose values are replaced by ``"<key>"``: ids,
-                times, and what else differs from run to run.
+                times, and whatever else differs from run to run.
         """
         return [
             {
@@ -99,11 +99,11 @@ class Outbox(Sequence[Event]):
         Args:
             channel: one of its channels.
             data: a part of its data; see `realtime_drf.testing.matching.data_mismatch`.
-            times: how many match; at least one unless given.
+            times: how many must match; by default at least one.
             transport: alias of the transport that sent it.
 
         Raises:
-            AssertionError: with all that was sent, and how each event of that name differs.
+            AssertionError: with everything that was sent, and how each event of that name differs.
         """
         __tracebackhide__ = True
         wanted = Wanted(name, channel, data, transport)
@@ -131,35 +131,35 @@ class Outbox(Sequence[Event]):
         times: int = 1,
         transport: str | None = None,
     ) -> None:
-        """Let the next calls to the service fail, after those already ordered.
+        """Make the next calls to the service fail, after the failures already requested.
 
-        What did not go is in the error's ``unsent``, as it is with a real service. An EventRejected
-        refuses the first event of a call, and its companions go.
+        The events that were not sent are in the error's ``unsent``, as with a real service. An
+        EventRejected rejects the first event of a call, and the others are sent.
 
         Args:
             error: a class such as TransportUnavailable, or an instance.
-            transport: alias of the transport that fails; whichever is called next, unless given.
+            transport: alias of the transport that fails; by default the one that is called next.
         """
         self._faults += [(transport, error)] * times
 
-    def carry(
+    def record_call(
         self, transport: str, events: Sequence[Event]
     ) -> tuple[Sequence[Event], TransportError | None]:
-        """Record a call to the service; return what went, and the error that kept the rest."""
-        # All transports have the outermost outbox; those of inner blocks are asked first.
+        """Record a call to the service; return what was sent, and the error of the rest."""
+        # All transports have the outermost outbox; faults of inner blocks come first.
         outboxes = _active[::-1] if self in _active else [self]
         if latency := max(outbox.latency for outbox in outboxes):
             self._sleep(latency)
         errors = (outbox._next_error(transport) for outbox in outboxes)
         error = next(filter(None, errors), None)
-        went: Sequence[Event] = events
+        sent: Sequence[Event] = events
         if error is not None:
-            refuses_one = isinstance(error, EventRejected) and not isinstance(error, AccessRefused)
-            went = events[1:] if refuses_one else ()
-            error.unsent = tuple(events[: len(events) - len(went)])
+            rejects_one = isinstance(error, EventRejected) and not isinstance(error, AccessRefused)
+            sent = events[1:] if rejects_one else ()
+            error.unsent = tuple(events[: len(events) - len(sent)])
         for outbox in outboxes:
-            outbox.sent += [Sent(transport, event) for event in went]
-        return went, error
+            outbox.sent += [Sent(transport, event) for event in sent]
+        return sent, error
 
     def _next_error(self, transport: str) -> TransportError | None:
         for index, (alias, error) in enumerate(self._faults):
@@ -167,37 +167,37 @@ class Outbox(Sequence[Event]):
                 del self._faults[index]
                 if isinstance(error, TransportError):
                     return error
-                return error(f"{error.__name__}, as fail_next() ordered.")
+                return error(f"{error.__name__}, as requested by fail_next().")
         return None
 
 
 class OutboxTransport(MemoryTransport):
-    """Be a memory transport whose calls an outbox records, and lets fail.
+    """A memory transport whose calls an outbox records, and can make fail.
 
     Options:
-        outbox: the one to record in.
+        outbox: where calls are recorded.
     """
 
-    development_only = False  # what stands in for a project's transport passes its checks
+    development_only = False  # it replaces a project's transport, so it passes the checks
 
     def __init__(self, *, outbox: Outbox, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._outbox = outbox
 
     def send_batch(self, events: Sequence[Event]) -> None:
-        went, error = self._outbox.carry(self.alias, events)
-        super().send_batch(went)
+        sent, error = self._outbox.record_call(self.alias, events)
+        super().send_batch(sent)
         if error is not None:
             raise error
 
 
 @contextlib.contextmanager
 def captured_events() -> Iterator[Outbox]:
-    """Give an outbox of what is published while the block runs, whatever transports are configured.
+    """Yield an outbox of what is published while the block runs, with any transports.
 
-    All aliases are swapped to memory. In a transaction of Django's ``TestCase`` events go when the
-    code under test would have committed. Blocks may be nested: each outbox gets what is published
-    within its own block.
+    All aliases are replaced by memory transports. In a transaction of Django's ``TestCase`` events
+    are sent when the code under test would have committed. Blocks may be nested: each outbox gets
+    what is published within its own block.
     """
     if _active:
         outbox = Outbox()
@@ -211,15 +211,15 @@ def captured_events() -> Iterator[Outbox]:
 
 @contextlib.contextmanager
 def activated(outbox: Outbox) -> Iterator[None]:
-    """Let events go at the commits of tests, into an outbox whose transports are in force."""
+    """Send events at the commits of tests, to an outbox whose transports are configured."""
     with committing(), _activated(outbox):
         yield
 
 
 def swapped_entries(outbox: Outbox) -> Mapping[str, Any]:
-    """Return REALTIME_TRANSPORTS with all aliases swapped to transports of an outbox.
+    """Return REALTIME_TRANSPORTS with all aliases replaced by transports of an outbox.
 
-    Each takes as many bytes of data as the one that it stands in for.
+    Each has the payload limit of the transport that it replaces.
     """
     path = f"{OutboxTransport.__module__}.{OutboxTransport.__qualname__}"
     entries = get_entries()
@@ -231,7 +231,7 @@ def swapped_entries(outbox: Outbox) -> Mapping[str, Any]:
 
 
 def current_outbox() -> Outbox:
-    """Return the outbox of the innermost block, or one made of what memory transports hold."""
+    """Return the outbox of the innermost block, or one of what is in the memory transports."""
     if _active:
         return _active[-1]
     outbox = Outbox()
@@ -247,13 +247,13 @@ def current_outbox() -> Outbox:
 
 
 def assert_published(name: str, **expected: Any) -> list[Event]:
-    """Do what `Outbox.assert_published` does, with the outbox of the running test."""
+    """Check an event as `Outbox.assert_published` does, in the outbox of the running test."""
     __tracebackhide__ = True
     return current_outbox().assert_published(name, **expected)
 
 
 def assert_nothing_published() -> None:
-    """Do what `Outbox.assert_nothing_published` does, with the outbox of the running test."""
+    """Check that the outbox of the running test is empty."""
     __tracebackhide__ = True
     current_outbox().assert_nothing_published()
 
@@ -287,11 +287,11 @@ def _raising_errors() -> Iterator[None]:
 
 
 def _default_limit(path: Any) -> int | None:
-    """Return the limit that a class says of itself, which is not made; else memory's."""
+    """Return the payload limit that a class declares, without an instance; else that of memory."""
     try:
         transport_class = import_string(path)
         own = [vars(cls) for cls in transport_class.__mro__]
-    except Exception:  # noqa: BLE001  its SDK may be missing, and its check says what is wrong
+    except Exception:  # noqa: BLE001  its SDK may be missing, which its check reports
         return _MEMORY_LIMIT
     for init in [names["__init__"] for names in own if "__init__" in names]:
         option = inspect.signature(init).parameters.get("payload_limit")

@@ -1,7 +1,7 @@
-"""The pytest plugin, which an entry point loads: fixtures, and the table of the contract.
+"""The pytest plugin, loaded by an entry point: fixtures, and the table of the contract.
 
-Django is imported by the fixtures and not before, so that a project which has none, or configures
-it late, is left alone.
+Only the fixtures import Django, so a project that does not use it, or configures it late, is not
+affected.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--realtime-matrix",
         dest=_OPTION,
         metavar="FILE",
-        help="write the table of transports and clauses into FILE, between its two marks",
+        help="write the table of transports and clauses into FILE, between its two markers",
     )
 
 
 @pytest.fixture
 def realtime_outbox(request: pytest.FixtureRequest) -> Iterator[Outbox]:
-    """Swap every transport to memory, and give the list of what is published.
+    """Replace every transport by memory, and yield the outbox of what is published.
 
-    With the fixture ``db``, events go when the code under test would have committed.
+    With the fixture ``db``, events are sent when the code under test would have committed.
     """
     from realtime_drf.testing.outbox import Outbox, activated, captured_events, swapped_entries
 
@@ -43,7 +43,7 @@ def realtime_outbox(request: pytest.FixtureRequest) -> Iterator[Outbox]:
             yield outbox
         return
     outbox = Outbox()
-    # By pytest-django's own fixture: it puts back what tests change through it, in its order.
+    # pytest-django's own fixture restores in order what tests change through it.
     settings = request.getfixturevalue("settings")
     settings.REALTIME_TRANSPORTS = swapped_entries(outbox)
     with activated(outbox):
@@ -52,7 +52,7 @@ def realtime_outbox(request: pytest.FixtureRequest) -> Iterator[Outbox]:
 
 @pytest.fixture
 def realtime_client(realtime_outbox: Outbox) -> Callable[..., RealtimeClient]:
-    """Return a function that makes a connection of a user: ``realtime_client(user)``."""
+    """Return a function that opens a connection of a user: ``realtime_client(user)``."""
     from realtime_drf.testing.client import RealtimeClient
 
     return RealtimeClient
@@ -62,7 +62,7 @@ def realtime_client(realtime_outbox: Outbox) -> Callable[..., RealtimeClient]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note of which transport and clause a test is; a parallel run's worker sends it along."""
+    """Add transport and clause to the report of a test, which workers of a parallel run send on."""
     report = yield
     transport = getattr(getattr(item, "cls", None), "realtime_contract", None)
     if transport is not None:
@@ -74,7 +74,7 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Collect the reports of this run, where its tests are run in other processes as well."""
+    """Collect the reports of this run, including those of tests in other processes."""
     config.pluginmanager.register(_MatrixReporter(), "realtime_drf.matrix")
 
 

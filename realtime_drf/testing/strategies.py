@@ -1,4 +1,4 @@
-"""Hypothesis strategies for what an event is made of.
+"""Hypothesis strategies for events and their parts.
 
 They need Hypothesis: ``pip install realtime-drf[testing]``.
 """
@@ -24,7 +24,7 @@ from realtime_drf.names import (
 )
 
 CHANNEL_CHARACTERS = string.ascii_letters + string.digits + "_-=@,.;"
-"""What a channel's name may hold after its prefix."""
+"""The characters of a channel name after its prefix."""
 
 CHANNEL_KINDS = tuple(kind for kind in ChannelKind if kind is not ChannelKind.USER)
 """All kinds but the channels of users."""
@@ -50,16 +50,16 @@ ILLEGAL_CHANNEL_NAMES = (
     "#server-to-user-" + "7" * (MAX_USER_ID_LENGTH + 1),
     "x" * (MAX_CHANNEL_LENGTH + 1),
 )
-"""Names that no transport may carry, one for each way to be wrong."""
+"""Names that every transport must reject, one for each way to be invalid."""
 
 
 def texts() -> st.SearchStrategy[str]:
-    """Return text of any characters that can be encoded, control characters and emoji included."""
+    """Return text of all characters that can be encoded, with control characters and emoji."""
     return st.text(st.characters(exclude_categories=["Cs"]))
 
 
 def json_values(*, max_leaves: int = 15) -> st.SearchStrategy[Any]:
-    """Return what JSON can hold, so that reading it back gives the same."""
+    """Return data that is the same after a round trip through JSON."""
     leaves: st.SearchStrategy[Any] = st.none() | st.booleans() | st.integers() | texts()
     leaves |= st.floats(allow_nan=False, allow_infinity=False)
     return st.recursive(
@@ -70,7 +70,7 @@ def json_values(*, max_leaves: int = 15) -> st.SearchStrategy[Any]:
 
 
 def event_names() -> st.SearchStrategy[str]:
-    """Return legal names of events, up to the longest."""
+    """Return valid event names, up to the longest."""
     characters = st.characters(exclude_categories=["Cs"])
     return st.text(characters, min_size=1, max_size=MAX_EVENT_LENGTH).filter(
         lambda name: not name.startswith(RESERVED_EVENT_PREFIXES)
@@ -78,12 +78,12 @@ def event_names() -> st.SearchStrategy[str]:
 
 
 def channel_names(kinds: Iterable[ChannelKind] = CHANNEL_KINDS) -> st.SearchStrategy[str]:
-    """Return legal names of channels of these kinds, cached or not, up to the longest."""
+    """Return valid names of channels of these kinds, cached or not, up to the longest."""
     heads = []
     wanted = frozenset(kinds)
 
     def is_wanted(name: str) -> bool:
-        # What follows a prefix may make another one of it, or leave nothing behind it.
+        # The text after a prefix may turn it into another prefix with nothing after it.
         return not _is_illegal(name) and parse_channel_name(name).kind in wanted
 
     for kind in ChannelKind:
@@ -100,12 +100,12 @@ def channel_names(kinds: Iterable[ChannelKind] = CHANNEL_KINDS) -> st.SearchStra
 
 
 def illegal_channel_names() -> st.SearchStrategy[str]:
-    """Return names that no transport may carry."""
+    """Return names that every transport must reject."""
     return st.sampled_from(ILLEGAL_CHANNEL_NAMES) | st.text(max_size=20).filter(_is_illegal)
 
 
 def socket_ids() -> st.SearchStrategy[str]:
-    """Return tokens of connections, as Pusher's protocol has them."""
+    """Return socket ids in the form of Pusher's protocol."""
     numbers = st.integers(min_value=0, max_value=10**12)
     return st.builds("{}.{}".format, numbers, numbers)
 
@@ -115,14 +115,14 @@ def events(
     names: st.SearchStrategy[str] | None = None,
     channels: st.SearchStrategy[str] | None = None,
     data: st.SearchStrategy[Any] | None = None,
-    origins: st.SearchStrategy[str | None] | None = None,
+    socket_ids: st.SearchStrategy[str | None] | None = None,
     max_channels: int = 5,
 ) -> st.SearchStrategy[Event]:
-    """Return events; what is not given is anything legal, and nobody is excluded.
+    """Return events of any valid parts, and by default without a sender to exclude.
 
     Args:
-        origins: what is drawn for ``socket_id``.
-        max_channels: channels of one event, at most.
+        names, channels, data, socket_ids: strategies for these parts.
+        max_channels: the most channels of one event.
     """
     several = st.lists(channels or channel_names(), min_size=1, max_size=max_channels, unique=True)
     return st.builds(
@@ -130,7 +130,7 @@ def events(
         names or event_names(),
         several,
         data or json_values(),
-        socket_id=origins or st.none(),
+        socket_id=socket_ids or st.none(),
     )
 
 

@@ -1,4 +1,4 @@
-"""Put the memory transport in the place of all others."""
+"""Settings in which memory transports replace all others."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ MEMORY_PATH: Final = "realtime_drf.transports.memory.MemoryTransport"
 def in_memory(
     entries: Mapping[str, Mapping[str, Any]] | Iterable[str] = (), *, transport: str = MEMORY_PATH
 ) -> dict[str, dict[str, Any]]:
-    """Return entries for REALTIME_TRANSPORTS: the same aliases, all of them in memory.
+    """Return entries for REALTIME_TRANSPORTS with the same aliases, all in memory.
 
-    For a settings file of tests; it needs no Django. An alias that was disabled is enabled: in
-    memory it does no harm. A ``payload_limit`` is kept; without one the limit is memory's own,
+    For the settings of tests; it does not import Django. A disabled alias is enabled, which is
+    harmless in memory. A ``payload_limit`` is kept; the default is that of the memory transport,
     which is Pusher's.
 
     >>> in_memory(["default"])["default"]["TRANSPORT"]

@@ -17,7 +17,7 @@ SERVE = (
     "-m uvicorn --app-dir example example.asgi:application --host 127.0.0.1 "
     "--ws-per-message-deflate false --timeout-graceful-shutdown 3 --log-level warning"
 )
-"""What Python is told; a test compares it with the Makefile."""
+"""Python's arguments; a test compares them with the Makefile."""
 
 EXPECTED = (
     "todo.",

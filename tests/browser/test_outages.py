@@ -52,7 +52,7 @@ def test_a_restart_of_the_server_is_survived(make_site: MakeSite, open_window: O
         expect(window.todo("Find a second lemonade stand")).to_have_count(0)
     expect(ann.flag("Bob")).to_be_visible()
     expect(ann.page.get_by_label(f"Add a todo to {FIRST}")).to_have_value("Half a thou")
-    # Nobody has told of it: it was fetched. What is told from now on is heard again.
+    # It was not broadcast but fetched. Later events are received again.
     assert ann.heard("While nobody listened") == []
     bob.add(FIRST, "Said afterwards")
     expect(ann.todo("Said afterwards")).to_be_visible()

@@ -32,7 +32,7 @@ from realtime_drf.server.node import Node
 from realtime_drf.transports import transports
 from realtime_drf.transports.channels import ChannelsTransport
 from realtime_drf.webhook_events import WebhookEvent
-from realtime_drf.webhooks import tell
+from realtime_drf.webhooks import handle_events
 
 T = TypeVar("T")
 
@@ -75,7 +75,7 @@ class Server(RealtimeServer):
         self._clock = clock
 
     def create_node(self, transport: ChannelsTransport) -> Node:
-        notify = functools.partial(tell, transport)
+        notify = functools.partial(handle_events, transport)
         return Node(transport.app, notify, clock=self._clock, tick=NEVER)
 
 

@@ -113,13 +113,13 @@ class App:
     # Who is there
 
     def enter_with_key(self, key: str, client_id: str | None = None) -> Session:
-        """Let in who has the key."""
+        """Authenticate a request with a key."""
         if not hmac.compare_digest(key, self.key):
             raise Refusal(401, 40101, "Invalid credentials")
         return Session(self.key_capability, client_id)
 
     def enter_with_token(self, token: str) -> Session:
-        """Let in who has a token, of ours or a JWT."""
+        """Authenticate a request with a token, ours or a JWT."""
         session = self.tokens.get(token) or self._read_jwt(token)
         if session.expires is not None and session.expires <= self.clock():
             raise Refusal(401, 40142, "Token expired")
@@ -132,7 +132,7 @@ class App:
         known = {"keyName", "ttl", "capability", "clientId", "timestamp", "nonce", "mac"}
         if set(request) - known or request.get("keyName") != self.key_name:
             raise Refusal(400, 40003, "Invalid token request")
-        # What is left out, and what is null, is empty in the text that is signed.
+        # Missing values and null are empty in the text that is signed.
         names = ("keyName", "ttl", "capability", "clientId", "timestamp", "nonce")
         values = [request.get(name) for name in names]
         text = "".join(f"{'' if value is None else value}\n" for value in values)
@@ -160,7 +160,7 @@ class App:
         return details | ({"clientId": client_id} if client_id else {})
 
     def connect(self, session: Session) -> Connected:
-        """Give a connection its id and key."""
+        """Assign an id and a key to a connection."""
         number = next(self._numbers)
         connected = Connected(f"{secrets.token_hex(6)}!{number}key-x", f"conn{number}", session)
         self.connections[connected.key] = connected

@@ -10,7 +10,7 @@ from tests.services.reporter import Report, Reporter
 
 
 class Denied(Exception):
-    """Tell that something was refused; `code` is Ably's."""
+    """A request that was rejected; `code` is Ably's."""
 
     def __init__(self, code: Any) -> None:
         super().__init__(f"refused with {code}")
@@ -46,7 +46,7 @@ class AblyJS(Reporter):
         self._do("subscribe", "subscribed", channel=channel)
 
     def enter(self, channel: str, data: Any) -> list[str]:
-        """Enter a presence channel, and return who is there."""
+        """Enter a presence channel, and return its members."""
         members: list[str] = self._do("enter", "entered", channel=channel, data=data)["members"]
         return members
 

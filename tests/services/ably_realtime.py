@@ -51,7 +51,7 @@ class AblyRealtime(AblyService):
 
     @property
     def attached(self) -> set[tuple[str | None, str]]:
-        """Return who is on which channel."""
+        """Return the subscribers of each channel."""
         with self.changed:
             return {
                 (client.connected.session.client_id, channel)
@@ -74,7 +74,7 @@ class AblyRealtime(AblyService):
                 client.deliver(channel, messages)
 
     def tell_presence(self, channel: str, member: dict[str, Any]) -> None:
-        """Tell all on a channel what a member has done."""
+        """Broadcast to a channel what a member has done."""
         for client in list(self._clients):
             if channel in client.attached:
                 client.send({"action": PRESENCE, "channel": channel, "presence": [member]})

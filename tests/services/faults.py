@@ -39,7 +39,7 @@ class Slow(Fault):
     _gate: threading.Event = field(default_factory=threading.Event, repr=False)
 
     def release(self) -> None:
-        """Let the answer go; the service does so too when it stops."""
+        """Release the answer; the service does so too when it stops."""
         self._gate.set()
 
     def wait(self) -> None:

@@ -65,7 +65,7 @@ class Responder(Protocol):
         """Return the answer to a request."""
 
     def converse(self, request: Request, connection: socket.socket) -> None:
-        """Speak WebSocket on a connection until it ends."""
+        """Serve WebSocket on a connection until it closes."""
 
 
 class Connection(BaseHTTPRequestHandler):

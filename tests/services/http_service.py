@@ -41,7 +41,7 @@ class HttpService(Service):
         raise NotImplementedError
 
     def converse(self, request: Request, connection: socket.socket) -> None:
-        """Speak WebSocket until the end; by default the connection is closed."""
+        """Serve WebSocket until it closes; by default close the connection."""
 
     @property
     def url(self) -> str:
@@ -61,7 +61,7 @@ class HttpService(Service):
             return self._connections
 
     def fail_next(self, fault: Fault, times: int = 1) -> None:
-        """Let the next request fail that way, after those already ordered; one fault a request."""
+        """Make the next request fail that way, after earlier faults; each affects one request."""
         with self.changed:
             self._faults.extend([fault] * times)
 

@@ -22,7 +22,7 @@ _STAMP = NODE_MODULES / ".installed-for"
 
 @functools.cache
 def version() -> int | None:
-    """Return Node's major version, or None where there is no Node."""
+    """Return Node's major version, or None if it is not installed."""
     if shutil.which("node") is None:
         return None
     done = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Give tests their services: PostgreSQL before the settings are read, the others as fixtures.
+"""The services of tests: PostgreSQL before the settings are read, the others as fixtures.
 
 Loaded by `-p` in pyproject.toml and not as a conftest, since pytest-django reads the settings
 before any conftest is imported.

@@ -10,7 +10,7 @@ REQUIRE_VARIABLE = "REALTIME_REQUIRE_SERVICES"
 
 
 def services_are_required() -> bool:
-    """Tell whether this run promised to have every service, so that none goes missing unseen."""
+    """Return whether this run requires every service, so that a missing one is an error."""
     return os.environ.get(REQUIRE_VARIABLE) == "1"
 
 

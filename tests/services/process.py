@@ -22,7 +22,7 @@ _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 
 class ServiceError(Exception):
-    """Tell that a service could not be started or installed, with what it said itself."""
+    """A service that could not be started or installed, with its output."""
 
 
 class Service:
@@ -33,7 +33,7 @@ class Service:
         raise NotImplementedError
 
     def stop(self) -> None:
-        """Stop; to stop twice is no error."""
+        """Stop; stopping twice is not an error."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -179,7 +179,7 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 
 @contextlib.contextmanager
 def closed_port() -> Iterator[int]:
-    """Give a port of 127.0.0.1 which refuses connections for as long as the block runs."""
+    """Yield a port of 127.0.0.1 that refuses connections while the block runs."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as held:
         # Bound without listening: refused, and nobody else can take it meanwhile.
         held.bind((LOCALHOST, 0))
@@ -196,7 +196,7 @@ def wait_until(condition: Callable[[], object], timeout: float = 5.0) -> None:
 
 
 def accepts_connections(port: int) -> bool:
-    """Tell whether something listens on this port of 127.0.0.1."""
+    """Return whether something listens on this port of 127.0.0.1."""
     try:
         socket.create_connection((LOCALHOST, port), timeout=1).close()
     except OSError:

@@ -39,7 +39,7 @@ class Received:
     name: str
     #: The string as it was sent, JSON or not.
     data: str
-    #: The connection that is left out, or None.
+    #: The connection that is excluded, or None.
     socket_id: str | None
 
 
@@ -70,7 +70,7 @@ class PusherService(HttpService):
 
     @staticmethod
     def closed_port() -> AbstractContextManager[int]:
-        """Give a port that refuses connections for as long as the `with` block runs."""
+        """Yield a port that refuses connections while the block runs."""
         return closed_port()
 
     @property

@@ -22,7 +22,7 @@ def unavailable() -> str | None:
 
 
 class Refused(Exception):
-    """Tell that a subscription or signing in was refused."""
+    """A subscription or sign-in that was rejected."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ class PusherJS(Reporter):
     def _token(self, question: Report) -> Token:
         if question["kind"] == "user":
             if not callable(self._user_auth):
-                raise TypeError("user_auth is no function")
+                raise TypeError("user_auth is not a function")
             return self._user_auth(question["socket_id"])
         if callable(self._auth):
             return self._auth(question["socket_id"], question["channel"])

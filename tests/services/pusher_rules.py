@@ -116,12 +116,12 @@ def check_channel(channel: Any) -> None:
 
 
 def is_encrypted(channel: str) -> bool:
-    """Tell whether the service must not be able to read the channel's events."""
+    """Return whether the channel is encrypted."""
     return channel.startswith("private-encrypted-")
 
 
 def is_presence(channel: str) -> bool:
-    """Tell whether the channel knows its members."""
+    """Return whether it is a presence channel."""
     return channel.startswith("presence-")
 
 

@@ -19,7 +19,7 @@ class PusherApp(Protocol):
 
 @contextmanager
 def pusher_sdk(service: PusherApp, **options: Any) -> Iterator[Any]:
-    """Give a `pusher.Pusher` for a service; `options` are its own and go first."""
+    """Return a `pusher.Pusher` for a service; `options` take precedence."""
     # Imported here, since the SDK is optional where the services are not.
     from pusher import Pusher
 

@@ -84,7 +84,7 @@ class Redis(RetriedService):
             client.execute_command("REPLICAOF", *((self.host, port) if port else ("NO", "ONE")))
 
     def is_in_step(self) -> bool:
-        """Tell whether it has all that its master has."""
+        """Return whether it has caught up with its master."""
         from redis import Redis as Client
 
         with contextlib.closing(Client(port=self.port)) as client:

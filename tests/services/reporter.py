@@ -26,7 +26,7 @@ Predicate = Callable[[Report], object]
 
 
 class ReporterError(Exception):
-    """Tell what the process did not do, and all that it did."""
+    """A process that did not do what was expected, with everything that it did."""
 
 
 class Reporter:

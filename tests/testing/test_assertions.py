@@ -78,7 +78,7 @@ def test_what_differs_is_said(outbox: Outbox, expected: Any, difference: str) ->
     text = str(caught.value)
     assert difference in text
     assert "1. todo.create to todos, private-lists.1 {" in text
-    assert "2. todo.create to #server-to-user-7 (not to its origin) {" in text
+    assert "2. todo.create to #server-to-user-7 (not to its sender) {" in text
     assert "3. news to todos by 'other' null" in text
     assert "1.2" not in text
 

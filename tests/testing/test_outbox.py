@@ -370,7 +370,7 @@ def test_latency_is_waited_for() -> None:
     waited: list[float] = []
     outbox = Outbox(sleep=waited.append)
     outbox.latency = 0.5
-    assert outbox.carry("default", [Event("a", "x")])[1] is None
+    assert outbox.record_call("default", [Event("a", "x")])[1] is None
     assert waited == [0.5]
 
 

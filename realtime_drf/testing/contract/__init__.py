@@ -1,4 +1,4 @@
-"""The contract that every transport keeps, as a class of tests to subclass."""
+"""The contract that every transport must fulfil, as a class of tests to subclass."""
 
 from realtime_drf.testing.contract.abilities import Claims
 from realtime_drf.testing.contract.arrival import Arrival, Exclusion, Names
@@ -25,7 +25,7 @@ class TransportContract(
     Travelling,
     Claims,
 ):
-    """Check that a transport is one: subclass this, and write `create_transport` and `received`.
+    """The tests of a transport: subclass this, and write `create_transport` and `received`.
 
     Each method whose name begins with ``test_`` is a clause. The class runs in pytest, and in
     unittest if it is a ``unittest.TestCase`` as well::
@@ -41,12 +41,12 @@ class TransportContract(
             def received(self):
                 return [Received(each.channel, each.event, each.data) for each in self.acme.seen]
 
-    A clause whose hook is not written is skipped, with the reason. The hooks, in the order in which
-    they pay: `create_unreachable_transport`, `create_refused_transport`,
-    `create_confused_transport`, and ``secrets``; then those of what the transport claims:
-    `create_socket_id`, `occupy`, `disconnected_users`, `authorization_data`, `admits` and
+    A clause whose hook is not written is skipped, with a reason. The hooks, the most useful first:
+    `create_unreachable_transport`, `create_refused_transport`, `create_confused_transport`, and
+    ``secrets``; then those of what the transport claims: `create_socket_id`, `occupy`,
+    `disconnected_users`, `authorization_data`, `admits` and
     `create_webhook`. `watch` is for services that one must subscribe to; `intercept` for
-    transports that hand events on without ``send_batch``. See their docstrings.
+    transports that send events without ``send_batch``. See their docstrings.
     """
 
     __test__ = False

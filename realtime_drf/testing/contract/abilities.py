@@ -1,4 +1,4 @@
-"""Clauses of the contract: what a transport claims is real, and what it does not claim is said."""
+"""Clauses of the contract: abilities that are claimed work, and all others raise."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ CALLS: dict[str, dict[str, Callable[[BaseTransport], Any]]] = {
 
 
 class Claims(Harness):
-    """Check that flags and methods agree."""
+    """Tests that flags and methods agree."""
 
     def test_what_is_not_claimed_raises_unsupported_feature(self) -> None:
         with self.transport() as transport:
@@ -65,11 +65,13 @@ class Claims(Harness):
                 for name in calls if getattr(transport, ability) else ():
                     method = name.removesuffix("()")
                     if getattr(type(transport), method) is getattr(BaseTransport, method):
-                        fail(f"{ability} is set, and {name} is the base's, which raises.")
+                        fail(f"{ability} is set, and {name} is that of the base, which raises.")
             if transport.supports_exclusion and not transport.is_socket_id(self.create_socket_id()):
-                fail("supports_exclusion is set, and the token of a connection is not well-formed.")
+                fail(
+                    "supports_exclusion is set, and is_socket_id() rejects the id of a connection."
+                )
 
-    def test_who_is_on_a_channel_is_told(self) -> None:
+    def test_occupied_channels_are_reported(self) -> None:
         with self.transport() as transport:
             self.require(transport, "supports_channel_info")
             occupied, vacant = self.channel("occupied"), self.channel("vacant")
@@ -82,7 +84,7 @@ class Claims(Harness):
             if occupied not in listed or vacant in transport.occupied_channels():
                 fail(f"Only {occupied} is occupied, and {listed} are listed.")
             _check_listing(transport.occupied_channels())
-            with expecting(InvalidEvent, since="'no channel' is no channel"):
+            with expecting(InvalidEvent, since="'no channel' is not a channel name"):
                 transport.channel_info("no channel")
 
     def test_a_user_is_disconnected(self) -> None:
@@ -92,7 +94,7 @@ class Claims(Harness):
             transport.disconnect_user("7")
             found = self.wait_for(lambda: list(self.disconnected_users())[before:])
             if found != ["7"]:
-                fail(f"User 7 was to be disconnected, and {found} were.")
+                fail(f"User 7 should be disconnected, and {found} were.")
 
     def test_a_denied_client_gets_nothing_and_a_granted_one_an_answer(self) -> None:
         channel = f"private-{self.channel()}"
@@ -100,15 +102,15 @@ class Claims(Harness):
             self.require(transport, "supports_authorization")
             asked = transport.read_authorization(self.authorization_data(channel))
             if asked.channels != (channel,):
-                fail(f"{channel} was asked for, and {asked} was read.")
+                fail(f"{channel} was requested, and {asked} was read.")
             denied = transport.answer_authorization(asked, [Denial(channel=channel)])
             if denied.status < 400:
-                fail(f"A denied client is answered {denied.status}.")
+                fail(f"The answer to a denied client has status {denied.status}.")
             granted = transport.answer_authorization(asked, [Grant(channel=channel)])
             if granted.status != 200 or granted.body == denied.body:
-                fail(f"A granted client is answered {granted.status}.")
+                fail(f"The answer to a granted client has status {granted.status}.")
 
-    def test_the_service_admits_whom_it_was_told_to_admit(self) -> None:
+    def test_the_service_admits_only_clients_that_were_granted(self) -> None:
         channel, other = (f"private-{self.channel(name)}" for name in ("one", "other"))
         with self.transport() as transport:
             self.require(transport, "supports_authorization")
@@ -130,7 +132,7 @@ class Claims(Harness):
             if self.needs_channels:
                 requests += [{}, dict.fromkeys(data)]
             for malformed in requests:
-                with expecting(InvalidRequest, since=f"{malformed} asks for no channel"):
+                with expecting(InvalidRequest, since=f"{malformed} does not name a channel"):
                     transport.read_authorization(malformed)
 
     def test_a_webhook_is_read_and_a_forged_one_is_not(self) -> None:
@@ -139,11 +141,11 @@ class Claims(Harness):
             headers, body = self.create_webhook()
             reported = transport.read_webhook(headers, body)
             if not reported or not all(isinstance(each, WebhookEvent) for each in reported):
-                fail(f"A report was read as {reported}.")
+                fail(f"A webhook was read as {reported}.")
             for each in reported:
                 parse_channel_name(each.channel)
             for forged in ((headers, body + b" "), (headers, b"{}"), ({}, body)):
-                with expecting(InvalidSignature, since="the report is not the service's"):
+                with expecting(InvalidSignature, since="the webhook is not from the service"):
                     transport.read_webhook(*forged)
 
 

@@ -1,4 +1,4 @@
-"""Clauses of the contract: what is sent arrives, once, in order, as it was, and to whom it may."""
+"""Clauses of the contract: events arrive once, in order and unchanged, but not at the sender."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ DRF_DATA = {
     "nothing": None,
     "many": [1, 2.5, True, {"Ö": "\N{PARTY POPPER}"}],
 }
-"""What serializers return."""
+"""Data as serializers return it."""
 
 DIFFICULT_TEXT = "\0\t\n\r\x1b\x7f\u2028\ufeff\\\"'</script>&amp;%00+ü\N{PARTY POPPER}"
 
-MALFORMED_TOKENS = ("", " ", "none", "1.2\n", "1.2.3", "<script>", "1" * 500)
+MALFORMED_SOCKET_IDS = ("", " ", "none", "1.2\n", "1.2.3", "<script>", "1" * 500)
 
 
 class Arrival(Harness):
-    """Check what arrives."""
+    """Tests of what arrives."""
 
     def test_each_event_arrives_once_on_each_of_its_channels(self) -> None:
         one, other, third = (self.channel(name) for name in ("one", "other", "third"))
@@ -51,7 +51,7 @@ class Arrival(Harness):
             self.send_all(transport, [event, event])
             self.send_all(transport, [event])
 
-    def test_a_hand_over_that_is_sent_again_arrives_once(self) -> None:
+    def test_a_batch_that_is_sent_again_arrives_once(self) -> None:
         with self.transport() as transport:
             self.require(transport, "supports_idempotency")
             channels = [self.channel("one"), self.channel("other")]
@@ -65,7 +65,7 @@ class Arrival(Harness):
             arrived.check([alone, *together], transport)
 
     def test_an_event_arrives_as_often_as_it_is_published(self) -> None:
-        # A project may keep an event as a constant: each publish gives it an id of its own.
+        # A project may define an event as a constant: each publish gives it a new id.
         event = Event("reload", [self.channel("one"), self.channel("other")])
         published = [event.as_published() for _ in range(4)]
         with self.transport() as transport:
@@ -88,7 +88,7 @@ class Arrival(Harness):
         with self.transport() as transport:
             self.try_examples(sets, check)
 
-    def test_hand_overs_arrive_in_order(self) -> None:
+    def test_batches_arrive_in_order(self) -> None:
         channels = [self.channel("one"), self.channel("other")]
         events = [Event(f"e{n}", channels[: 1 + n % 2], n) for n in range(20)]
         with self.transport() as transport:
@@ -124,7 +124,7 @@ class Arrival(Harness):
 
 
 class Names(Harness):
-    """Check which names pass."""
+    """Tests of which names are accepted."""
 
     def test_legal_names_pass(self) -> None:
         with self.transport() as transport:
@@ -154,7 +154,7 @@ class Names(Harness):
             calls: list[Sequence[Event]] = []
             self.intercept(transport, calls.append)
             for name in strategies.ILLEGAL_CHANNEL_NAMES:
-                # An event cannot be made with it, so it comes by the one way that is not checked.
+                # Event() rejects it, so it is set in the one way that is not checked.
                 event = Event("illegal", channel).to([name])
                 refusals: list[type[Exception]] = [InvalidEvent, EventRejected]
                 with expecting(*refusals, since=f"channel {name[:40]!r} is illegal"):
@@ -162,7 +162,7 @@ class Names(Harness):
             if calls:
                 fail(f"Illegal names reached the service: {calls}")
 
-    def test_kinds_that_it_cannot_carry_are_refused_before_io(self) -> None:
+    def test_unsupported_channel_kinds_are_refused_before_io(self) -> None:
         with self.transport() as transport:
             refused = []
             if not transport.supports_encryption:
@@ -170,18 +170,18 @@ class Names(Harness):
             if not transport.supports_user_events:
                 refused.append("#server-to-user-7")
             if not refused:
-                self.skip("it claims to carry all kinds of channels")
+                self.skip("it claims to support all kinds of channels")
             calls: list[Sequence[Event]] = []
             self.intercept(transport, calls.append)
             channel = self.channel()
             for name in refused:
-                reason = f"it does not claim to carry {name}"
+                reason = f"it does not claim to support {name}"
                 with expecting(EventRejected, since=reason) as caught:
                     transport.send([Event("refused", [channel, name])])
                 if not isinstance(caught.error.__cause__, UnsupportedFeature):
                     fail(f"{name}: the cause of {caught.error!r} must be UnsupportedFeature.")
             if calls:
-                fail(f"What it cannot carry reached the service: {calls}")
+                fail(f"Events to unsupported channels reached the service: {calls}")
 
     def test_wire_names_translate_back(self) -> None:
         with self.transport() as transport:
@@ -197,43 +197,44 @@ class Names(Harness):
 
 
 class Exclusion(Harness):
-    """Check who is left out."""
+    """Tests of excluding the sender."""
 
-    def test_the_origin_alone_is_left_out(self) -> None:
-        token = self.create_socket_id()
+    def test_the_sender_alone_is_excluded(self) -> None:
+        socket_id = self.create_socket_id()
         one, other = self.channel("one"), self.channel("other")
         with self.transport() as transport:
-            self.send_all(transport, [Event("alone", one, 1, socket_id=token)])
-            self.send_all(transport, [Event("several", [one, other], 2, socket_id=token)])
+            self.send_all(transport, [Event("alone", one, 1, socket_id=socket_id)])
+            self.send_all(transport, [Event("several", [one, other], 2, socket_id=socket_id)])
             self.send_all(
                 transport,
                 [
                     Event("nobody", [one, other], 3),
-                    Event("origin", one, 4, socket_id=token),
+                    Event("sender", one, 4, socket_id=socket_id),
                     Event("nobody again", [other, one], 5),
-                    Event("origin again", [other, one], 6, socket_id=token),
+                    Event("sender again", [other, one], 6, socket_id=socket_id),
                 ],
             )
 
-    def test_a_malformed_token_excludes_nobody(self) -> None:
+    def test_a_malformed_socket_id_excludes_nobody(self) -> None:
         channel = self.channel()
         with self.transport() as transport:
-            tokens = [token for token in MALFORMED_TOKENS if not transport.is_socket_id(token)]
-            if not tokens:
-                self.skip("it takes any token for well-formed")
-            self.send_all(transport, [Event("e", channel, 1, socket_id=each) for each in tokens])
+            malformed = [each for each in MALFORMED_SOCKET_IDS if not transport.is_socket_id(each)]
+            if not malformed:
+                self.skip("it accepts any socket id")
+            self.send_all(transport, [Event("e", channel, 1, socket_id=each) for each in malformed])
 
-    def test_the_token_leaks_nowhere(self) -> None:
-        token = self.create_socket_id()
+    def test_the_socket_id_of_the_sender_is_not_published(self) -> None:
+        socket_id = self.create_socket_id()
         channels = [self.channel("one"), self.channel("other")]
         data: list[Any] = [{"id": 1}, [], "text", None, {"nested": {"list": [1]}}]
         events = [
-            Event("e", channels[: 1 + n % 2], each, socket_id=token) for n, each in enumerate(data)
+            Event("e", channels[: 1 + n % 2], each, socket_id=socket_id)
+            for n, each in enumerate(data)
         ]
         with self.transport() as transport:
             with self.arrivals(transport, channels) as arrived:
                 transport.send(events)
             shown = [each for found in arrived.by_channel.values() for each in found]
         for each in shown:
-            if any(token in text for text in (each.channel, each.name, each.data)):
-                fail(f"The origin's token is shown to everyone: {each}")
+            if any(socket_id in text for text in (each.channel, each.name, each.data)):
+                fail(f"The socket id of the sender is sent to everyone: {each}")

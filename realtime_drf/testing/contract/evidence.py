@@ -1,4 +1,4 @@
-"""What arrived and what was raised, and whether it is what the contract says."""
+"""What arrived and what was raised, compared with what the contract says."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ E = TypeVar("E", bound=Exception)
 
 
 class Received(NamedTuple):
-    """Hold one event on one of its channels, as the service gives it to subscribers."""
+    """An event on one of its channels, as the service delivers it to subscribers."""
 
     channel: str
     """In our canonical spelling."""
@@ -24,11 +24,11 @@ class Received(NamedTuple):
     data: str
     """JSON text, decrypted where the channel is encrypted."""
     excluded: str | None = None
-    """Token of the one connection that the service leaves out, or None."""
+    """Socket id of the connection that the service excludes, or None."""
 
 
 class Arrivals:
-    """Hold what arrived on some channels, each by itself: order is promised no further."""
+    """What arrived on some channels, by channel: order is promised only within a channel."""
 
     def __init__(self, channels: Sequence[str], *, keeps_text: bool) -> None:
         self.channels = channels
@@ -38,7 +38,7 @@ class Arrivals:
     def end(
         self, new: Mapping[str, Sequence[Received]], marker: str, *, missing: bool = False
     ) -> None:
-        """Take what arrived, without the marker."""
+        """Store what arrived, without the marker."""
         self.by_channel = {
             channel: [each for each in found if each.name != marker]
             for channel, found in new.items()
@@ -80,15 +80,15 @@ class Arrivals:
 
 
 def excluded_by(transport: BaseTransport, event: Event) -> str | None:
-    """Return the connection that shall not get an event, as far as the transport can do that."""
-    token = event.socket_id
-    if token is None or not transport.supports_exclusion or not transport.is_socket_id(token):
+    """Return the connection that must not receive an event, if the transport can exclude it."""
+    socket_id = event.socket_id
+    if socket_id is None or not transport.supports_exclusion:
         return None
-    return token
+    return socket_id if transport.is_socket_id(socket_id) else None
 
 
 class Caught(Generic[E]):
-    """Hold the error that a block raised."""
+    """The error that a block raised."""
 
     error: E
 
@@ -111,18 +111,18 @@ def expecting(kind: type[E], *kinds: type[E], since: str) -> Iterator[Caught[E]]
 
 
 def check_unsent(error: TransportError, expected: Sequence[Event]) -> None:
-    """Check that an error says exactly which events did not go."""
+    """Check that an error has exactly the events that were not sent."""
     found = [(event.id, event.channels) for event in error.unsent]
     wanted = [(event.id, event.channels) for event in expected]
     if found != wanted:
         fail(
-            "`unsent` must be exactly what did not go, in order.\n"
+            "`unsent` must be exactly the events that were not sent, in order.\n"
             f"  expected: {list(expected)}\n  found: {list(error.unsent)}"
         )
 
 
 def fail(message: str) -> NoReturn:
-    """End a clause that does not hold."""
+    """Fail the running clause."""
     raise AssertionError(message)
 
 

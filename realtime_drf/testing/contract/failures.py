@@ -1,4 +1,4 @@
-"""Clauses of the contract: what goes wrong is said in our words, and what did not go is known."""
+"""Clauses of the contract: failures are errors of ours, with the events that were not sent."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from realtime_drf.transports.base import BaseTransport
 
 
 class ServiceFailures(Harness):
-    """Check a service that cannot be reached, refuses, or answers nonsense."""
+    """Tests with a service that is unreachable, rejects events, or gives an invalid answer."""
 
     def test_an_unreachable_service_is_unavailable(self) -> None:
         self._check(
-            self.create_unreachable_transport(), TransportUnavailable, "the service is out of reach"
+            self.create_unreachable_transport(), TransportUnavailable, "the service is unreachable"
         )
 
     def test_a_refusal_is_a_rejection(self) -> None:
-        self._check(self.create_refused_transport(), EventRejected, "the service refuses")
+        self._check(self.create_refused_transport(), EventRejected, "the service rejects them")
 
     def test_an_answer_that_makes_no_sense_is_an_error_of_ours(self) -> None:
         self._check(
-            self.create_confused_transport(), TransportError, "the service answers nonsense"
+            self.create_confused_transport(), TransportError, "the service gives an invalid answer"
         )
 
     def _check(self, transport: BaseTransport, kind: type[TransportError], reason: str) -> None:
@@ -44,7 +44,7 @@ class ServiceFailures(Harness):
 
 
 class Unsent(Harness):
-    """Check the account of what went and what did not."""
+    """Tests of `unsent`."""
 
     def test_what_did_not_go_is_unsent_and_the_rest_arrived(self) -> None:
         channels = [self.channel(str(number)) for number in range(3)]
@@ -83,21 +83,21 @@ class Unsent(Harness):
     def test_a_refused_event_costs_no_other(self) -> None:
         one, other = self.channel("one"), self.channel("other")
         events = [Event(f"e{n}", [one, other][n % 2 :], n) for n in range(25)]
-        guilty = [events[3], events[12]]
+        rejected = [events[3], events[12]]
 
         def refuse(call: Sequence[Event]) -> None:
-            if {event.id for event in call} & {event.id for event in guilty}:
-                raise EventRejected("One of these events is refused.")
+            if {event.id for event in call} & {event.id for event in rejected}:
+                raise EventRejected("One of these events is rejected.")
 
         with self.transport() as transport:
             self.intercept(transport, refuse)
             with (
                 self.arrivals(transport, [one, other]) as arrived,
-                expecting(EventRejected, since="two events are refused") as caught,
+                expecting(EventRejected, since="two events are rejected") as caught,
             ):
                 transport.send(events)
-            arrived.check([event for event in events if event not in guilty], transport)
-            check_unsent(caught.error, guilty)
+            arrived.check([event for event in events if event not in rejected], transport)
+            check_unsent(caught.error, rejected)
 
     def test_it_works_again_after_a_failure(self) -> None:
         channel = self.channel()
@@ -114,7 +114,7 @@ class Unsent(Harness):
 
 
 class _Interruption:
-    """Let the service be out of reach from the nth call on, until it is `over`."""
+    """An outage of the service from the nth call on, until it is `over`."""
 
     def __init__(self, failing: int) -> None:
         self.left = failing
@@ -125,15 +125,15 @@ class _Interruption:
         self.left -= 1
         if self.left <= 0 and not self.over:
             self.happened = True
-            raise TransportUnavailable("The service is out of reach.")
+            raise TransportUnavailable("The service is unreachable.")
 
 
 def _without(events: Sequence[Event], unsent: Sequence[Event]) -> list[Event]:
-    """Return the events on those of their channels to which they went."""
+    """Return the events, each with the channels to which it was sent."""
     missing = {(event.id, channel) for event in unsent for channel in event.channels}
-    went = []
+    sent = []
     for event in events:
         channels = [name for name in event.channels if (event.id, name) not in missing]
         if channels:
-            went.append(event.to(channels))
-    return went
+            sent.append(event.to(channels))
+    return sent

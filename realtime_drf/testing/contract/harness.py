@@ -1,4 +1,4 @@
-"""What an implementer gives to the contract, and how its clauses see what arrived."""
+"""What an implementer provides to the contract, and how its clauses see what arrived."""
 
 from __future__ import annotations
 
@@ -24,60 +24,60 @@ T = TypeVar("T")
 
 
 class Harness:
-    """Say how the contract reaches a transport and sees what its service got.
+    """The connection between the contract, a transport and its service.
 
     Write `create_transport` and `received`. The rest has a default; a clause whose hook is not
-    written is skipped, and says which hook it misses. In pytest, prepare the service in a fixture
+    written is skipped, and its reason names the hook. In pytest, prepare the service in a fixture
     with ``autouse=True``, or in ``setup_method``; in a class that is a ``unittest.TestCase`` as
     well, in ``setUp``.
     """
 
     __test__ = False
     realtime_contract: str
-    """Name of the transport in the matrix; that of the class, without "Test" and "Contract"."""
+    """Name in the matrix: by default that of the class, without "Test" and "Contract"."""
 
     # What must be written
 
     def create_transport(self, **options: Any) -> BaseTransport:
-        """Return a new transport that reaches the service; hand `options` to its constructor.
+        """Return a new transport that reaches the service; pass `options` to its constructor.
 
-        Called once or more in a test, which closes it. Every clause needs this.
+        Called once or more in a test, which closes what it returns. Every clause needs this.
         """
         raise NotImplementedError
 
     def received(self) -> Sequence[Received]:
-        """Return all that the service got since the test began, in order.
+        """Return all that the service received since the test began, in order.
 
         One entry for each channel of each event. What comes late may be missing at first: the
-        contract asks again, for `patience` seconds. Every clause needs this.
+        contract calls this again, for `patience` seconds. Every clause needs this.
         """
         raise NotImplementedError
 
     # What may be said of the service
 
     patience = 5.0
-    """Seconds to wait for what has not arrived."""
+    """Seconds to wait for what has not arrived yet."""
 
     max_examples = 25
     """Examples of each property that Hypothesis tries."""
 
     in_process = False
-    """The service lives in the memory of this process, so nobody sees what a child sends."""
+    """The service is in the memory of this process, so what a forked child sends is not seen."""
 
     keeps_text = True
-    """Data arrives as the very text that was sent; if not, it must read back to the same values."""
+    """Data arrives as exactly the text that was sent; if False, as JSON of the same values."""
 
     secrets: Sequence[str] = ()
-    """Keys and secrets given to the transport, which nothing may show.
+    """Keys and secrets of the transport, which must not be shown.
 
-    Without any, ``test_no_secret_is_shown`` is skipped.
+    ``test_no_secret_is_shown`` is skipped without any.
     """
 
     needs_channels = True
-    """A request for an authorization that names no channel is malformed."""
+    """An authorization request that does not name a channel is malformed."""
 
     channel_kinds: Iterable[ChannelKind] | None = None
-    """Kinds of channels that `received` sees; by default all that the transport carries."""
+    """Kinds of channels that `received` sees; by default all that the transport supports."""
 
     event_names: st.SearchStrategy[str] = strategies.event_names()
     """Names of events to try."""
@@ -88,13 +88,13 @@ class Harness:
     # Hooks that may be written
 
     def watch(self, channels: Sequence[str]) -> None:
-        """See to it that `received` will have what goes to these channels from now on.
+        """Make `received` include what is sent to these channels from now on.
 
         For services that one must subscribe to; called before anything is sent to them.
         """
 
     def create_socket_id(self) -> str:
-        """Return the token of a connection that can be excluded: well-formed, by default Pusher's.
+        """Return the id of a connection that can be excluded: well-formed, by default as Pusher's.
 
         Used where ``supports_exclusion`` is set.
         """
@@ -103,32 +103,32 @@ class Harness:
     def create_unreachable_transport(self) -> BaseTransport:
         """Return a transport whose service does not answer: a closed port, a server that is down.
 
-        Skipped without it: that unavailability is TransportUnavailable, that ``unsent`` is all
-        then, and that neither the constructor nor ``check()`` connects.
+        Skipped without it: that the error is TransportUnavailable with all events in ``unsent``,
+        and that neither the constructor nor ``check()`` connects.
         """
         self.miss("create_unreachable_transport")
 
     def create_refused_transport(self) -> BaseTransport:
-        """Return a transport whose service answers and refuses, say for a wrong password.
+        """Return a transport whose service rejects what it sends, for a wrong password, say.
 
-        Skipped without it: that a refusal is EventRejected, with all events in ``unsent``.
+        Skipped without it: that the error is EventRejected with all events in ``unsent``.
         """
         self.miss("create_refused_transport")
 
     def create_confused_transport(self) -> BaseTransport:
-        """Return a transport whose service answers what is none of its answers: a web page, say.
+        """Return a transport whose service gives an invalid answer: a web page, say.
 
-        Skipped without it: that this, too, is a TransportError.
+        Skipped without it: that the error is a TransportError.
         """
         self.miss("create_confused_transport")
 
     def intercept(
         self, transport: BaseTransport, before: Callable[[Sequence[Event]], None]
     ) -> None:
-        """Have ``before(events)`` called before each call to the service.
+        """Call ``before(events)`` before each call to the service.
 
-        What it raises is what the service answered. The default takes the place of the instance's
-        ``send_batch``; override it where a transport hands events on in another way.
+        An error that it raises stands for the answer of the service. The default replaces the
+        instance's ``send_batch``; override it where a transport sends events in another way.
         """
         send_batch = transport.send_batch
 
@@ -139,35 +139,35 @@ class Harness:
         vars(transport)["send_batch"] = intercepted
 
     def occupy(self, channel: str) -> None:
-        """Have somebody subscribe to a channel, and return when the service knows.
+        """Subscribe a client to a channel, and return when the service knows.
 
         Used where ``supports_channel_info`` is set.
         """
         self.miss("occupy")
 
     def disconnected_users(self) -> Sequence[str]:
-        """Return the ids of the users whose connections the service was asked to end so far.
+        """Return the ids of the users whom the service was asked to disconnect so far.
 
         Used where ``supports_disconnecting_users`` is set.
         """
         self.miss("disconnected_users")
 
     def authorization_data(self, channel: str) -> Mapping[str, Any]:
-        """Return what a client posts to be let into a channel; by default as pusher-js does.
+        """Return what a client posts to subscribe to a channel; by default as pusher-js does.
 
         Used where ``supports_authorization`` is set.
         """
         return {"socket_id": self.create_socket_id(), "channel_name": channel}
 
     def admits(self, channel: str, answer: Answer) -> bool:
-        """Tell whether the service lets a client in with what it was answered.
+        """Return whether the service accepts a subscription with this answer.
 
-        The client is the one of `authorization_data`.
+        The client is that of `authorization_data`.
         """
         self.miss("admits")
 
     def create_webhook(self) -> tuple[Mapping[str, str], bytes]:
-        """Return the headers and the body of a genuine report of the service.
+        """Return the headers and the body of a genuine webhook of the service.
 
         Used where ``supports_webhooks`` is set.
         """
@@ -183,7 +183,7 @@ class Harness:
             cls.realtime_contract = cls.__name__.replace("Test", "").replace("Contract", "")
 
     def miss(self, hook: str) -> NoReturn:
-        """Skip the running clause for want of a hook."""
+        """Skip the running clause because a hook is missing."""
         self.skip(f"{hook}() is not given")
 
     def skip(self, reason: str) -> NoReturn:
@@ -197,7 +197,7 @@ class Harness:
 
     @contextlib.contextmanager
     def transport(self, **options: Any) -> Iterator[BaseTransport]:
-        """Give a new transport, and close it."""
+        """Yield a new transport, and close it."""
         with contextlib.closing(self.create_transport(**options)) as transport:
             yield transport
 
@@ -205,8 +205,8 @@ class Harness:
         self, strategy: st.SearchStrategy[T], check: Callable[[T], None], examples: int = 0
     ) -> None:
         """Check a property with as many examples as the service is fast enough for."""
-        # Not a decorator of the clause: a strategy depends on the transport, and a property that
-        # several classes inherit would be one in Hypothesis' eyes.
+        # Not a decorator of the clause: the strategy depends on the transport, and Hypothesis would
+        # take a property that several classes inherit for one.
         settings(
             deadline=None,
             max_examples=examples or self.max_examples,
@@ -218,21 +218,21 @@ class Harness:
         return f"contract-{secrets.token_hex(6)}-{name}"
 
     def kinds(self, transport: BaseTransport) -> list[ChannelKind]:
-        """Return the kinds of channels that the transport carries and the service shows."""
-        carried = {ChannelKind.PUBLIC, ChannelKind.PRIVATE, ChannelKind.PRESENCE}
+        """Return the kinds of channels that the transport supports and `received` shows."""
+        supported = {ChannelKind.PUBLIC, ChannelKind.PRIVATE, ChannelKind.PRESENCE}
         if transport.supports_encryption:
-            carried.add(ChannelKind.ENCRYPTED)
+            supported.add(ChannelKind.ENCRYPTED)
         if transport.supports_user_events:
-            carried.add(ChannelKind.USER)
+            supported.add(ChannelKind.USER)
         shown = set(ChannelKind if self.channel_kinds is None else self.channel_kinds)
-        return [kind for kind in ChannelKind if kind in carried & shown]
+        return [kind for kind in ChannelKind if kind in supported & shown]
 
     @contextlib.contextmanager
     def arrivals(self, transport: BaseTransport, channels: Iterable[str]) -> Iterator[Arrivals]:
         """Collect what arrives on some channels while the block runs.
 
-        At its end a marker is sent to each channel. What the service gets in order before a marker
-        is all that came; so nothing is waited for in vain.
+        At its end a marker is sent to each channel. What the service receives before the marker is
+        everything, so there is no need to wait longer.
         """
         names = list(dict.fromkeys(channels))
         self.watch(names)
@@ -249,20 +249,20 @@ class Harness:
                 break
             waited = monotonic() - start
             if waited > self.patience:
-                self.patience /= 10  # Hypothesis looks for the least example: not with all of it
+                self.patience /= 10  # Hypothesis shrinks the example: do not wait as long each time
                 arrived.end(new, marker, missing=True)
-            sleep(0.001 + waited / 2)  # to look at all that arrived takes time, too
+            sleep(0.001 + waited / 2)  # reading what arrived takes time, too
         arrived.end(new, marker)
 
     def wait_for(self, read: Callable[[], Sequence[T]]) -> Sequence[T]:
-        """Return what is read, as soon as it is anything; nothing only after `patience` seconds."""
+        """Return what is read as soon as it is not empty, or after `patience` seconds."""
         start = monotonic()
         while not (found := read()) and monotonic() - start < self.patience:
             sleep(0.005)
         return found
 
     def send_all(self, transport: BaseTransport, events: Sequence[Event]) -> None:
-        """Send events, none of which may be refused, and check that just these arrive."""
+        """Send events, none of which may be rejected, and check that exactly these arrive."""
         with self.arrivals(transport, _channels(events)) as arrived:
             transport.send(events)
         arrived.check(events, transport)

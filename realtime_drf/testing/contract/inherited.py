@@ -1,8 +1,7 @@
-"""Find out whether a forked child sends through the connections of its parent.
+"""Detection of a forked child that sends through the connections of its parent.
 
-Parent and child that take turns on one connection get away with it, so what arrives shows nothing.
-In the child, each connection that it has inherited is swapped for one that leads here: the first
-byte on it tells.
+What arrives does not show it, as long as parent and child take turns on the connection. So each
+connection that the child inherited is replaced by one that ends here: a byte on it is the proof.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from collections.abc import Callable, Iterator
 class InheritedSockets:
     """The connections of a parent, in a child that was just forked.
 
-    `on_use` is called, in a thread, as soon as something is written to one of them: who waits for
-    an answer there gets none.
+    `on_use` is called in a thread as soon as something is written to one of them, since the writer
+    may wait for an answer that never comes.
     """
 
     def __init__(self, on_use: Callable[[], object]) -> None:
@@ -29,22 +28,22 @@ class InheritedSockets:
         threading.Thread(target=self._watch, daemon=True).start()
 
     def are_used(self) -> bool:
-        """Tell whether something has been written to one of them so far."""
+        """Return whether something has been written to one of them so far."""
         return any(_peek(end) for end in self._ends)
 
     def _watch(self) -> None:
-        with selectors.DefaultSelector() as waiting:  # select() knows no descriptor above 1023
+        with selectors.DefaultSelector() as waiting:  # select() takes no descriptor above 1023
             for end in self._ends:
                 waiting.register(end, selectors.EVENT_READ, end)
             while waiting.get_map():
                 for key, _ in waiting.select():
                     if _peek(key.data):
                         self._on_use()
-                    waiting.unregister(key.fileobj)  # the child has closed it, as it may
+                    waiting.unregister(key.fileobj)  # the child has closed it, which is right
 
 
 def _find_connections() -> Iterator[int]:
-    """Yield the descriptors of sockets that lead to somebody with an address."""
+    """Yield the descriptors of sockets that are connected to an address."""
     if not os.path.isdir("/dev/fd"):
         return
     for fd in map(int, os.listdir("/dev/fd")):
@@ -56,7 +55,7 @@ def _find_connections() -> Iterator[int]:
 
 
 def _divert(fd: int) -> socket.socket:
-    """Put another connection in the place of one, and return its other end."""
+    """Replace a connection by another, and return the other end of that."""
     ours, theirs = socket.socketpair()
     with theirs:
         os.dup2(theirs.fileno(), fd)

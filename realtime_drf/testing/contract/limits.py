@@ -1,4 +1,4 @@
-"""Clauses of the contract: what a service takes goes, and what it does not take goes nowhere."""
+"""Clauses of the contract: what is within the limits of a service is sent, and nothing else."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from realtime_drf.transports.base import BaseTransport
 CHARACTERS = {"one byte": "x", "two bytes": "ü", "four bytes": "\N{PARTY POPPER}"}
 
 MANY = 250
-"""Channels, or events, where the service is not known to have a limit."""
+"""Channels, or events, where no limit of the service is known."""
 
 
 class SizeLimits(Harness):
-    """Check the limits at, one below and one above."""
+    """Tests of sizes at the limit, one below and one above."""
 
     def test_data_up_to_the_limit_arrives(self) -> None:
         channel = self.channel()
@@ -27,7 +27,7 @@ class SizeLimits(Harness):
                 length = _longest(transport, channel, character)
                 sizes = (length - 1, length)
                 self.send_all(transport, [_filled(channel, character, size) for size in sizes])
-                for size in sizes:  # as new events: one that is known might not arrive again
+                for size in sizes:  # as new events: a known one might not arrive again
                     self.send_all(transport, [_filled(channel, character, size)])
 
     def test_data_above_the_limit_is_refused_before_io(self) -> None:
@@ -44,7 +44,7 @@ class SizeLimits(Harness):
                     transport.send([event])
                 check_unsent(caught.error, [event])
             if calls:
-                fail(f"What is too large reached the service: {calls}")
+                fail(f"Events that are too large reached the service: {calls}")
 
     def test_the_size_is_counted_in_bytes(self) -> None:
         channel = self.channel()
@@ -53,7 +53,7 @@ class SizeLimits(Harness):
             plain, umlauts = (_filled(channel, each, 100) for each in "xü")
             difference = transport.wire_size(umlauts) - transport.wire_size(plain)
         if difference < 100:
-            fail(f"100 umlauts have 100 bytes more than 100 letters, and not {difference}.")
+            fail(f"100 umlauts have 100 bytes more than 100 letters, not {difference}.")
 
     def test_an_event_too_large_is_refused_whole_and_its_companions_go(self) -> None:
         one, other = self.channel("one"), self.channel("other")
@@ -83,7 +83,7 @@ class SizeLimits(Harness):
 
 
 class CountLimits(Harness):
-    """Check that what is more than one call may hold is divided."""
+    """Tests that more than a call may hold is split."""
 
     def test_an_event_of_many_channels_reaches_them_all(self) -> None:
         with self.transport() as transport:
@@ -129,7 +129,7 @@ def _filled(channel: str, character: str, length: int) -> Event:
 
 
 def _longest(transport: BaseTransport, channel: str, character: str) -> int:
-    """Return how many of these characters an event may hold, by what the transport measures."""
+    """Return how many of these characters fit into an event, as the transport measures it."""
     limit = transport.limits.payload_bytes or 0
     fits, too_many = 0, limit + 1
     while too_many - fits > 1:

@@ -1,4 +1,4 @@
-"""Clauses of the contract: how a transport is made, what it shows, and what travels."""
+"""Clauses of the contract: making a transport, what logs and errors show, and pickling."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from realtime_drf.transports.base import BaseTransport
 
 
 class Making(Harness):
-    """Check the constructor."""
+    """Tests of the constructor."""
 
     def test_an_unknown_option_is_refused(self) -> None:
         parameters = inspect.signature(self.create_transport).parameters.values()
         if not any(each.kind is each.VAR_KEYWORD for each in parameters):
             self.skip("create_transport() takes no **options")
         refusals: list[type[Exception]] = [TypeError, ValueError, InvalidTransport]
-        with expecting(*refusals, since="no_such_option is no option") as caught:
+        with expecting(*refusals, since="no_such_option is not an option") as caught:
             self.create_transport(no_such_option=1).close()
         if "no_such_option" not in str(caught.error):
-            fail(f"The error must name the option that is unknown: {caught.error!r}")
+            fail(f"The error must name the unknown option: {caught.error!r}")
 
     def test_a_limit_in_its_options_is_kept(self) -> None:
         with self.transport() as transport:
@@ -43,7 +43,7 @@ class Making(Harness):
     def test_its_alias_is_kept(self) -> None:
         with self.transport() as transport:
             if transport.alias != "default" or "default" not in repr(transport):
-                fail(f"Its alias must be 'default' unless given, and in its repr: {transport!r}")
+                fail(f"Its alias must be 'default' by default, and in its repr: {transport!r}")
 
     def test_making_and_checking_it_needs_no_service(self) -> None:
         transport = self.create_unreachable_transport()
@@ -55,7 +55,7 @@ class Making(Harness):
 
 
 class Showing(Harness):
-    """Check what a reader of logs and errors sees."""
+    """Tests of what logs and errors show."""
 
     def test_no_secret_is_shown(self) -> None:
         if not self.secrets:
@@ -79,13 +79,13 @@ class Showing(Harness):
 
 
 class Travelling(Harness):
-    """Check what a task queue carries from one process to another."""
+    """Tests of what a task queue passes from one process to another."""
 
     def test_a_pickled_event_is_the_same_event(self) -> None:
-        token = self.create_socket_id()
-        event = Event("travels", self.channel(), {"ä": [1]}, socket_id=token)
+        socket_id = self.create_socket_id()
+        event = Event("travels", self.channel(), {"ä": [1]}, socket_id=socket_id)
         copy = pickle.loads(pickle.dumps(event))  # noqa: S301  it is our own
-        if (copy, copy.id, copy.socket_id) != (event, event.id, token):
+        if (copy, copy.id, copy.socket_id) != (event, event.id, socket_id):
             fail(f"{event} became {copy}.")
         with self.transport() as transport:
             self.send_all(transport, [copy])
@@ -94,7 +94,7 @@ class Travelling(Harness):
         events = [Event("travels", self.channel(), 1)]
         with (
             contextlib.closing(self.create_unreachable_transport()) as transport,
-            expecting(TransportError, since="the service is out of reach") as caught,
+            expecting(TransportError, since="the service is unreachable") as caught,
         ):
             transport.send(events)
         error = caught.error
@@ -105,7 +105,7 @@ class Travelling(Harness):
 
 
 class _Collector(logging.Handler):
-    """Keep what is logged, with tracebacks."""
+    """A handler that keeps what is logged, with tracebacks."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -117,7 +117,7 @@ class _Collector(logging.Handler):
 
 @contextlib.contextmanager
 def _logging() -> Iterator[list[str]]:
-    """Read along what is logged by anybody, down to DEBUG."""
+    """Yield everything that is logged while the block runs, down to DEBUG."""
     root, collector = logging.getLogger(), _Collector()
     level = root.level
     root.addHandler(collector)
@@ -130,7 +130,7 @@ def _logging() -> Iterator[list[str]]:
 
 
 def _errors(transport: BaseTransport, event: Event) -> list[str]:
-    """Return what a log shows of a transport that fails."""
+    """Return what a log shows about a transport that fails."""
     with contextlib.closing(transport):
         try:
             transport.send([event])

@@ -1,4 +1,4 @@
-"""Clauses of the contract: one transport serves threads, coroutines, and the children of forks."""
+"""Clauses of the contract: threads, coroutines and forked children share one transport."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from realtime_drf.testing.contract.inherited import InheritedSockets
 THREADS, EVENTS = 8, 20
 
 _SHARED = b"<shared>"
-"""What a child says that has sent through a connection of its parent."""
+"""What a child reports that has sent through a connection of its parent."""
 
 
 class Sharing(Harness):
-    """Check that one instance is enough."""
+    """Tests that one instance is enough."""
 
     def test_threads_share_it(self) -> None:
         channels = [self.channel(str(number)) for number in range(THREADS)]
@@ -61,7 +61,7 @@ class Sharing(Harness):
             expected = [event for each in events for event in [*each, *each]]
             arrived.check(expected, transport)
 
-    def test_a_coroutine_is_told_what_did_not_go(self) -> None:
+    def test_asend_reports_what_was_not_sent(self) -> None:
         async def send() -> None:
             await transport.asend(events)
 
@@ -72,7 +72,7 @@ class Sharing(Harness):
         except TransportUnavailable as exc:
             check_unsent(exc, events)
         else:
-            fail("The service is out of reach, and asend() raised nothing.")
+            fail("The service is unreachable, and asend() raised nothing.")
         finally:
             transport.close()
 
@@ -101,8 +101,8 @@ class Sharing(Harness):
             found = [each.name for each in arrived.by_channel[channel]]
             if found == ["before", "after"] and not self.in_process:
                 fail(
-                    "What a forked child sent did not arrive. If the service, or what stands in "
-                    "for it, lives in the memory of this process, set in_process = True."
+                    "What a forked child sent did not arrive. If the service, or its stand-in, is "
+                    "in the memory of this process, set in_process = True."
                 )
             events = [before, after] if self.in_process else [before, inside, after]
             arrived.check(events, transport)
@@ -110,7 +110,7 @@ class Sharing(Harness):
 
 @contextmanager
 def _switching_often() -> Iterator[None]:
-    """Let threads take turns as often as can be, so that what they get wrong shows."""
+    """Switch between threads as often as possible, so that races show."""
     usual = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
@@ -123,35 +123,35 @@ def _run_in_child(work: Callable[[], object], patience: float) -> None:
     """Call a function in a forked child; fail with the child's traceback, or if it hangs."""
     reading, writing = os.pipe()
     with warnings.catch_warnings():
-        # From Python 3.12 on, of forking while there are threads: a server's workers do as well.
+        # Python 3.12 and later warn about forking with threads, which servers do as well.
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if not pid:
-        said = b""
+        result = b""
         try:
             inherited = InheritedSockets(lambda: _end_child(writing, _SHARED))
             work()
-            said = _SHARED if inherited.are_used() else b"done"
-        except BaseException:  # noqa: BLE001  whatever it is, the parent is told
-            said = traceback.format_exc().encode()
+            result = _SHARED if inherited.are_used() else b"done"
+        except BaseException:  # noqa: BLE001  whatever it is, the parent reports it
+            result = traceback.format_exc().encode()
         finally:
-            _end_child(writing, said)
+            _end_child(writing, result)
     os.close(writing)
     killer = threading.Timer(patience * 2, os.kill, [pid, 9])
     killer.start()
     with os.fdopen(reading, "rb") as pipe:
-        said = pipe.read()
+        result = pipe.read()
     killer.cancel()
     os.waitpid(pid, 0)
-    if _SHARED in said:  # from either thread of the child
+    if _SHARED in result:  # from either thread of the child
         fail(
-            "A forked child sent through a connection of its parent, so that their answers are "
-            "mixed up sooner or later. Connect anew in a child: see os.register_at_fork()."
+            "A forked child sent through a connection of its parent, so their answers will "
+            "get mixed up. Open a new connection in a child: see os.register_at_fork()."
         )
-    if said != b"done":
-        fail(f"A forked child could not send: {said.decode() or 'it hung, and was ended.'}")
+    if result != b"done":
+        fail(f"A forked child could not send: {result.decode() or 'it hung, and was killed.'}")
 
 
-def _end_child(writing: int, said: bytes) -> None:
-    os.write(writing, said[-4000:])
+def _end_child(writing: int, result: bytes) -> None:
+    os.write(writing, result[-4000:])
     os._exit(0)  # and not the rest of the tests

@@ -74,7 +74,7 @@ export class Api {
   async request(method, url, body, headers = this.headers()) {
     const all = { Accept: "application/json", ...headers };
     if (body !== undefined) all["Content-Type"] = "application/json";
-    // Whoever makes a change has its answer, and need not hear of it as well.
+    // The client that makes a change has the response, and does not need the event.
     const socketId = method !== "GET" && this.socketId();
     if (socketId) all["X-Socket-Id"] = socketId;
     let response;

@@ -58,7 +58,7 @@ export class Board {
     if (model !== "todo") return null;
     const before = this.todos.get(data.id);
     if (action === "leave") {
-      // It may have come back, or have gone where this window hears of it on another channel.
+      // It may have come back, or have moved to a list of another channel of this window.
       if (!before || this.channelOf(before.list) !== channel) return null;
       this.todos.delete(data.id);
       return { before, after: null };

@@ -1,8 +1,8 @@
-// The live connection: an unchanged pusher-js, told by the server where to connect.
+// The live connection: an unchanged pusher-js, with options from the server.
 
 const PATIENCE = 10_000; // milliseconds for the library to load
 
-// Load pusher-js; return whether it could be had.
+// Load pusher-js; return whether that worked.
 export function loadLibrary(url) {
   return new Promise((resolve) => {
     const script = document.createElement("script");
@@ -27,8 +27,8 @@ export class Live {
     this.pusher.connection.bind("error", ({ error, data = error?.data }) => {
       this.reason = data?.message ?? "";
     });
-    this.pusher.connection.bind("state_change", ({ current }) => this.tell(current));
-    this.tell(this.pusher.connection.state);
+    this.pusher.connection.bind("state_change", ({ current }) => this.report(current));
+    this.report(this.pusher.connection.state);
   }
 
   get socketId() {
@@ -36,7 +36,7 @@ export class Live {
     return state === "connected" ? socket_id : null;
   }
 
-  tell(state) {
+  report(state) {
     if (state === "connected") {
       this.wasLive = true;
       this.reason = "";
@@ -50,8 +50,8 @@ export class Live {
     this.on.state(names[state] ?? (this.wasLive ? "reconnecting" : "connecting"), this.reason);
   }
 
-  // Hear these channels and no others. pusher-js subscribes again whenever it has reconnected.
-  hear(channels) {
+  // Subscribe to these channels only. pusher-js subscribes again when it has reconnected.
+  follow(channels) {
     for (const { name } of this.pusher.allChannels()) {
       if (!channels.includes(name)) this.pusher.unsubscribe(name);
     }
@@ -67,13 +67,13 @@ export class Live {
     });
     channel.bind("pusher:subscription_succeeded", () => this.on.subscribed(name));
     if (name.startsWith("presence-")) {
-      const tell = () => {
+      const report = () => {
         const members = [];
         channel.members.each(({ id, info }) => members.push({ id, name: info.name }));
         this.on.people(members);
       };
       for (const event of ["subscription_succeeded", "member_added", "member_removed"]) {
-        channel.bind(`pusher:${event}`, tell);
+        channel.bind(`pusher:${event}`, report);
       }
     }
   }

@@ -70,7 +70,7 @@ function take(name, data) {
 
 // What others do
 
-function hear(name, data, channel) {
+function receive(name, data, channel) {
   const changed = board.apply(name, data, channel);
   if (!changed) return;
   render();
@@ -108,7 +108,7 @@ function say(text, kind = "") {
 
 function render() {
   view.render((id) => (String(id) === api.who?.id ? "you" : (names.get(id) ?? "somebody")));
-  if (live) live.hear(channels());
+  if (live) live.follow(channels());
 }
 
 function channels() {
@@ -193,19 +193,19 @@ async function refresh() {
   return refreshing;
 }
 
-// Beginning, and beginning anew as somebody else
+// Starting, and starting again as another user
 
 function connect() {
   live?.close();
   const server = { authEndpoint: config.urls.auth, headers: () => api.headers() };
   live = new Live(config.live, server, {
     state: showState,
-    event: hear,
-    // Whatever was missed before one hears a channel, at first or again, is fetched now.
+    event: receive,
+    // What was missed before the subscription, the first or a later one, is fetched now.
     subscribed: (name) => name !== PRESENCE && refresh(),
     people: showPeople,
   });
-  live.hear(channels());
+  live.follow(channels());
 }
 
 async function become(user) {
@@ -229,7 +229,7 @@ async function begin() {
 }
 
 async function load() {
-  if (!config.live) obstacle = `Events go to the ${config.transport}, which no browser hears.`;
+  if (!config.live) obstacle = `Events go to the ${config.transport}, which reaches no browser.`;
   else if (!(await loadLibrary(config.library))) {
     obstacle = `The library pusher-js could not be loaded from ${config.library}.`;
   }

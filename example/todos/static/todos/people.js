@@ -15,7 +15,7 @@ function isGuest(id) {
   return !/^\d+$/.test(id);
 }
 
-// A guest's flag is striped, and says an animal; the word "Guest" is for those who hear it read.
+// A guest's flag is striped, and says an animal; the word "Guest" is for screen readers.
 function shorten({ id, name }) {
   return isGuest(id) ? name.replace("Guest ", "") : name;
 }
