@@ -12,6 +12,8 @@ from realtime_drf.invalid import InvalidEvent
 from realtime_drf.names import NamedChannel, check_event_name, parse_channel_name
 from realtime_drf.rendering import render
 
+__all__ = ["Event"]
+
 _SAME: Any = object()
 
 

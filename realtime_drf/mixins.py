@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
+__all__ = ["RealtimeViewMixin"]
+
 ORIGIN_HEADERS = ("X-Pusher-Socket-Id", "X-Socket-Id")
 """Where a client says which connection is its own."""
 

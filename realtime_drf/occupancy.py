@@ -75,6 +75,8 @@ from realtime_drf.vacancy import (
 )
 from realtime_drf.webhook_events import WebhookEvent
 
+__all__ = ["Occupancy", "occupancies"]
+
 LISTING_TIMEOUT: Final = 1.0
 """Seconds that a request waits for a listing."""
 
@@ -350,6 +352,7 @@ class OccupancyHandler(PerAlias[Occupancy]):
 
 
 occupancies = OccupancyHandler()
+"""The occupancy of each alias: ``occupancies["default"]``."""
 
 
 def mark_occupied(transport: Any, channels: Sequence[str]) -> None:

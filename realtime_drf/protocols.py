@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from realtime_drf.changes import Change
     from realtime_drf.events import Event
 
+__all__ = ["Backend", "Delivery", "Transport"]
+
 
 class Backend(Protocol):
     """Turn a change into events."""

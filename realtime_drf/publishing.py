@@ -35,6 +35,8 @@ from realtime_drf.protocols import Backend
 from realtime_drf.silence import note_publication
 from realtime_drf.transports import transports
 
+__all__ = ["apublish", "apublish_change", "publish", "publish_change"]
+
 logger = logging.getLogger("realtime_drf")
 
 Addressed = tuple[str, Event]

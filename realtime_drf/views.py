@@ -33,6 +33,8 @@ from realtime_drf.serializers import ChannelAuthorizationSerializer, UserAuthent
 from realtime_drf.transports import transports
 from realtime_drf.webhooks import receive
 
+__all__ = ["ChannelAuthorizationView", "UserAuthenticationView", "WebhookView"]
+
 logger = logging.getLogger("realtime_drf")
 
 

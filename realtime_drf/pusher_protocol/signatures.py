@@ -17,6 +17,8 @@ from realtime_drf.grants import AuthorizationRequest, Grant, Identity
 from realtime_drf.names import ChannelKind, is_unicode, parse_channel_name
 from realtime_drf.rendering import render
 
+__all__ = ["Signer"]
+
 MAX_CHANNELS = 100
 """Channels that one request may ask for."""
 

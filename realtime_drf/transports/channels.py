@@ -60,6 +60,8 @@ from realtime_drf.transports.signing import SigningTransport
 if TYPE_CHECKING:
     from realtime_drf.server.node import Node
 
+__all__ = ["ChannelsTransport"]
+
 logger = logging.getLogger("realtime_drf")
 
 T = TypeVar("T")

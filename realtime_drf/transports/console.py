@@ -12,6 +12,8 @@ from realtime_drf.events import Event
 from realtime_drf.pusher_protocol.signatures import is_socket_id
 from realtime_drf.transports.base import BaseTransport, Limits
 
+__all__ = ["ConsoleTransport"]
+
 
 class ConsoleTransport(BaseTransport):
     """Print events where a developer sees them.
