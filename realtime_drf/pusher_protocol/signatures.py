@@ -22,6 +22,8 @@ from realtime_drf.pusher_protocol.limits import (
 )
 from realtime_drf.rendering import render
 
+__all__ = ["Signer"]
+
 _SOCKET_ID = re.compile(r"[0-9]+\.[0-9]+")
 
 

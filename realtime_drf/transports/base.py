@@ -28,6 +28,8 @@ from realtime_drf.names import ChannelKind, parse_channel_name
 from realtime_drf.tracebacks import opaque
 from realtime_drf.webhook_events import WebhookEvent
 
+__all__ = ["BaseTransport", "ChannelInfo", "Limits"]
+
 T = TypeVar("T")
 
 
