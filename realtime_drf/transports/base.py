@@ -137,7 +137,7 @@ class BaseTransport(ABC):
         return len(event.body) if event.body.isascii() else len(event.body.encode())
 
     def is_socket_id(self, socket_id: str) -> bool:
-        """Tell whether a socket id is well-formed; if not, no connection is excluded."""
+        """Return whether a socket id is well-formed; if not, no connection is excluded."""
         return self.supports_exclusion
 
     def to_wire_name(self, channel: str) -> str:
