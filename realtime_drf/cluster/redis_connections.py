@@ -18,7 +18,7 @@ _DEMOTED_WORDS: Final = ("READONLY", "UNBLOCKED")
 
 
 def has_died(exc: BaseException) -> bool:
-    """Return whether a call failed because its connection was closed. It may have been processed."""
+    """Return whether a call, processed or not, failed because its connection was closed."""
     if isinstance(exc, TimeoutError):  # which is an OSError
         return False
     return isinstance(exc, OSError | EOFError) or "ConnectionError" in _names(exc)
