@@ -28,6 +28,8 @@ from realtime_drf.names import MAX_CHANNEL_LENGTH, USER_PREFIX
 from realtime_drf.permissions import StrictPermission
 from realtime_drf.transports import transports
 
+__all__ = ["disconnect_user"]
+
 logger = logging.getLogger("realtime_drf")
 
 Decision = Grant | Denial

@@ -27,7 +27,7 @@ from realtime_drf.instances import reading_what_was_written
 from realtime_drf.names import NamedChannel
 from realtime_drf.serializing import serialize
 
-__all__ = ["BackendRegistry", "Change", "RealtimeBackend", "refuse_coroutines", "registry"]
+__all__ = ["BackendRegistry", "RealtimeBackend", "registry"]
 
 M = TypeVar("M", bound=Model)
 
@@ -330,3 +330,4 @@ class BackendRegistry:
 
 
 registry = BackendRegistry()
+"""All backends of the project."""

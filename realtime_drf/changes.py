@@ -12,6 +12,8 @@ from rest_framework.serializers import BaseSerializer
 
 from realtime_drf.names import NamedChannel
 
+__all__ = ["Change"]
+
 M = TypeVar("M", bound=Model)
 
 ACTIONS = ("create", "update", "delete")

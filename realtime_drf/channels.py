@@ -26,6 +26,17 @@ from realtime_drf.names import (
 )
 from realtime_drf.patterns import Pattern
 
+__all__ = [
+    "Channel",
+    "ChannelRegistry",
+    "EncryptedChannel",
+    "PresenceChannel",
+    "PrivateChannel",
+    "PublicChannel",
+    "UserChannel",
+    "registry",
+]
+
 logger = logging.getLogger("realtime_drf")
 
 
@@ -294,6 +305,7 @@ class ChannelRegistry:
 
 
 registry = ChannelRegistry()
+"""All channel classes of the project."""
 
 
 def _replaces(cls: type[Channel], other: type[Channel]) -> bool:

@@ -28,6 +28,19 @@ from realtime_drf.publishing import publish, publish_changes
 from realtime_drf.silence import note_publication
 from realtime_drf.views import WebhookView
 
+__all__ = [
+    "ChannelExistenceWebhook",
+    "ModelPusherException",
+    "ModelPusherViewMixin",
+    "PacketAdapter",
+    "PresencePusherBackend",
+    "PrivatePusherBackend",
+    "PusherBackend",
+    "PusherProvider",
+    "view_post_save",
+    "view_pre_destroy",
+]
+
 Channels = Iterable[str | NamedChannel]
 
 view_post_save = Signal()

@@ -22,6 +22,8 @@ from realtime_drf.exceptions import InvalidTransport, TransportDoesNotExist
 from realtime_drf.forks import ForkLock
 from realtime_drf.tracebacks import opaque
 
+__all__ = ["TransportConfig", "read_config"]
+
 DEFAULT_ALIAS: Final = "default"
 INLINE: Final = "inline"
 PUSHER_PATH: Final = "realtime_drf.transports.pusher.PusherTransport"

@@ -13,6 +13,8 @@ from realtime_drf.invalid import InvalidEvent
 from realtime_drf.names import NamedChannel, check_event_name, parse_channel_name
 from realtime_drf.rendering import read, render
 
+__all__ = ["Event"]
+
 _SAME: Any = object()
 
 _ID: Final = re.compile(r"[0-9a-f]{32}")

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
+__all__ = ["RealtimeViewMixin"]
+
 SOCKET_ID_HEADERS = ("X-Pusher-Socket-Id", "X-Socket-Id")
 """Headers in which a client sends the id of its connection."""
 

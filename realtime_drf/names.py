@@ -13,6 +13,18 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from realtime_drf.invalid import InvalidEvent
 
+__all__ = [
+    "MAX_CHANNEL_LENGTH",
+    "MAX_EVENT_LENGTH",
+    "MAX_USER_ID_LENGTH",
+    "ChannelKind",
+    "NamedChannel",
+    "ParsedName",
+    "build_channel_name",
+    "check_event_name",
+    "parse_channel_name",
+]
+
 MAX_CHANNEL_LENGTH = 164
 """Characters in a channel name, its prefix included."""
 

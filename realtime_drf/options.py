@@ -136,7 +136,7 @@ class Option:
         return is_enough and number < math.inf and (self.most is None or number <= self.most)
 
     def _holds_text(self, values: Collection[Any]) -> bool:
-        """Tell whether values are text, where the annotation says that they are."""
+        """Return whether values are text, where the annotation says that they are."""
         return self._get_item() is not str or all(isinstance(each, str) for each in values)
 
     def _get_item(self) -> Any:
@@ -300,7 +300,7 @@ def _find_parameters(transport_class: type[Any]) -> dict[str, inspect.Parameter]
 
 
 def _is_switch(parameter: inspect.Parameter) -> bool:
-    """Tell whether an option is True or False, by its annotation or, without one, its default."""
+    """Return whether an option is True or False, by its annotation or, without one, its default."""
     if parameter.annotation is parameter.empty:
         return isinstance(parameter.default, bool)
     return parameter.annotation in (bool, bool | None, "bool", "bool | None", "Optional[bool]")

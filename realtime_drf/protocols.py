@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from realtime_drf.changes import Change
     from realtime_drf.events import Event
 
+__all__ = ["Backend", "Delivery", "RecordingDelivery", "Transport"]
+
 
 class Backend(Protocol):
     """A maker of events from changes."""

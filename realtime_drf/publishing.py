@@ -17,6 +17,8 @@ from realtime_drf.names import NamedChannel
 from realtime_drf.preparing import Prepared, prepare, prepare_queryset
 from realtime_drf.silence import note_publication
 
+__all__ = ["apublish", "apublish_change", "publish", "publish_change"]
+
 
 @async_unsafe("publish() blocks: await apublish() instead.")
 def publish(*events: Event, transport: str = "default", using: str = "default") -> None:

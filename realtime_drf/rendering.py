@@ -25,6 +25,8 @@ from rest_framework.utils.encoders import JSONEncoder
 from realtime_drf.invalid import InvalidEvent
 from realtime_drf.names import is_unicode
 
+__all__ = ["render"]
+
 MAX_DEPTH = 100
 """Levels of nested containers."""
 

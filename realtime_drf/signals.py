@@ -26,6 +26,18 @@ from __future__ import annotations
 
 from django.dispatch import Signal
 
+__all__ = [
+    "cache_miss",
+    "channel_occupied",
+    "channel_vacated",
+    "client_event",
+    "event_published",
+    "member_added",
+    "member_removed",
+    "publish_failed",
+    "subscription_count",
+]
+
 event_published = Signal()
 publish_failed = Signal()
 

@@ -34,6 +34,8 @@ from realtime_drf.transports import transports
 from realtime_drf.transports.base import BaseTransport
 from realtime_drf.webhooks import receive
 
+__all__ = ["ChannelAuthorizationView", "UserAuthenticationView", "WebhookView"]
+
 logger = logging.getLogger("realtime_drf")
 
 

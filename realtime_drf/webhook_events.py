@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+__all__ = ["WebhookEvent"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class WebhookEvent:

@@ -23,6 +23,8 @@ from realtime_drf.occupancy import occupancies
 from realtime_drf.tracebacks import opaque
 from realtime_drf.webhook_events import WebhookEvent
 
+__all__ = ["WebhookResult", "receive"]
+
 logger = logging.getLogger("realtime_drf")
 
 REMEMBERED: Final = 900

@@ -175,3 +175,14 @@ def test_the_changelog_has_the_version() -> None:
     if released:  # none yet is no mistake
         assert released[0][0] == realtime_drf.__version__
     assert all(re.fullmatch(r" - \d{4}-\d\d-\d\d", date) for _, date in released)
+
+
+def test_the_map_names_every_package_and_only_what_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    start = text.index("## The map")
+    table = text[start : text.index("## Conventions")]
+    paths = re.findall(r"`((?:realtime_drf|tests|docs|example|benchmarks)/[^`]*)`", table)
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    packages = {path.parent.name for path in (ROOT / "realtime_drf").glob("*/__init__.py")}
+    assert packages == set(re.findall(r"^\| `realtime_drf/(\w+)/`", table, re.MULTILINE))
+    assert len(re.findall(r"^\| .* \| .* \|$", table.partition("### ")[2], re.MULTILINE)) >= 11

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import json
 import re
@@ -363,6 +364,70 @@ def test_abilities_and_errors_of_transports_are_documented() -> None:
     assert {
         name for name in names - configuration - {"RealtimeError"} if f"`{name}`" not in errors
     } == set()
+
+
+def read_reference() -> dict[str, set[str]]:
+    """Return the public names of each module as the reference lists them."""
+    text = (DOCS / "reference.md").read_text()
+    section = text.partition("## realtime_drf\n")[2].partition("```")[0]
+    listed = {"realtime_drf": set(re.findall(r"`(\w+)`", section)) - {"realtime_drf"}}
+    for module, options in re.findall(r"automodule:: ([\w.]+)((?:\n +:.+)*)", text):
+        assert ":members: " not in options, f"{module}: its __all__ says which members"
+        if ":members:" in options:
+            listed[module] = set(importlib.import_module(module).__all__)
+    for path in re.findall(r"auto(?:class|data|function):: ([\w.]+)", text):
+        module, _, name = path.rpartition(".")
+        listed.setdefault(module, set()).add(name)
+    return listed
+
+
+def test_the_reference_lists_what_is_public() -> None:
+    for module, names in read_reference().items():
+        assert names == set(importlib.import_module(module).__all__), module
+
+
+def test_every_public_module_is_in_the_reference() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        if re.search(r"^__all__ = ", path.read_text(), re.MULTILINE):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            module = ".".join(part for part in parts if part != "__init__")
+            if module != "realtime_drf.testing.contract":  # is imported from realtime_drf.testing
+                assert module in read_reference(), module
+
+
+def test_what_is_public_has_a_docstring() -> None:
+    """Sphinx leaves out members without one."""
+    text = (DOCS / "reference.md").read_text()
+    for module, names in read_reference().items():
+        source = source_of(importlib.import_module(module))
+        for name in names:
+            value = getattr(importlib.import_module(module), name)
+            if inspect.isroutine(value) or isinstance(value, type):
+                described = bool(value.__doc__)
+            else:
+                described = (
+                    f"autodata:: {module}.{name}\n" in text
+                    or re.search(rf'^{name}\b.* = .*\n"""', source, re.MULTILINE) is not None
+                    or name in (importlib.import_module(module).__doc__ or "")
+                )
+            assert described, f"{module}.{name}"
+
+
+def test_what_users_import_is_public() -> None:
+    sources = {str(path): path.read_text() for path in (ROOT / "example").rglob("*.py")}
+    for page in PAGES:
+        for block in read_blocks(page):
+            if block.language == "python" and not block.hidden:
+                sources[str(block)] = block.text
+    public = read_reference()
+    for where, source in sources.items():
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("realtime_drf"):
+                names = {alias.name for alias in node.names}
+                assert names <= public.get(node.module or "", set()), f"{where}: {node.module}"
+        for path in re.findall(r'"(realtime_drf\.[\w.]+\.[A-Z]\w+)"', source):
+            module, _, name = path.rpartition(".")
+            assert name in public.get(module, ()), f"{where}: {path}"
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")

@@ -396,7 +396,7 @@ def test_a_webhook_that_cannot_be_sent_shows_nothing_of_it(
 
     from realtime_drf.cluster.webhooks.endpoints import Endpoint
     from realtime_drf.cluster.webhooks.queue import DeliveryFailed, EndpointQueue
-    from realtime_drf.cluster.webhooks.sender import Poster
+    from realtime_drf.cluster.webhooks.sender import Sender
     from realtime_drf.pusher_protocol.signatures import Signer
 
     caplog.set_level(logging.DEBUG)
@@ -404,7 +404,7 @@ def test_a_webhook_that_cannot_be_sent_shows_nothing_of_it(
         endpoint = Endpoint(
             "hook", f"http://127.0.0.1:{port}/?{PARAMETER}", headers={"Authorization": HEADER}
         )
-        poster = Poster(endpoint, Signer("key", SECRET), urllib3)
+        poster = Sender(endpoint, Signer("key", SECRET), urllib3)
         exc = catch(poster, 0, [DATA.encode()], 1.0)
     assert isinstance(exc, DeliveryFailed)
     assert find_marks(show(exc)) == []

@@ -9,6 +9,7 @@ from typing import Any, Self
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.db.models.signals import post_init
 from django.http import Http404
 from django.test.utils import CaptureQueriesContext
 from hypothesis import given
@@ -162,6 +163,23 @@ def test_many_channels_cost_one_query(ann: User) -> None:
     with CaptureQueriesContext(connection) as queries:
         assert ask(ann, *names(*todos)) == [n % 2 == 1 for n in range(100)]
     assert len(queries) == 1
+
+
+def test_no_other_objects_are_fetched_than_those_of_the_channels(
+    ann: User, mine: Todo, theirs: Todo
+) -> None:
+    fetched: list[int] = []
+
+    def record(instance: Todo, **kwargs: Any) -> None:
+        fetched.append(instance.pk)
+
+    todo_channel()
+    post_init.connect(record, sender=Todo)
+    try:
+        assert ask(ann, *names(mine)) == [True]
+    finally:
+        post_init.disconnect(record, sender=Todo)
+    assert fetched == [mine.pk]
 
 
 def test_authorize_many_has_the_objects_of_those_that_are_permitted(

@@ -75,7 +75,7 @@ if REALTIME == "channels":
 
 if REALTIME == "console":
     # W003 says that nobody can subscribe to the channels of realtime.py, and nobody subscribes to a
-    # terminal. With any other transport it is worth hearing.
+    # terminal. With any other transport it matters.
     SILENCED_SYSTEM_CHECKS = ["realtime_drf.W003"]
 
 # pusher-js, unchanged: from npm if it was installed there, else from where Pusher has it

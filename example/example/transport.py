@@ -12,12 +12,11 @@ import hashlib
 import os
 import re
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
-
-from realtime_drf.transports.pusher.address import Address, read_url
 
 PATHS = {
     "ably": "realtime_drf.transports.ably.AblyTransport",
@@ -90,36 +89,32 @@ def get_client(request: HttpRequest) -> dict[str, Any] | None:
     """
     if settings.REALTIME == "channels":
         # The server of the page is that of the events too.
-        host, _, port = request.get_host().rpartition(":")
-        ssl = request.is_secure()
-        address = Address(host=host, port=int(port), ssl=ssl) if host else None
-        address = address or Address(host=port, port=443 if ssl else 80, ssl=ssl)
-        return {"key": CHANNELS_KEY, "options": _connect_to(address)}
+        match = re.fullmatch(r"(.*?)(?::(\d+))?", request.get_host())
+        host, port = match.groups() if match else (None, None)
+        return {"key": CHANNELS_KEY, "options": _connect_to(host, port, request.is_secure())}
     if settings.REALTIME == "pusher":
         return _get_pusher_client(settings.REALTIME_TRANSPORTS["default"]["OPTIONS"])
     return None
 
 
 def _get_pusher_client(options: dict[str, Any]) -> dict[str, Any]:
-    address = Address(**{name: options.get(name) for name in ("key", "host", "port", "ssl")})
-    if not address.key:
-        address = address.completed_from(read_url(None, alias="default"))
-    of_pusher = re.fullmatch(
-        r"api(?:-(\w+))?\.pusher(?:app)?\.com", address.host or "api.pusher.com"
-    )
+    url = urlsplit("" if options.get("key") else os.environ.get("PUSHER_URL", ""))
+    key = options.get("key") or unquote(url.username or "")
+    host = options.get("host") or url.hostname
+    of_pusher = re.fullmatch(r"api(?:-(\w+))?\.pusher(?:app)?\.com", host or "api.pusher.com")
     if of_pusher or "cluster" in options:
         cluster = options.get("cluster") or (of_pusher and of_pusher[1]) or "mt1"
-        return {"key": address.key, "options": {"cluster": cluster}}
-    return {"key": address.key, "options": _connect_to(address)}
+        return {"key": key, "options": {"cluster": cluster}}
+    ssl = options.get("ssl", url.scheme != "http")
+    return {"key": key, "options": _connect_to(host, options.get("port") or url.port, ssl)}
 
 
-def _connect_to(address: Address) -> dict[str, Any]:
+def _connect_to(host: str | None, port: str | int | None, ssl: bool) -> dict[str, Any]:
     """Return the options for another server than Pusher's; the cluster must be there, unused."""
-    ssl = True if address.ssl is None else address.ssl
-    port = address.port or (443 if ssl else 80)
+    port = int(port or (443 if ssl else 80))
     return {
         "cluster": "mt1",
-        "wsHost": address.host,
+        "wsHost": host,
         "wsPort": port,
         "wssPort": port,
         "forceTLS": ssl,

@@ -13,7 +13,7 @@ from todos.people import DEMO_USERS
 
 
 class ListSerializer(serializers.ModelSerializer):
-    """A list with the ids of its members. Whoever makes one is a member."""
+    """A list with the ids of its members. Its creator is a member."""
 
     class Meta:
         model = List

@@ -69,6 +69,6 @@ def _check_names(app: App) -> Iterator[checks.CheckMessage]:
             f"REALTIME_TRANSPORTS[{app.alias!r}]: the default is used for "
             f"{' and '.join(names)}, and the channel layer reaches other processes.",
             hint="Give the app an id and a key of its own: projects with the same secret on "
-            "one Redis are told apart by 'app_id' alone.",
+            "one Redis differ in 'app_id' alone.",
             id="realtime_drf.W012",
         )

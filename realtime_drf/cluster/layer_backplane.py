@@ -210,7 +210,7 @@ class LayerBackplane(Backplane):
             await asyncio.sleep(GROUP_RENEWAL)
 
     async def _announce_serving(self) -> None:
-        """Tell other processes that this one serves browsers; there should be none that do."""
+        """Announce that this process serves browsers to others, none of which should."""
         while True:
             await asyncio.sleep(INTERVAL)
             self.post([ServingMessage(name_process())])

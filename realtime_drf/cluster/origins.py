@@ -39,7 +39,7 @@ class Origins:
         self._pattern = re.compile("|".join(map(_compile, patterns)) or r"(?!)")
 
     def __contains__(self, origin: str) -> bool:
-        """Tell whether the value of a header Origin is allowed."""
+        """Return whether the value of a header Origin is allowed."""
         return self._pattern.fullmatch(origin) is not None
 
 

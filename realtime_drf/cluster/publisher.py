@@ -54,7 +54,7 @@ class Publisher:
         return pack(self._name, self._number, batch)
 
     def is_stale(self, now: float) -> bool:
-        """Tell whether its connections are too old to be trusted, so that others are opened."""
+        """Return whether its connections are too old to be trusted, so that others are opened."""
         is_stale = now - self._used_at > MAX_IDLE or now - self.connected_at > MAX_AGE
         self._used_at = now
         if is_stale:

@@ -18,14 +18,14 @@ _DEMOTED_WORDS: Final = ("READONLY", "UNBLOCKED")
 
 
 def has_died(exc: BaseException) -> bool:
-    """Tell whether a call failed because its connection was closed. It may have been processed."""
+    """Return whether a call, processed or not, failed because its connection was closed."""
     if isinstance(exc, TimeoutError):  # which is an OSError
         return False
     return isinstance(exc, OSError | EOFError) or "ConnectionError" in _names(exc)
 
 
 def is_demoted(exc: BaseException) -> bool:
-    """Tell whether a replica refused a call, which was not processed."""
+    """Return whether a replica refused a call, which was not processed."""
     return not _DEMOTED.isdisjoint(_names(exc)) or any(word in str(exc) for word in _DEMOTED_WORDS)
 
 

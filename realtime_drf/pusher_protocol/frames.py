@@ -61,7 +61,7 @@ class Frame(NamedTuple):
 
 
 def is_longer(text: str, limit: int) -> bool:
-    """Tell whether text in UTF-8 has more bytes than a limit."""
+    """Return whether text in UTF-8 has more bytes than a limit."""
     if 4 * len(text) <= limit:  # no character has more than four
         return False
     return len(text.encode(errors="surrogatepass")) > limit

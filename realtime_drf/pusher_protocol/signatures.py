@@ -22,11 +22,13 @@ from realtime_drf.pusher_protocol.limits import (
 )
 from realtime_drf.rendering import render
 
+__all__ = ["Signer"]
+
 _SOCKET_ID = re.compile(r"[0-9]+\.[0-9]+")
 
 
 def is_socket_id(text: str) -> bool:
-    """Tell whether text has the form of Pusher's socket ids."""
+    """Return whether text has the form of Pusher's socket ids."""
     return len(text) <= MAX_SOCKET_ID_LENGTH and _SOCKET_ID.fullmatch(text) is not None
 
 
@@ -56,14 +58,14 @@ class Signer:
         return _hmac(self._secrets[0], _bytes(text))
 
     def verify(self, text: str | bytes, signature: str) -> bool:
-        """Tell whether a signature is that of a text, in constant time."""
+        """Return whether a signature is that of a text, in constant time."""
         data, given = _bytes(text), signature.encode(errors="replace")
         return any(
             hmac.compare_digest(_hmac(secret, data).encode(), given) for secret in self._secrets
         )
 
     def verify_token(self, text: str, auth: str) -> bool:
-        """Tell whether ``auth`` holds the app's key and its signature of a text."""
+        """Return whether ``auth`` holds the app's key and its signature of a text."""
         key, _, signature = auth.partition(":")
         return key == self.key and self.verify(text, signature)
 

@@ -153,7 +153,7 @@ async def _serve_foreign(app: Application, scope: Scope, receive: Receive, send:
 
 
 def _is_of_django(exc: Exception) -> bool:
-    """Tell whether Django's app has raised an error, as it does for a WebSocket."""
+    """Return whether Django's app has raised an error, as it does for a WebSocket."""
     traceback = exc.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next

@@ -188,7 +188,7 @@ def _is_known(protocol: Any) -> bool:
 
 
 def is_wrapped(send: Any) -> bool:
-    """Tell whether a `send` is not, or may not be, the server's own."""
+    """Return whether a `send` is not, or may not be, the server's own."""
     function = send.func if isinstance(send, functools.partial) else send
     return not type(getattr(function, "__self__", None)).__module__.startswith(SERVERS)
 

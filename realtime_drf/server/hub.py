@@ -277,7 +277,7 @@ class Hub:
             self._counts.update(channel, message)
 
     def _is_next(self, channel: LocalChannel, previous: int, version: int) -> bool:
-        """Tell whether a change follows the known state, or an empty one; else ask the store."""
+        """Return whether a change follows the known state, or an empty one; else ask the store."""
         if channel.version is not None:
             if version <= channel.version:
                 return False

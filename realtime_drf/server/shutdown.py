@@ -89,7 +89,7 @@ class _Delay:
         self._loop.call_soon_threadsafe(self._start)
 
     def _is_serving(self) -> bool:
-        """Tell whether the loop still runs, and in this process: a fork's loop is the parent's."""
+        """Return whether the loop runs, and in this process: a fork's loop is the parent's."""
         return self._pid == os.getpid() and self._loop.is_running()
 
     def _start(self) -> None:

@@ -23,6 +23,16 @@ from realtime_drf.names import (
     parse_channel_name,
 )
 
+__all__ = [
+    "channel_names",
+    "event_names",
+    "events",
+    "illegal_channel_names",
+    "json_values",
+    "socket_ids",
+    "texts",
+]
+
 CHANNEL_CHARACTERS = string.ascii_letters + string.digits + "_-=@,.;"
 """The characters of a channel name after its prefix."""
 

@@ -28,6 +28,8 @@ from realtime_drf.names import ChannelKind, parse_channel_name
 from realtime_drf.tracebacks import opaque
 from realtime_drf.webhook_events import WebhookEvent
 
+__all__ = ["BaseTransport", "ChannelInfo", "Limits"]
+
 T = TypeVar("T")
 
 
@@ -135,7 +137,7 @@ class BaseTransport(ABC):
         return len(event.body) if event.body.isascii() else len(event.body.encode())
 
     def is_socket_id(self, socket_id: str) -> bool:
-        """Tell whether a socket id is well-formed; if not, no connection is excluded."""
+        """Return whether a socket id is well-formed; if not, no connection is excluded."""
         return self.supports_exclusion
 
     def to_wire_name(self, channel: str) -> str:

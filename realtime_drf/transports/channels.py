@@ -38,6 +38,8 @@ from realtime_drf.transports.base import ChannelInfo, Limits
 from realtime_drf.transports.handler import transports
 from realtime_drf.transports.signing import SigningTransport
 
+__all__ = ["ChannelsTransport"]
+
 T = TypeVar("T")
 
 NONCE_BYTES: Final = 24

@@ -14,6 +14,8 @@ from realtime_drf.options import Options, option, takes_options
 from realtime_drf.pusher_protocol.signatures import is_socket_id
 from realtime_drf.transports.base import BaseTransport, Limits
 
+__all__ = ["ConsoleTransport"]
+
 
 def _check_stream(stream: Any) -> TextIO:
     if not hasattr(stream, "write") or not hasattr(stream, "isatty"):

@@ -43,7 +43,7 @@ def _error(problem: str) -> ValueError:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine, as far as its name says so."""
+    """Return whether a host is this machine, as far as its name says so."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

@@ -17,6 +17,8 @@ from realtime_drf.pusher_protocol.signatures import Signer
 from realtime_drf.transports.base import ChannelInfo, Limits
 from realtime_drf.transports.signing import SigningTransport
 
+__all__ = ["Member", "MemoryTransport", "Subscriber"]
+
 
 class Member(NamedTuple):
     """A user on a presence channel, as other subscribers see them."""

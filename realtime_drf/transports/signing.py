@@ -19,6 +19,8 @@ from realtime_drf.pusher_protocol.signatures import (
 from realtime_drf.tracebacks import opaque
 from realtime_drf.transports.base import BaseTransport
 
+__all__ = ["SigningTransport"]
+
 logger = logging.getLogger("realtime_drf")
 
 FORBIDDEN: Mapping[str, Any] = {"error": "Forbidden"}

@@ -61,11 +61,11 @@ def test_what_is_too_large_for_one_message_comes_in_several_in_order() -> None:
 
     async def publish() -> None:
         publisher = make_publisher(carry)
-        handovers = [
+        batches = [
             [messages.EventMessage("told", ["news"], "x" * size) for size in sizes]
             for sizes in ([10], [MAX_IN_MESSAGE // 4] * 10, [2 * MAX_IN_MESSAGE, 10], [10, 10])
         ]
-        futures = [publisher.worker.put(each) for each in handovers]
+        futures = [publisher.worker.put(each) for each in batches]
         async with asyncio.timeout(5):
             await asyncio.gather(*map(asyncio.wrap_future, futures))
 

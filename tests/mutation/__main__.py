@@ -83,7 +83,6 @@ FIELDS: dict[str, str] = {
             "serializing": "payloads backends",
             "silence": "silence",
             "tracebacks": "error_reports",
-            "views": "authorization authentication async_views webhooks schema",
             "webhooks": "webhooks occupancy memberships",
         }.items()
     },
@@ -128,6 +127,8 @@ FIELDS: dict[str, str] = {
     "checks/rows": _paths("sources/", ["checks"]),
     "http_connections": _paths("transports/", ["stale_connections", "pusher_connections"]),
     "forks": _paths("server/", ["forks"]),
+    "views": _paths("", ["authorization", "authentication", "async_views", "webhooks", "schema"])
+    + " tests/server/test_health.py tests/transports/test_ably_auth.py",
     "pusher_protocol/frames": _paths("server/", SERVER, "bad_frames"),
     "pusher_protocol/http_signature": _paths("server/", SERVER, "http_"),
     "pusher_protocol/limits": _paths(

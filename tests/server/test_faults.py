@@ -237,13 +237,13 @@ class Nodes(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, NODES - 1), fate=st.sampled_from(["comes"] * 3 + ["is lost"]))
     def first_batch(self, number: int, fate: str) -> None:
-        self.hand_over(number, 0, fate)
+        self.deliver_batch(number, 0, fate)
 
     @rule(number=st.integers(0, NODES - 1), fate=st.sampled_from(["comes", "comes and stays"]))
     def last_batch(self, number: int, fate: str) -> None:
-        self.hand_over(number, -1, fate)
+        self.deliver_batch(number, -1, fate)
 
-    def hand_over(self, number: int, which: int, fate: str) -> None:
+    def deliver_batch(self, number: int, which: int, fate: str) -> None:
         node = self.site.nodes[number]
         if waiting := self.backplane.waiting[node]:
             items = waiting[which] if fate == "comes and stays" else waiting.pop(which)
@@ -254,7 +254,7 @@ class Nodes(RuleBasedStateMachine):
     def hand_all_over(self) -> None:
         for number in range(NODES):
             while self.backplane.waiting[self.site.nodes[number]]:
-                self.hand_over(number, 0, "comes")
+                self.deliver_batch(number, 0, "comes")
 
     # What goes wrong
 

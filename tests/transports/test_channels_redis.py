@@ -273,7 +273,7 @@ def test_clients_reconnect_at_once_where_other_processes_may_serve_them(
         assert client.close_code == frames.RECONNECT
 
 
-def test_one_message_a_hand_over(make_site: MakeSite, redis: Redis) -> None:
+def test_one_message_per_batch(make_site: MakeSite, redis: Redis) -> None:
     def commands() -> int:
         with contextlib.closing(client_of(redis)) as client:
             stats = client.info("commandstats")

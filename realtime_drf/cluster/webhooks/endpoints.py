@@ -74,7 +74,7 @@ class Endpoint:
         return self.url.lower().startswith("https:")
 
     def wants(self, event: WebhookEvent) -> bool:
-        """Tell whether the endpoint wants a report."""
+        """Return whether the endpoint wants a report."""
         return (
             event.kind in self.kinds
             and (not self.starts or event.channel.startswith(self.starts))
@@ -123,8 +123,8 @@ def check_endpoints_for_production(
     return [
         checks.Info(
             f"REALTIME_TRANSPORTS[{alias!r}]: {endpoint.name} is not https.",
-            hint="Whoever is on the way can read the webhooks; in a network of your own, silence "
-            "this.",
+            hint="Anyone on the network path can read the webhooks; in a network of your own, "
+            "silence this.",
             id="realtime_drf.I001",
         )
         for endpoint in endpoints

@@ -58,7 +58,7 @@ class WebhookSender:
 
         def make_queues() -> list[tuple[Endpoint, EndpointQueue]]:
             return [
-                (each, EndpointQueue(each.name, Poster(each, signer, urllib3), tenacity=tenacity))
+                (each, EndpointQueue(each.name, Sender(each, signer, urllib3), tenacity=tenacity))
                 for each in endpoints
             ]
 
@@ -98,7 +98,7 @@ def _close_at_exit(sender: weakref.ref[WebhookSender]) -> None:
         found.close()
 
 
-class Poster:
+class Sender:
     """What posts signed reports to an endpoint."""
 
     def __init__(self, endpoint: Endpoint, signer: Signer, urllib3: Any) -> None:

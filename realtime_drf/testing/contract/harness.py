@@ -20,6 +20,8 @@ from realtime_drf.testing import strategies
 from realtime_drf.testing.contract.evidence import Arrivals, Received
 from realtime_drf.transports.base import BaseTransport
 
+__all__ = ["Harness"]
+
 T = TypeVar("T")
 
 

@@ -206,7 +206,7 @@ class TokenTransport(BaseTransport):
         return details
 
     def _can_grant(self, grant: Grant) -> bool:
-        """Tell whether a grant can be answered; if not, log the project's mistake."""
+        """Return whether a grant can be answered; if not, log the project's mistake."""
         kind = parse_channel_name(grant.channel).kind
         try:
             if kind is ChannelKind.ENCRYPTED and not self.supports_encryption:
@@ -229,7 +229,7 @@ class TokenTransport(BaseTransport):
 
 
 def _is_client_id(user_id: str | None) -> bool:
-    """Tell whether a user's id can be a client id: ``*`` would stand for any."""
+    """Return whether a user's id can be a client id: ``*`` would stand for any."""
     if user_id is None or (user_id != "*" and user_id.isprintable()):
         return True
     logger.error("The id of a user is not a valid client id of Ably: %.50r", user_id)

@@ -77,7 +77,7 @@ class Encoder:
 
 
 def is_encrypted(channel: str) -> bool:
-    """Tell whether the data of a channel is encrypted."""
+    """Return whether the data of a channel is encrypted."""
     return parse_channel_name(channel).kind is ChannelKind.ENCRYPTED
 
 

@@ -43,7 +43,7 @@ class Network:
         return self._timeout if deadline is None else connections.time_left(deadline)
 
     def may_try_again(self) -> bool:
-        """Tell, once, whether the call of this thread met a stale connection."""
+        """Return once whether the call of this thread met a stale connection."""
         is_stale = getattr(self._call, "is_stale", False)
         self._call.is_stale = False
         return is_stale

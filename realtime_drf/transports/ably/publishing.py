@@ -169,7 +169,7 @@ def _to_all(event: Event) -> Event:
 
 
 def _may_be_exclusion(group: Group, failed: Mapping[str, TransportError], channel: str) -> bool:
-    """Tell whether a channel may have been rejected because of the connection to exclude."""
+    """Return whether a channel may have been rejected because of the connection to exclude."""
     return group.events[0].socket_id is not None and type(failed.get(channel)) is EventRejected
 
 

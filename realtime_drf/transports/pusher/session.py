@@ -88,7 +88,7 @@ class _Adapter(_RequestsAdapter):  # type: ignore[misc]
         return self._send(request, deadline, **kwargs)
 
     def _may_try_again(self, exc: OSError, method: str) -> bool:
-        """Tell whether the service cannot have processed a call, or a second one is harmless."""
+        """Return whether the service cannot have processed a call, or a second one is harmless."""
         if isinstance(exc.__context__, self.urllib3.exceptions.ClosedPoolError):
             return True  # closed by another thread, whose call failed
         stale = find_stale(exc)

@@ -18,7 +18,7 @@ export class Board {
     return this.lists.get(listId)?.public ? PUBLIC : `private-lists.${listId}`;
   }
 
-  // The channels on which this board is heard of.
+  // The channels of this board.
   channels() {
     const lists = [...this.lists.keys()].map((id) => this.channelOf(id));
     return [...new Set([PUBLIC, ...lists])];
