@@ -22,7 +22,7 @@ ACTIONS = ("create", "update", "delete")
 
 @dataclass(frozen=True, kw_only=True)
 class Change(Generic[M]):
-    """What happened to a model instance.
+    """A change of a model instance.
 
     `previous` is a copy of the instance as it was before an update, where known. `channels` are
     those that a view proposes, and `get_serializer_class` returns the view's serializer class.

@@ -54,9 +54,9 @@ def wait_for_commit(addressed: Sequence[Addressed], using: str) -> Sequence[Addr
         transports[alias]  # a wrong setting is an error here, not after the commit
         if record := getattr(deliveries[alias], "record", None):
             recorders[alias] = record
+    connection = connections[using]
     if not addressed:
         return ()
-    connection = connections[using]
     if not is_in_transaction(connection):
         flush(connection)
         return addressed

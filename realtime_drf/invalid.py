@@ -9,10 +9,6 @@ from __future__ import annotations
 class RealtimeError(Exception):
     """An error at runtime; the base class of all of them."""
 
-    __module__ = "realtime_drf.exceptions"
-
 
 class InvalidEvent(RealtimeError, ValueError):
     """A name, a channel or data that no transport can carry; the message says which and where."""
-
-    __module__ = "realtime_drf.exceptions"

@@ -42,7 +42,7 @@ SIGNALS: Final[Mapping[str, Signal]] = {
 
 
 class WebhookResult(NamedTuple):
-    """How many events of a webhook were handled, and how many are of an unknown kind."""
+    """The number of events of a webhook that were handled, and of those of an unknown kind."""
 
     handled: int
     ignored: int

@@ -435,6 +435,16 @@ def test_a_delivery_may_be_a_class_of_ones_own(settings: Settings) -> None:
     assert delivery.delivered == [event]
 
 
+def make_deliveries() -> Deliveries:
+    return Deliveries()
+
+
+def test_a_delivery_may_be_made_by_a_function(settings: Settings) -> None:
+    path = f"{__name__}.make_deliveries"
+    settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": MEMORY, "DELIVERY": path}}
+    assert isinstance(deliveries["default"], Deliveries)
+
+
 def test_a_delivery_is_made_with_its_options_and_its_alias(settings: Settings) -> None:
     tuned = {"TRANSPORT": MEMORY, "DELIVERY": TUNED, "DELIVERY_OPTIONS": {"concurrency": 4}}
     settings.REALTIME_TRANSPORTS = {"default": tuned, "other": {**tuned, "DELIVERY_OPTIONS": {}}}

@@ -14,6 +14,7 @@ from asgiref.sync import sync_to_async
 from django.core.exceptions import SynchronousOnlyOperation
 from django.core.signals import request_finished
 from django.db import connections, transaction
+from django.db.utils import ConnectionDoesNotExist
 from django.test import TestCase, TransactionTestCase, override_settings
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
@@ -69,6 +70,12 @@ def test_a_disabled_transport_is_not_even_made(settings: Settings) -> None:
     publish(Event("a", "x"))
     with pytest.raises(InvalidTransport, match="nowhere"):
         transports["default"]
+
+
+def test_a_missing_database_is_an_error_though_nothing_is_to_be_sent(settings: Settings) -> None:
+    settings.REALTIME_TRANSPORTS = {"default": {"TRANSPORT": PATH, "ENABLED": False}}
+    with pytest.raises(ConnectionDoesNotExist):
+        publish(Event("a", "x"), using="missing")
 
 
 def test_publishing_from_a_coroutine(recording: RecordingTransport) -> None:

@@ -57,6 +57,7 @@ NO_NOUNS = {
     *("Answer", "Be", "Bring", "Call", "Carry", "Count", "Decide", "Find", "Give", "Have", "Hold"),
     *("Keep", "Know", "Let", "Look", "Make", "Name", "Publish", "Read", "Refuse", "Return", "Run"),
     *("Say", "Send", "Serve", "Show", "Sign", "Speak", "Stand", "Take", "Tell", "Turn", "Write"),
+    *("Everything", "How", "What", "Where", "Whether", "Who", "Why"),
 }
 """First words of docstrings that say what is done, and not what a class is."""
 

@@ -156,7 +156,7 @@ def _find_layer(options: AppOptions, layers: Any) -> Any:
 
 
 def _make_local_store(options: AppOptions) -> PresenceStore:
-    if options.store not in (None, MEMORY):
+    if options.store and options.store != MEMORY:
         raise InvalidTransport(
             "'store' is for a channel layer that reaches other processes, and this one is in "
             "memory. Use channels_redis, or leave 'store' out.",

@@ -48,7 +48,7 @@ class BackplaneListener(Protocol):
 
 
 class Backplane(ABC):
-    """What carries messages to all nodes of an app, and has the store of its state.
+    """A carrier of messages to all nodes of an app, with the store of its state.
 
     Args:
         store: the state of the app's channels.

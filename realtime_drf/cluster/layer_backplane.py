@@ -269,7 +269,7 @@ class LayerBackplane(Backplane):
 
 
 class LinkState:
-    """Whether a node receives messages, for which joining its group and receiving have to work."""
+    """The link of a node to the layer: it works while joining the group and receiving both do."""
 
     def __init__(self, node: BackplaneListener) -> None:
         self._node = node

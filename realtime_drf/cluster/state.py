@@ -76,7 +76,7 @@ class ChannelState(NamedTuple):
 
 
 class SyncResult(NamedTuple):
-    """What a call returns."""
+    """The result of a call."""
 
     states: Sequence[ChannelState] = ()
     """Channels as they are now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from django.utils.module_loading import import_string
@@ -35,13 +36,14 @@ class DeliveryHandler(PerAlias[Delivery]):
         return delivery
 
 
-def _make(delivery_class: type[Any], config: TransportConfig) -> Delivery:
+def _make(make: Callable[..., Any], config: TransportConfig) -> Delivery:
     """Make a delivery with its options, and with its alias if the constructor takes one."""
-    check_options(delivery_class, config.delivery_options, alias=config.alias)
-    parameters = inspect.signature(delivery_class).parameters.values()
+    if isinstance(make, type):  # and not a function that returns one
+        check_options(make, config.delivery_options, alias=config.alias)
+    parameters = inspect.signature(make).parameters.values()
     takes_alias = any(each.name == "alias" or each.kind is each.VAR_KEYWORD for each in parameters)
     alias = {"alias": config.alias} if takes_alias else {}
-    delivery: Delivery = delivery_class(**alias, **config.delivery_options)
+    delivery: Delivery = make(**alias, **config.delivery_options)
     return delivery
 
 

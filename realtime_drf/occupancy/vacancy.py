@@ -44,7 +44,7 @@ class Listing(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Everything that the cache knows of a channel."""
+    """The entries of the cache about a channel."""
 
     observed: Observation | None
     vacated: float | None

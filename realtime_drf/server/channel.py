@@ -11,7 +11,7 @@ from realtime_drf.server.fast_path import TextMessage
 
 
 class Subscriber(Protocol):
-    """What a channel needs of a connection."""
+    """A connection, with what a channel needs of it."""
 
     socket_id: str
 

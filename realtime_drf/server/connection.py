@@ -31,7 +31,7 @@ _BAD_SIGNATURE: Final = "The signature is not valid for this app and connection.
 
 
 class ConnectionNode(Protocol):
-    """What a connection needs of its node."""
+    """A node, with what a connection needs of it."""
 
     options: AppOptions
     signer: Signer

@@ -250,20 +250,20 @@ class Node:
 
     # Messages
 
-    def deliver(self, items: Sequence[messages.Message]) -> None:
+    def deliver(self, batch: Sequence[messages.Message]) -> None:
         """Deliver the messages of a batch to the connections that they concern."""
-        for item in items:
-            match item:
+        for message in batch:
+            match message:
                 case messages.EventMessage():
-                    self._deliver_event(item)
+                    self._deliver_event(message)
                 case messages.MembersMessage():
-                    self.hub.apply_members(item)
+                    self.hub.apply_members(message)
                 case messages.OnlineMessage():
-                    self.hub.apply_online(item)
+                    self.hub.apply_online(message)
                 case messages.CountMessage():
-                    self.hub.apply_count(item)
+                    self.hub.apply_count(message)
                 case messages.DisconnectMessage():
-                    self._users.disconnect(item.user_id)
+                    self._users.disconnect(message.user_id)
 
     def _deliver_event(self, event: messages.EventMessage) -> None:
         data_text = ""

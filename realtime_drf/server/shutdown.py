@@ -31,12 +31,15 @@ def stop_gracefully(loop: asyncio.AbstractEventLoop, nodes: Collection[Node]) ->
     """
     if threading.current_thread() is not threading.main_thread():
         return
+    while _delays and _delays[-1].end():
+        _delays.pop()
     handlers: dict[int, Any] = {number: signal.getsignal(number) for number in SIGNALS}
     # Nothing can be done before these: a handler outside of Python, which could not be restored;
     # an ignored signal, which ends nothing; and Ctrl-C, which raises in whatever code is running.
     others = (None, signal.SIG_IGN, signal.default_int_handler)
     if ours := {number: each for number, each in handlers.items() if each not in others}:
-        _Delay(loop, nodes, ours).begin()
+        _delays.append(_Delay(loop, nodes, ours))
+        _delays[-1].begin()
 
 
 class _Delay:
@@ -63,19 +66,38 @@ class _Delay:
         self._task: asyncio.Task[None] | None = None
         self._wakeup = -1
         self._reader = -1
+        self._writer = -1
 
     def begin(self) -> None:
         """Hold back signals from now on."""
         reader, writer = socket.socketpair()
         reader.setblocking(False)
         writer.setblocking(False)
-        # Both stay open for the life of the process: what has replaced a handler may call it.
-        self._reader = reader.detach()
+        # Both stay open as long as they are in use: what has replaced a handler may call it.
+        self._reader, self._writer = reader.detach(), writer.detach()
         with contextlib.suppress(NotImplementedError):  # a loop of Windows, which handles no signal
             self._loop.add_reader(self._reader, self._pass_on)
-            self._wakeup = signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
+            self._wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         for number in self._handlers:
             signal.signal(number, self._handle)
+
+    def end(self) -> bool:
+        """Restore the handlers if the loop is closed, and return whether it was possible.
+
+        It is not if something else has been installed since, which may restore ours later.
+        """
+        are_ours = all(signal.getsignal(number) == self._handle for number in self._handlers)
+        if not (self._loop.is_closed() and are_ours):
+            return False
+        wakeup = signal.set_wakeup_fd(-1)
+        if wakeup not in (-1, self._writer):
+            signal.set_wakeup_fd(wakeup)
+            return False
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        os.close(self._reader)
+        os.close(self._writer)
+        return True
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._has_come or not self._is_serving():
@@ -130,3 +152,7 @@ class _Delay:
         if numbers and self._wakeup != -1 and self._is_serving():
             with contextlib.suppress(OSError):  # it is full
                 os.write(self._wakeup, numbers)
+
+
+_delays: list[_Delay] = []
+"""Those in force, the latest last: it calls the handler of the one before."""

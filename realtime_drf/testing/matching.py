@@ -32,7 +32,7 @@ class Sent:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is expected of an event; None matches anything."""
+    """An expected event; None matches anything."""
 
     name: str
     channel: str | NamedChannel | None = None

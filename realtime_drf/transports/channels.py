@@ -69,6 +69,7 @@ class ChannelsTransport(SigningTransport):
         if self.supports_encryption:
             self._nacl: Any = self.require("nacl.secret", extra="channels")
         self.app = App(options, require=self.require)
+        self.app_id = self.app.app_id
         self.signer = self.app.signer
         self._no_node = Once(
             logging.WARNING,

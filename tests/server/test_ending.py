@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -105,8 +106,9 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 @pytest.fixture
-def handled() -> Iterator[int]:
+def handled(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Return a signal whose handler a test may replace."""
+    monkeypatch.setattr(stopping, "_delays", [])
     before = signal.getsignal(signal.SIGTERM)
     yield signal.SIGTERM
     signal.signal(signal.SIGTERM, before)
@@ -226,6 +228,43 @@ def test_a_signal_after_the_loop_is_not_held(handled: int, end: str) -> None:
         assert came == [handled]
     finally:
         loop.close()
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="open files cannot be counted")
+def test_loops_one_after_another_take_no_more_descriptors(handled: int) -> None:
+    came: list[int] = []
+    before = signal.signal(handled, lambda number, frame: came.append(number))
+    counts = []
+    for _ in range(3):
+        first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+        stop_gracefully(first, [])
+        stop_gracefully(second, [])  # two at once are in force one on the other
+        first.close()
+        second.close()
+        counts.append(len(list(Path("/dev/fd").iterdir())))
+    assert counts == [counts[0]] * 3
+    signal.raise_signal(handled)
+    assert came == [handled]
+    signal.signal(handled, before)
+
+
+def test_a_handler_that_was_installed_later_is_kept(handled: int) -> None:
+    loop = asyncio.new_event_loop()
+    stop_gracefully(loop, [])
+    loop.close()
+    ours = signal.getsignal(handled)
+    came: list[int] = []
+
+    def handle(number: int, frame: Any) -> None:
+        came.append(number)
+        signal.signal(number, ours)
+
+    signal.signal(handled, handle)
+    other = asyncio.new_event_loop()
+    stop_gracefully(other, [])
+    other.close()
+    signal.raise_signal(handled)
+    assert came == [handled]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")

@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 import pytest
+from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import run_checks
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -22,10 +23,12 @@ from realtime_drf import Event, publish
 from realtime_drf.conf import derive_secrets
 from realtime_drf.exceptions import InvalidTransport, PayloadTooLarge
 from realtime_drf.names import ChannelKind
+from realtime_drf.occupancy import Occupancy
 from realtime_drf.server import consumer_group
 from realtime_drf.testing.strategies import channel_names
 from realtime_drf.transports import transports
 from realtime_drf.transports.channels import ChannelsTransport
+from realtime_drf.webhook_events import WebhookEvent
 from tests.server.harness import PATH, Site
 
 IN_MEMORY = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
@@ -74,6 +77,24 @@ def test_the_secret_follows_from_the_secret_key(settings: Settings) -> None:
     assert one.sign("text") == configured(settings, app_id="1", secret=secret).signer.sign("text")
     settings.SECRET_KEY = "another one"
     assert one.sign("text") != configured(settings, app_id="1").signer.sign("text")
+
+
+def test_apps_on_one_cache_know_nothing_of_each_others_channels(settings: Settings) -> None:
+    cache = LocMemCache("apps", {})
+    one, other = (
+        Occupancy(configured(settings, app_id=app_id), lambda: cache) for app_id in ("1", "2")
+    )
+    one.learn([WebhookEvent(kind="channel_occupied", channel="private-a", time_ms=1)])
+    keys = set(cache._cache)
+    one.learn([WebhookEvent(kind="channel_occupied", channel="private-a", time_ms=2)])
+    assert set(cache._cache) == keys
+    other.learn([WebhookEvent(kind="channel_occupied", channel="private-a", time_ms=3)])
+    assert len(cache._cache) == 2 * len(keys)
+
+
+def test_an_empty_store_is_none(settings: Settings) -> None:
+    # Such as `os.environ.get("REDIS_URL", "")` where there is one process.
+    assert configured(settings, store="").app.is_local
 
 
 WRONG: list[dict[str, Any]] = [

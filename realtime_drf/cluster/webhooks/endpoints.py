@@ -51,7 +51,7 @@ _HEADER_VALUE: Final = re.compile(r"[\x20-\x7e]*")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where webhooks go, and which: kinds of reports, and how their channels begin and end.
+    """A receiver of webhooks, and those it gets: by kind, and by how the channel begins and ends.
 
     Args:
         name: identifies the endpoint in logs.

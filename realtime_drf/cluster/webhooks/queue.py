@@ -51,7 +51,7 @@ DRAIN_TIMEOUT: Final = 3.0
 
 
 class DeliveryFailed(Exception):
-    """Why a request counts as not delivered, without its URL or body."""
+    """A failed request; the message says why, without its URL or body."""
 
 
 class Report(NamedTuple):

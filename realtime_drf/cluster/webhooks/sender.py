@@ -99,7 +99,7 @@ def _close_at_exit(sender: weakref.ref[WebhookSender]) -> None:
 
 
 class Sender:
-    """What posts signed reports to an endpoint."""
+    """A sender of signed reports to one endpoint."""
 
     def __init__(self, endpoint: Endpoint, signer: Signer, urllib3: Any) -> None:
         self._url = endpoint.url

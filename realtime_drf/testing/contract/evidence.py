@@ -28,7 +28,7 @@ class Received(NamedTuple):
 
 
 class Arrivals:
-    """What arrived on some channels, by channel: order is promised only within a channel."""
+    """The events that arrived, by channel: order is promised only within a channel."""
 
     def __init__(self, channels: Sequence[str], *, keeps_text: bool) -> None:
         self.channels = channels

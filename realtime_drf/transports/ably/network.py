@@ -88,9 +88,9 @@ def _replace(pool: Any, name: str, value: Any) -> None:
 
 
 class Backend:
-    """What opens httpcore's connections: to any address of a host, within the time of the call.
+    """A network backend of httpcore's, by its methods.
 
-    A network backend of httpcore's, by its methods.
+    It tries all addresses of a host within the time of the call.
     """
 
     def __init__(self, httpcore: Any, network: Network) -> None:

@@ -34,7 +34,7 @@ class Publisher:
         self._not_before: dict[str, float] = {}
 
     def publish(self, events: Sequence[Event], groups: Sequence[Group]) -> None:
-        """Publish; raise TransportError with the events that were not sent.
+        """Publish groups; raise TransportError with the events that were not sent.
 
         Events that are rejected because of the connection to exclude are sent to everyone: a stale
         connection key, or another client's, would otherwise cost the event. Events for one channel

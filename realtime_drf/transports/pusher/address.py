@@ -25,10 +25,6 @@ class Address(NamedTuple):
     def __repr__(self) -> str:
         return f"<Address of app {self.app_id!r}>"
 
-    def completed_from(self, other: Address) -> Address:
-        """Return it with what is missing taken from another."""
-        return other._replace(**{k: v for k, v in self._asdict().items() if v is not None})
-
 
 def read_url(url: str | None, *, alias: str) -> Address:
     """Read ``https://key:secret@host:port/apps/app_id``, by default from ``PUSHER_URL``.
