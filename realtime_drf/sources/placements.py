@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
 
+from django.core.exceptions import EmptyResultSet
+from django.db import connections
 from django.db.models import Model, QuerySet
 
 from realtime_drf.backends import RealtimeBackend, read_values
@@ -13,6 +16,7 @@ from realtime_drf.changes import Change
 from realtime_drf.conf import DEFAULT_ALIAS
 from realtime_drf.events import list_channels
 from realtime_drf.instances import reading_what_was_written
+from realtime_drf.sources.compiled import RowQuery, is_plain
 
 CHUNK: Final = 500
 """Rows that are fetched together."""
@@ -51,13 +55,15 @@ class Placements:
             cls.get_channels is RealtimeBackend.get_channels
             and cls.get_transport is RealtimeBackend.get_transport
         )
-        self._is_filtered = cls.get_queryset is not RealtimeBackend.get_queryset or bool(
-            backend.get_queryset().query.where
+        self._is_filtered = cls.get_queryset is not RealtimeBackend.get_queryset or not is_plain(
+            self.model
         )
         self.columns: tuple[str, ...] | None = (
             backend.get_channel_columns() if self._is_declared else None
         )
         """Paths of values that decide on channels; None if anything may."""
+        version = backend.version_field
+        self._paths = (*(self.columns or ()), *(() if version is None else (version,)))
         self._build = lru_cache(MAX_BUILT)(self._build_names)
 
     @property
@@ -81,6 +87,11 @@ class Placements:
 
     def read(self, keys: Sequence[Any], using: str) -> dict[Any, Placement]:
         """Return where rows are in the database now; those that are nowhere are left out."""
+        if len(keys) == 1 and self.columns is not None and not self._is_filtered:
+            query = self._get_row_query(keys[0], using)
+            if query is not None:
+                row = query.read(keys[0])
+                return {} if row is None else dict([self._place(row)])
         found: dict[Any, Placement] = {}
         with reading_what_was_written():
             for start in range(0, len(keys), CHUNK):
@@ -117,13 +128,27 @@ class Placements:
             for row in self.fetch(keys, using):
                 yield row.pk, self.find(row, using)
             return
-        version = self.backend.version_field
-        paths = self.columns if version is None else (*self.columns, version)
         queryset = self.backend.get_queryset().using(using).order_by().filter(pk__in=keys)
-        count = len(self.columns)
-        for key, *values in queryset.values_list("pk", *paths):
-            names = self._build(tuple(values[:count]))
-            yield key, Placement(DEFAULT_ALIAS, names, values[count] if version else None)
+        yield from map(self._place, queryset.values_list("pk", *self._paths))
+
+    def _get_row_query(self, key: Any, using: str) -> RowQuery | None:
+        """Return the compiled query for one row, where the rows do not depend on who asks."""
+        queries: WeakKeyDictionary[Placements, RowQuery | None] = vars(
+            connections[using]
+        ).setdefault("_realtime_drf_queries", WeakKeyDictionary())
+        if self not in queries:
+            try:
+                query = RowQuery.compile(self.backend.get_queryset().using(using), self._paths, key)
+            except EmptyResultSet:  # of a key that no row can have: another one will do
+                return None
+            queries[self] = query
+        return queries[self]
+
+    def _place(self, row: Sequence[Any]) -> tuple[Any, Placement]:
+        """Return the key and the placement of a row, by its key and the values at the paths."""
+        key, *values = row
+        version = values.pop() if self.backend.version_field is not None else None
+        return key, Placement(DEFAULT_ALIAS, self._build(tuple(values)), version)
 
     def _build_names(self, values: tuple[Any, ...]) -> tuple[str, ...]:
         found = self.backend.build_channels(dict(zip(self.columns or (), values, strict=True)))
