@@ -35,6 +35,7 @@ _encode = json.JSONEncoder(
 ).encode
 _drf_default: Callable[[Any], Any] = JSONEncoder().default
 _AS_DRF_DOES = (datetime.datetime, datetime.date, datetime.time, datetime.timedelta)
+_PLAIN = frozenset({bool, int})
 _AS_TEXT = (
     uuid.UUID,
     ipaddress.IPv4Address,
@@ -78,6 +79,8 @@ def _plain(value: Any, path: tuple[str | int, ...], within: tuple[int, ...]) -> 
     """
     if value is None or isinstance(value, bool | int):
         return value
+    if isinstance(value, dict):  # before what takes longer to ask
+        return _plain_dict(value, path, _enter(value, path, within))
     if isinstance(value, str | Promise):
         return _text(value, path)
     if isinstance(value, float):
@@ -129,7 +132,9 @@ def _plain_dict(
 ) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     for key, item in value.items():
-        if isinstance(key, str | Promise):
+        if type(key) is str and key.isascii():
+            name = key
+        elif isinstance(key, str | Promise):
             name = _text(key, path)
         elif isinstance(key, int) and not isinstance(key, bool):
             name = int.__repr__(key)
@@ -137,8 +142,13 @@ def _plain_dict(
             raise _refusal(path, f"the key {key!r} is neither text nor an integer")
         if name in plain:
             raise _refusal(path, f"two keys would both become {name!r}")
-        plain[name] = _plain(item, (*path, name), within)
+        plain[name] = item if _is_plain(item) else _plain(item, (*path, name), within)
     return plain
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether this is one of the common values that need no other form."""
+    return value is None or type(value) in _PLAIN or (type(value) is str and value.isascii())
 
 
 def _text(value: str | Promise, path: tuple[str | int, ...]) -> str:
