@@ -193,7 +193,10 @@ def _cut(entries: Iterable[Entry]) -> Iterator[list[Addressed]]:
     for entry in entries:
         kinds.setdefault(type(entry), []).append(entry)
     resolved = [kind.resolve(group) for kind, group in kinds.items()]
-    merged = heapq.merge(*resolved, key=operator.itemgetter(0))
+    if len(resolved) == 1:
+        merged = iter(resolved[0])
+    else:
+        merged = heapq.merge(*resolved, key=operator.itemgetter(0))
     size = None if set(kinds) <= {EventEntry} else MAX_BATCH
     while batch := [addressed for _, addressed in itertools.islice(merged, size)]:
         yield batch

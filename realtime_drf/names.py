@@ -145,7 +145,7 @@ def _parse(name: str) -> ParsedName:
 
 def is_unicode(text: str) -> bool:
     """Return whether text can be encoded: a lone surrogate cannot, and services reject it."""
-    return not _SURROGATE.search(text)
+    return text.isascii() or not _SURROGATE.search(text)
 
 
 @runtime_checkable

@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 import logging
 import operator
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from django.db.models import Model
 
@@ -33,8 +32,7 @@ REFRESH = "refresh"
 """The action of the event that stands for many rows."""
 
 
-@dataclass(frozen=True)
-class _Due:
+class _Due(NamedTuple):
     """An event to make: of a change, on some channels, by a transport."""
 
     slot: Slot
@@ -116,32 +114,20 @@ class _Maker:
     def _find_due(self, slot: Slot, row: Model | None) -> Iterator[_Due]:
         """Yield what happened to a row: where it was, where it still is, where it came to."""
         after = NOWHERE if row is None else self._placements.find(row, self._using)
-        before = after if slot.before is UNMOVED else slot.before
-        left: tuple[str, ...] = ()
-        came: tuple[str, ...] = ()
-        stayed = after.channels
-        if before[:2] != after[:2]:
-            is_same = before.alias == after.alias
-            stayed = tuple(each for each in after.channels if is_same and each in before.channels)
-            left = tuple(each for each in before.channels if each not in stayed)
-            came = tuple(each for each in after.channels if each not in stayed)
         instance = self._placements.make_bare(slot.key) if row is None else row
-        for action, alias, channels in (
-            ("delete", before.alias, left),
-            ("update", after.alias, stayed),
-            ("create", after.alias, came),
-        ):
-            if channels:
-                yield from self._list_due(slot, instance, action, alias, channels)
+        for action, alias, channels in _compare(slot.before, after):
+            yield from self._list_due(slot, instance, action, alias, channels)
 
     def _list_due(
         self, slot: Slot, instance: Model, action: str, alias: str, channels: Collection[str]
     ) -> Iterator[_Due]:
         wanted = [each for each in channels if (alias, each) not in self._crowded]
+        if not wanted or not configs[alias].enabled:
+            return
         change: Change[Any] = Change(
             instance=instance, action=action, using=self._using, socket_id=slot.socket_id
         )
-        if wanted and configs[alias].enabled and self.backend.handles(change):
+        if self.backend.handles(change):
             yield _Due(slot, change, alias, wanted)
 
     def _take_crowded(self, slots: Sequence[Slot]) -> tuple[list[Slot], list[Numbered]]:
@@ -174,6 +160,21 @@ class _Maker:
         if self.backend.version_field is not None:
             data[self.backend.version_field] = versions.get(due.slot.key, due.slot.version)
         return data
+
+
+def _compare(before: Placement, after: Placement) -> Iterable[tuple[str, str, Sequence[str]]]:
+    """Return what happened where: an action, the alias of a transport, and channels."""
+    if before is UNMOVED or before[:2] == after[:2]:
+        return [("update", after.alias, after.channels)]
+    if before is NOWHERE:
+        return [("create", after.alias, after.channels)]
+    is_same = before.alias == after.alias
+    stayed = [each for each in after.channels if is_same and each in before.channels]
+    return [
+        ("delete", before.alias, [each for each in before.channels if each not in stayed]),
+        ("update", after.alias, stayed),
+        ("create", after.alias, [each for each in after.channels if each not in stayed]),
+    ]
 
 
 def _get_name(field: Any) -> str:

@@ -48,8 +48,11 @@ def list_slots(entered: Sequence[Entered]) -> Iterator[Slot]:
 
 
 def _list_slots_of_one(number: int, touch: Touch, transaction: Transaction) -> Iterator[Slot]:
+    before = transaction.before.get(touch.backend, {})
     for key in touch.keys:
-        yield _make_slot(number, touch, transaction, key)
+        place = before.get(key, NOWHERE)
+        version = transaction.versions.get((touch.backend, key), place.version)
+        yield Slot(number, touch.backend, touch.using, key, place, version, touch.socket_id)
 
 
 def _make_slot(number: int, touch: Touch, transaction: Transaction, key: Any) -> Slot:
