@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.services import redis, soketi
+from tests.services import postgres, redis, soketi
 from tests.services.policy import require
 
 pytestmark = pytest.mark.end_to_end
@@ -109,3 +109,30 @@ def test_scale_measures_many_browsers_and_those_that_do_not_read() -> None:
         "stalled_memory_mb": 2,
     }
     assert report["more_is_better"] == ["stalled_ratio", "alert_rate", "stalled_rate"]
+
+
+def test_sources_counts_queries_beside_another_library() -> None:
+    pytest.importorskip("djangochannelsrestframework")
+    require("PostgreSQL", postgres.unavailable())
+    _, report = run("sources")
+    assert report["targets"] == {
+        "fixed_to_plain": 1.7,
+        "moving_to_plain": 2.1,
+        "fixed_to_peer": 0.35,
+        "bulk_create_to_plain": 2.3,
+        "bulk_create_queries": 2,
+        "fixed_queries": 1,
+        "moving_queries": 101,
+        "update_peak_mib": 24,
+        "refreshed_queries": 3,
+        "refreshed_peak_mib": 24,
+        "postgres_fixed_to_plain": 1.3,
+        "postgres_moving_to_plain": 1.8,
+        "postgres_single_fixed": 2,
+        "postgres_single_moving": 2,
+    }
+    counted = [name for name in report["targets"] if name.endswith("_queries")]
+    assert {name: report["figures"][name] for name in counted} == {
+        name: report["targets"][name] for name in counted
+    }
+    assert all(value > 0 for value in report["figures"].values())

@@ -47,6 +47,12 @@ class MovingArticle(Fields):
     objects = RealtimeManager()
 
 
+class RefreshedArticle(Fields):
+    """Observed, with one event for many rows."""
+
+    objects = RealtimeManager()
+
+
 class PeerArticle(Fields):
     """Observed by the library that is measured beside."""
 

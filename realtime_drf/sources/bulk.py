@@ -34,7 +34,7 @@ class RealtimeQuerySet(QuerySet[M]):
             return super().update(**kwargs)
         self._for_write = True
         using = self.db
-        with transaction.atomic(using):
+        with transaction.atomic(using, savepoint=False):  # as Django does
             keys = list(self.order_by().values_list("pk", flat=True))
             if not keys:
                 return 0
@@ -83,7 +83,7 @@ class RealtimeQuerySet(QuerySet[M]):
         rows = list(objs)
         self._for_write = True
         using = self.db
-        with transaction.atomic(using):
+        with transaction.atomic(using, savepoint=False):  # as Django does
             state = get_transaction(using)
             if update_conflicts:
                 self._capture_conflicts(observers, rows, unique_fields or (), using)

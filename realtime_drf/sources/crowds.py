@@ -52,10 +52,6 @@ class Crowds:
                 yield place
 
 
-def _is_of(entered: Entered, label: str, using: str) -> bool:
-    return (entered[1].backend, entered[1].using) == (label, using)
-
-
 def list_places(before: Placement, after: Placement) -> list[Place]:
     """Return where a row was or is."""
     if before is UNMOVED:
@@ -67,7 +63,7 @@ def list_places(before: Placement, after: Placement) -> list[Place]:
 def _count_rows(placements: Placements, slots: Iterator[Slot], using: str) -> Counter[Place]:
     counts: Counter[Place] = Counter()
     while chunk := list(itertools.islice(slots, CHUNK)):
-        after = placements.read([slot.key for slot in chunk], using)
+        after = placements.read_unless_fixed(((each.key, each.before) for each in chunk), using)
         for slot in chunk:
             counts.update(list_places(slot.before, after.get(slot.key, NOWHERE)))
     return counts

@@ -98,6 +98,23 @@ class Placements:
                 found.update(self._read_chunk(keys[start : start + CHUNK], using))
         return found
 
+    def read_unless_fixed(
+        self, keys: Iterable[tuple[Any, Placement]], using: str
+    ) -> dict[Any, Placement]:
+        """Return where rows are, or would be if they are: rows that never move are not read.
+
+        Args:
+            keys: primary keys, and where the rows were.
+        """
+        keys = list(keys)
+        if not self.is_fixed:
+            return self.read([key for key, _ in keys], using)
+        place = Placement(DEFAULT_ALIAS, self._build(()))
+        created = [key for key, before in keys if before is NOWHERE]
+        return self.read(created, using) | {
+            key: place for key, before in keys if before is not NOWHERE
+        }
+
     def read_versions(self, keys: Sequence[Any], using: str) -> dict[Any, Any]:
         """Return the versions of rows, those included that do not exist for listeners."""
         field = self.backend.version_field

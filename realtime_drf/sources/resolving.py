@@ -132,7 +132,9 @@ class _Maker:
 
     def _take_crowded(self, slots: Sequence[Slot]) -> tuple[list[Slot], list[Numbered]]:
         """Return the rows that are on other channels too, and a refresh of each crowded one."""
-        after = self._placements.read([slot.key for slot in slots], self._using)
+        after = self._placements.read_unless_fixed(
+            ((slot.key, slot.before) for slot in slots), self._using
+        )
         others: list[Slot] = []
         made: list[Numbered] = []
         for slot in slots:

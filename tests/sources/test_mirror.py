@@ -15,7 +15,7 @@ from realtime_drf import publish_change
 from tests.databases import ALL, get_pair, on_each_database
 from tests.examples import scaled
 from tests.recording import RecordingTransport
-from tests.sources.notes import Mirror, NoteBackend, find_truth
+from tests.sources.notes import Mirror, NoteBackend, PlainBackend, find_truth, get_visible
 from tests.todos.models import Label, Note, Remark, Shelf
 
 STEPS = [
@@ -46,6 +46,7 @@ class Rows(RuleBasedStateMachine):
 
     transport: RecordingTransport
     using = "default"
+    find = staticmethod(get_visible)
 
     def __init__(self) -> None:
         super().__init__()
@@ -199,7 +200,7 @@ class Rows(RuleBasedStateMachine):
         if not self.blocks:
             self.mirror.take(event for batch in self.transport.batches for event in batch)
             self.transport.batches.clear()
-            assert self.mirror.known == find_truth(self.using)
+            assert self.mirror.known == find_truth(self.using, self.find)
 
     def teardown(self) -> None:
         while self.blocks:
@@ -227,10 +228,32 @@ def test_listeners_know_what_the_database_holds(vendor: str, recording: Recordin
         transport = recording
         using = get_pair(vendor)[0]
 
+    run(Machine)
+
+
+@on_each_database
+@pytest.mark.hypothesis
+@pytest.mark.django_db(transaction=True, databases=ALL)
+def test_listeners_know_it_of_rows_that_are_found_by_a_compiled_query(
+    vendor: str, recording: RecordingTransport
+) -> None:
+    class Backend(PlainBackend):
+        pass
+
+    class Machine(Rows):
+        transport = recording
+        using = get_pair(vendor)[0]
+        find = staticmethod(Note._default_manager.all)
+
+    run(Machine)
+
+
+def run(machine: type[Rows], programs: int = 75) -> None:
+    """Run programs."""
     run_state_machine_as_test(
-        Machine,
+        machine,
         settings=settings(
-            max_examples=scaled(150),
+            max_examples=scaled(programs),
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
