@@ -3,6 +3,7 @@
 Run one from the root of the repository, with the packages of the group "test" installed::
 
     python -m benchmarks publish            # takes some ten seconds; so does "auth"
+    python -m benchmarks sources            # takes some minutes; PostgreSQL where it is installed
     python -m benchmarks publish --quick    # to see that it works; the times say little
     python -m benchmarks fanout             # takes some minutes; so does "scale"
     python -m benchmarks fanout --redis     # needs redis-server

@@ -20,7 +20,9 @@ class RowQuery:
     It belongs to a connection: its SQL and the converters of its values are for that database.
     """
 
-    def __init__(self, sql: str, converters: Any, connection: BaseDatabaseWrapper, field: Any):
+    def __init__(
+        self, sql: str, converters: Any, connection: BaseDatabaseWrapper, field: Any
+    ) -> None:
         self._sql = sql
         self._converters = converters
         self._connection = connection
@@ -28,7 +30,7 @@ class RowQuery:
 
     @classmethod
     def compile(cls, queryset: QuerySet[Any], paths: Sequence[str], key: Any) -> Self | None:
-        """Return the query for values of a queryset's rows; None if the SQL is not of the key alone.
+        """Return the query for values of a row; None if its SQL has other parameters than the key.
 
         Args:
             queryset: see `is_plain`; it names its database.
@@ -75,8 +77,10 @@ def is_plain(model: type[Model]) -> bool:
 
 _USED = (
     "__init__",
+    "__iter__",
     "_chain",
     "_clone",
+    "_fetch_all",
     "_filter_or_exclude",
     "_filter_or_exclude_inplace",
     "_values",

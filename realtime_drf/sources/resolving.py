@@ -21,6 +21,7 @@ from realtime_drf.sources.placements import (
     CHUNK,
     NOWHERE,
     UNMOVED,
+    Placement,
     Placements,
     get_placements,
 )

@@ -118,9 +118,9 @@ FIELDS: dict[str, str] = {
         }.items()
     },
     **{
-        f"sources/{name}": _paths("sources/", ["rows", "views", "mirror"])
+        f"sources/{name}": _paths("sources/", ["rows", "views", "mirror", "costs"])
         for name in (
-            *("bulk", "connecting", "crowds", "dependencies", "entries", "observing"),
+            *("bulk", "compiled", "connecting", "crowds", "dependencies", "entries", "observing"),
             *("placements", "resolving", "rows", "scopes", "slots"),
         )
     },

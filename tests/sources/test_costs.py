@@ -1,4 +1,4 @@
-"""What observing costs: memory and queries, and when a query is compiled once."""
+"""What observing costs: memory and queries, and which queries are compiled once."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection, models, transaction
+from django.db import connections, models, transaction
 from django.test.utils import CaptureQueriesContext, isolate_apps
-
 from rest_framework import serializers
 
 from realtime_drf import RealtimeBackend
@@ -19,6 +18,7 @@ from realtime_drf.sources import RealtimeManager
 from realtime_drf.sources.compiled import is_plain
 from realtime_drf.sources.placements import get_placements
 from realtime_drf.transports import transports
+from tests.databases import ALL, get_pair, on_each_database
 from tests.recording import RecordingTransport
 from tests.sources.notes import PlainBackend
 from tests.todos.models import Note, Shelf
@@ -41,8 +41,8 @@ def fill(count: int) -> None:
     Note._base_manager.bulk_create([Note(title="x" * 100) for _ in range(count)])
 
 
-def count(function: Callable[[], object]) -> int:
-    with CaptureQueriesContext(connection) as queries:
+def count(function: Callable[[], object], using: str = "default") -> int:
+    with CaptureQueriesContext(connections[using]) as queries:
         function()
     return len(queries)
 
@@ -92,19 +92,23 @@ def test_bulk_create_makes_one_query_more_for_each_chunk_of_500() -> None:
     assert observed - count(create) == 2
 
 
-def test_where_a_row_was_is_one_query_a_save_whatever_its_key_is() -> None:
+@on_each_database
+@pytest.mark.django_db(transaction=True, databases=ALL)
+def test_where_a_row_was_is_one_compiled_query_whatever_its_key_is(vendor: str) -> None:
     class Backend(PlainBackend):
-        version_field = None
+        pass
 
-    shelf = Shelf.objects.create(name="a")
-    notes = [Note.objects.create(title="a", shelf=shelf) for _ in range(3)]
+    using = get_pair(vendor)[0]
+    shelf = Shelf.objects.using(using).create(name="a")
+    keys = [Note.objects.using(using).create(title="a", shelf=shelf).pk for _ in range(3)]
     placements = get_placements(registry.get_backends(Note)[0])
-    for note in notes:
-        assert count(lambda key=note.pk: placements.read([key], "default")) == 1
-        found = placements.read([note.pk], "default")[note.pk]
+    for key in keys:
+        assert count(lambda key=key: placements.read([key], using), using) == 1
+        found = placements.read([key], using)[key]
         assert found.channels == ("notes", f"private-shelves.{shelf.pk}")
-    assert placements.read([notes[-1].pk + 1], "default") == {}
-    assert placements.read([str(notes[0].pk)], "default").keys() == {notes[0].pk}
+    assert vars(connections[using])["_realtime_drf_queries"][placements] is not None
+    assert placements.read([keys[-1] + 1], using) == {}
+    assert placements.read([str(keys[0])], using).keys() == {keys[0]}
 
 
 def test_a_manager_with_a_queryset_of_its_own_is_asked_each_time() -> None:
