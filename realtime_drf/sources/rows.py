@@ -56,7 +56,8 @@ class Transaction:
     def capture(self, placements: Placements, keys: Iterable[Any], using: str) -> None:
         """Read where rows are, of those of which it is not known yet."""
         known = self.before.setdefault(placements.backend.label, {})
-        unknown = [key for key in keys if key not in known]
+        # What has not moved until now is where it was.
+        unknown = [key for key in keys if known.get(key, UNMOVED) is UNMOVED]
         if unknown:
             found = placements.read(unknown, using)
             known.update((key, found.get(key, NOWHERE)) for key in unknown)
@@ -69,11 +70,7 @@ class Transaction:
 
     def capture_last(self, placements: Placements, keys: Sequence[Any], using: str) -> None:
         """Read where rows are that are about to go: afterwards nobody can tell."""
-        known = self.before.setdefault(placements.backend.label, {})
-        unknown = [key for key in keys if known.get(key, UNMOVED) is UNMOVED]
-        if unknown:
-            found = placements.read(unknown, using)
-            known.update((key, found.get(key, NOWHERE)) for key in unknown)
+        self.capture(placements, keys, using)
         for key, version in placements.read_versions(keys, using).items():
             self.versions[placements.backend.label, key] = version
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import connections, models, transaction
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext, isolate_apps
 from rest_framework import serializers
 
@@ -20,7 +21,7 @@ from realtime_drf.sources.placements import get_placements
 from realtime_drf.transports import transports
 from tests.databases import ALL, get_pair, on_each_database
 from tests.recording import RecordingTransport
-from tests.sources.notes import PlainBackend
+from tests.sources.notes import PlainBackend, ShelfChannel
 from tests.todos.models import Note, Shelf
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -147,3 +148,22 @@ def test_a_filter_that_depends_on_the_moment_is_asked_each_time(
     assert placements.read([note.pk], "default") == {}
     visible.append(note.pk)
     assert placements.read([note.pk], "default").keys() == {note.pk}
+
+
+def test_a_row_that_moves_after_a_write_that_does_not_move_it_leaves_its_channel(
+    recording: RecordingTransport,
+) -> None:
+    class Backend(PlainBackend):
+        channels = (ShelfChannel(pk=F("shelf_id")),)
+
+    old, new = (Shelf.objects.create(name=name) for name in "ab")
+    Note.objects.create(title="a", shelf=old)
+    recording.batches.clear()
+    with transaction.atomic():
+        Note.objects.update(title="b")
+        Note.objects.update(shelf=new)
+    sent = [(event.name, event.channels) for batch in recording.batches for event in batch]
+    assert sent == [
+        ("note.delete", (f"private-shelves.{old.pk}",)),
+        ("note.create", (f"private-shelves.{new.pk}",)),
+    ]
