@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import operator
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from realtime_drf.changes import Change
 from realtime_drf.commits import Numbered
 from realtime_drf.conf import configs
 from realtime_drf.preparing import fit
-from realtime_drf.signals import publish_failed
 from realtime_drf.sources.crowds import Crowds, Place, list_places
 from realtime_drf.sources.placements import (
     CHUNK,
@@ -24,10 +22,9 @@ from realtime_drf.sources.placements import (
     UNMOVED,
     Placements,
     get_placements,
+    report,
 )
 from realtime_drf.sources.slots import Entered, Slot, list_slots
-
-logger = logging.getLogger("realtime_drf")
 
 REFRESH = "refresh"
 """The action of the event that stands for many rows."""
@@ -75,7 +72,7 @@ def _make_one(maker: _Maker, slot: Slot) -> list[Numbered]:
     try:
         return maker.make([slot])
     except Exception as exc:  # noqa: BLE001  whatever a hook or a serializer raises
-        _report(maker.backend, slot, exc)
+        report(maker.backend, slot.key, exc, slot.before.alias)
         return []
 
 
@@ -181,16 +178,3 @@ def _get_name(field: Any) -> str:
     while field.remote_field is not None and field.remote_field.parent_link:
         field = field.remote_field.model._meta.pk
     return str(field.name)
-
-
-def _report(backend: RealtimeBackend[Any], slot: Slot, error: Exception) -> None:
-    """Log that a row could not be published, without its data, and send `publish_failed`."""
-    logger.error(
-        "%s %r could not be published by %s: %s",
-        backend.get_model()._meta.label,
-        slot.key,
-        backend.label,
-        type(error).__name__,
-        exc_info=error,
-    )
-    publish_failed.send_robust(type(backend), events=(), transport=slot.before.alias, error=error)
