@@ -96,7 +96,7 @@ class RealtimeQuerySet(QuerySet[M]):
             )
             touch_dependents(self.model, [each.pk for each in made], using, state)
             for each in observers:
-                keys = [each.get_key(row) for row in made]
+                keys = [each.backend.get_key(row) for row in made]
                 state.assume(each.backend, keys, NOWHERE)
                 touch(state, each.backend, keys, using)
         return made

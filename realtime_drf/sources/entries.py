@@ -85,7 +85,7 @@ def prepare_touch(
     if not (isinstance(backend, RealtimeBackend) and backend.observes and action in ACTIONS):
         return None
     placements = get_placements(backend)
-    keys = [placements.clean_key(key) for key in keys]
+    keys = [backend.clean_key(key) for key in keys]
     transaction = get_transaction(using)
     if action == "create":
         transaction.assume(backend, keys, NOWHERE)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from django.core.exceptions import ValidationError
 from django.db import DatabaseError
 from django.db.models import Model, QuerySet
 
@@ -79,28 +78,6 @@ class Placements:
             return True
         names = {self._get_attname(name) for name in written}
         return bool(names & {self._get_attname(name) for name in self.columns})
-
-    def get_key(self, row: Model) -> Any:
-        """Return the key of a row of this model, or of a child of it, as the database returns it.
-
-        A child's own key may be another, and a key that was assigned may be text.
-        """
-        fields: list[Any] = self.model._meta.pk_fields
-        return self.clean_key(
-            tuple(getattr(row, each.attname) for each in fields)
-            if len(fields) > 1
-            else getattr(row, fields[0].attname)
-        )
-
-    def clean_key(self, key: Any) -> Any:
-        """Return a key as the database returns it; one that is not valid stays as it is."""
-        fields: list[Any] = self.model._meta.pk_fields
-        try:
-            if len(fields) == 1:
-                return fields[0].to_python(key)
-            return tuple(each.to_python(part) for each, part in zip(fields, key, strict=True))
-        except ValidationError:
-            return key
 
     def fetch(self, keys: Sequence[Any], using: str) -> list[Model]:
         """Return the rows that exist for listeners, with all that the payload needs."""

@@ -165,16 +165,5 @@ class _Maker:
 
     def _key(self, due: _Due, versions: dict[Any, Any]) -> dict[str, Any]:
         """Return what the audience that a row leaves receives: its key, and its version."""
-        fields: list[Any] = self.backend.get_model()._meta.pk_fields
-        values = due.slot.key if len(fields) > 1 else (due.slot.key,)
-        data = {_get_name(field): value for field, value in zip(fields, values, strict=True)}
-        if self.backend.version_field is not None:
-            data[self.backend.version_field] = versions.get(due.slot.key, due.slot.version)
-        return data
-
-
-def _get_name(field: Any) -> str:
-    """Return the name of a key; of a multi-table child's, that of its parent's."""
-    while field.remote_field is not None and field.remote_field.parent_link:
-        field = field.remote_field.model._meta.pk
-    return str(field.name)
+        key = due.slot.key
+        return self.backend.make_key_data(key, versions.get(key, due.slot.version))

@@ -89,3 +89,18 @@ def test_a_relation_to_itself(news: News) -> None:  # noqa: F811
     root.name = "new"
     root.save()
     assert sorted(event.data["id"] for event in news.events) == [root.pk, child.pk]
+
+
+def test_a_delete_carries_the_key_and_the_version_alone(news: News) -> None:  # noqa: F811
+    def get_data(self: Any, change: Change[Any]) -> Any:
+        assert change.action != "delete"
+        return {"secret": 1}
+
+    make(Note, observe=False, version_field="revision", get_data=get_data)
+    note = Note.objects.create(title="a", revision=3)
+    publish_change(note, action="update")
+    publish_change(note, action="delete")
+    assert [event.data for event in news.events] == [
+        {"secret": 1},
+        {"id": note.pk, "revision": 3},
+    ]
