@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from asgiref.sync import iscoroutinefunction
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db.models import Model, QuerySet
 from django.utils import timezone, translation
 from rest_framework.serializers import BaseSerializer
@@ -137,7 +137,7 @@ class RealtimeBackend(Generic[M]):
         return {"request": None, "view": None, "format": None}
 
     def get_data(self, change: Change[M]) -> Any:
-        """Return the event's data."""
+        """Return the event's data. That of a delete is the key, and this is not called."""
         serializer_class = self.get_serializer_class(change)
         context = self.get_serializer_context(change)
         [data] = serialize(serializer_class, [change.instance], context, backend=self)
@@ -189,6 +189,34 @@ class RealtimeBackend(Generic[M]):
         )
         return [each if isinstance(each, str) else each.name for each in filled if each is not None]
 
+    def get_key(self, row: Model) -> Any:
+        """Return the key of a row of the model, or of a child of it, as the database returns it.
+
+        A child's own key may be another, and a key that was assigned may be text.
+        """
+        fields: list[Any] = self.get_model()._meta.pk_fields
+        values = tuple(getattr(row, each.attname) for each in fields)
+        return self.clean_key(values if len(fields) > 1 else values[0])
+
+    def clean_key(self, key: Any) -> Any:
+        """Return a key as the database returns it; one that is not valid stays as it is."""
+        fields: list[Any] = self.get_model()._meta.pk_fields
+        try:
+            if len(fields) == 1:
+                return fields[0].to_python(key)
+            return tuple(each.to_python(part) for each, part in zip(fields, key, strict=True))
+        except ValidationError:
+            return key
+
+    def make_key_data(self, key: Any, version: Any) -> dict[str, Any]:
+        """Return the data of a delete: the key by its columns, and the version if there is one."""
+        fields: list[Any] = self.get_model()._meta.pk_fields
+        values = key if len(fields) > 1 else (key,)
+        data = {_get_key_name(field): value for field, value in zip(fields, values, strict=True)}
+        if self.version_field is not None:
+            data[self.version_field] = version
+        return data
+
     def handles(self, change: Change[M]) -> bool:
         """Return whether to make events of the change."""
         return change.action in self.actions or change.action not in ACTIONS
@@ -220,12 +248,23 @@ class RealtimeBackend(Generic[M]):
             if not all(channels) and type(self).get_channels is RealtimeBackend.get_channels:
                 silence.warn_of_no_channels(f"{type(self).__module__}.{type(self).__qualname__}")
             pairs = list(zip(changes, channels, strict=True))
-            data = iter(self.get_data_of([change for change, names in pairs if names]))
+            due = [change for change, names in pairs if names]
+            data = iter(self.get_data_of([each for each in due if each.action != "delete"]))
             made = [
-                self.make_event(change, names, next(data)) if names else None
+                self.make_event(change, names, self._get_gone(change) or next(data))
+                if names
+                else None
                 for change, names in pairs
             ]
         return [[] if event is None else [event] for event in made]
+
+    def _get_gone(self, change: Change[M]) -> dict[str, Any] | None:
+        """Return the data of a delete; None of any other change."""
+        if change.action != "delete":
+            return None
+        row = change.instance
+        version = None if self.version_field is None else getattr(row, self.version_field)
+        return self.make_key_data(self.get_key(row), version)
 
     def get_data_of(self, changes: Sequence[Change[M]]) -> Iterator[Any]:
         if len(changes) < 2:
@@ -260,6 +299,13 @@ class RealtimeBackend(Generic[M]):
 
 
 _inherited_channels = RealtimeBackend.get_channels
+
+
+def _get_key_name(field: Any) -> str:
+    """Return the name of a key; of a multi-table child's, that of its parent's."""
+    while field.remote_field is not None and field.remote_field.parent_link:
+        field = field.remote_field.model._meta.pk
+    return str(field.name)
 
 
 def read_values(instance: Any, paths: Iterable[str]) -> dict[str, Any]:

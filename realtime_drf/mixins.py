@@ -172,7 +172,7 @@ class RealtimeViewMixin(_Base):
 
     @contextlib.contextmanager
     def _around_destroy(self, instance: Any) -> Iterator[None]:
-        # The payload is made while there is a row, and published once there is none.
+        # The event is made while there is a row, and published once there is none.
         prepared = prepare([self._make_change(each, "delete") for each in get_models(instance)])
         yield
         publish_prepared(prepared)

@@ -11,7 +11,7 @@ from django.db.models import F, Manager, Model, QuerySet
 from realtime_drf.sources.dependencies import find_dependents, touch_dependents
 from realtime_drf.sources.entries import get_transaction, touch
 from realtime_drf.sources.observing import find_observers, find_version_fields
-from realtime_drf.sources.placements import NOWHERE, UNMOVED, Placements
+from realtime_drf.sources.placements import NOWHERE, UNMOVED
 
 M = TypeVar("M", bound=Model)
 
@@ -69,11 +69,12 @@ class RealtimeQuerySet(QuerySet[M]):
             ValueError: `ignore_conflicts` is set: nobody could tell which rows were inserted.
         """
         observers = find_observers(self.model)
-        if not observers:
+        is_shown = any(True for _ in find_dependents(self.model))
+        if not (observers or is_shown):
             return super().bulk_create(
                 objs, batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields
             )
-        if ignore_conflicts:
+        if ignore_conflicts and observers:
             raise ValueError(
                 f"bulk_create(ignore_conflicts=True) does not say which rows it inserted, so the "
                 f"backend of {self.model._meta.label} could not publish them. Create them in "
@@ -86,24 +87,24 @@ class RealtimeQuerySet(QuerySet[M]):
         with transaction.atomic(using, savepoint=False):  # as Django does
             state = get_transaction(using)
             if update_conflicts:
-                self._capture_conflicts(observers, rows, unique_fields or (), using)
+                met = self._find_conflicts(rows, unique_fields or (), using)
+                touch_dependents(self.model, met, using, state)
+                for each in observers:
+                    state.capture(each, met, using)
             made = super().bulk_create(
                 rows, batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields
             )
-            keys = [each.pk for each in made]
+            touch_dependents(self.model, [each.pk for each in made], using, state)
             for each in observers:
+                keys = [each.backend.get_key(row) for row in made]
                 state.assume(each.backend, keys, NOWHERE)
                 touch(state, each.backend, keys, using)
         return made
 
-    def _capture_conflicts(
-        self,
-        observers: Sequence[Placements],
-        rows: Sequence[M],
-        unique_fields: Collection[str],
-        using: str,
-    ) -> None:
-        """Read where the rows are that an insert would meet."""
+    def _find_conflicts(
+        self, rows: Sequence[M], unique_fields: Collection[str], using: str
+    ) -> list[Any]:
+        """Return the keys of the rows that an insert would meet."""
         names = ["pk" if name == self.model._meta.pk.name else name for name in unique_fields]
         keys: list[Any] = []
         for each in rows:
@@ -111,8 +112,7 @@ class RealtimeQuerySet(QuerySet[M]):
             keys += (
                 self.model._base_manager.using(using).filter(**values).values_list("pk", flat=True)
             )
-        for placements in observers:
-            get_transaction(using).capture(placements, keys, using)
+        return keys
 
 
 class RealtimeManager(Manager.from_queryset(RealtimeQuerySet)):  # type: ignore[misc]

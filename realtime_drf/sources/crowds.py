@@ -56,7 +56,8 @@ def list_places(before: Placement, after: Placement) -> list[Place]:
     """Return where a row was or is."""
     if before is UNMOVED:
         before = after
-    found = [(each.alias, name) for each in (before, after) for name in each.channels]
+    known = [each for each in (before, after) if each is not UNMOVED]
+    found = [(each.alias, name) for each in known for name in each.channels]
     return list(dict.fromkeys(found))
 
 

@@ -84,13 +84,15 @@ def prepare_touch(
     """Do what `realtime_drf.preparing.Toucher` says, of the actions that rows can tell."""
     if not (isinstance(backend, RealtimeBackend) and backend.observes and action in ACTIONS):
         return None
+    placements = get_placements(backend)
+    keys = [backend.clean_key(key) for key in keys]
     transaction = get_transaction(using)
     if action == "create":
         transaction.assume(backend, keys, NOWHERE)
     elif action == "delete":
-        transaction.capture_last(get_placements(backend), keys, using)
+        transaction.capture_last(placements, keys, using)
     elif connections[using].in_atomic_block:  # it may be called before the write
-        transaction.capture(get_placements(backend), keys, using)
+        transaction.capture(placements, keys, using)
     else:
         transaction.assume(backend, keys, UNMOVED)
     return partial(touch, transaction, backend, keys, using, socket_id)

@@ -58,9 +58,9 @@ def _before_save(
         if _is_new(instance):
             continue  # where nobody can have been
         if each.may_move(update_fields):
-            transaction.capture(each, [instance.pk], using)
+            transaction.capture(each, [each.backend.get_key(instance)], using)
         else:
-            transaction.assume(each.backend, [instance.pk], UNMOVED)
+            transaction.assume(each.backend, [each.backend.get_key(instance)], UNMOVED)
     vars(instance._state)["_realtime_drf"] = transaction
     if update_fields is None and (names := find_version_fields(observers)):
         row = sender._base_manager.using(using).filter(pk=instance.pk)
@@ -86,17 +86,18 @@ def _after_save(
     if not created:
         _grow_versions(instance, observers, using, update_fields)
     for each in observers:
-        if created:
-            transaction.assume(each.backend, [instance.pk], NOWHERE)
-        touch(transaction, each.backend, [instance.pk], using)
+        keys = [each.backend.get_key(instance)]
+        transaction.assume(each.backend, keys, NOWHERE if created else UNMOVED)
+        touch(transaction, each.backend, keys, using)
 
 
 def _before_delete(sender: type[Model], instance: Model, using: str, **kwargs: Any) -> None:
     transaction = None
     for each in find_observers(sender):
         transaction = transaction or get_transaction(using)
-        transaction.capture_last(each, [instance.pk], using)
-        touch(transaction, each.backend, [instance.pk], using)
+        keys = [each.backend.get_key(instance)]
+        transaction.capture_last(each, keys, using)
+        touch(transaction, each.backend, keys, using)
 
 
 def find_version_fields(observers: Iterable[Placements]) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connections
+from django.db import DatabaseError, connections
 from django.db.models import Model, QuerySet
 
 from realtime_drf.backends import RealtimeBackend, read_values
@@ -16,7 +17,10 @@ from realtime_drf.changes import Change
 from realtime_drf.conf import DEFAULT_ALIAS
 from realtime_drf.events import list_channels
 from realtime_drf.instances import reading_what_was_written
+from realtime_drf.signals import publish_failed
 from realtime_drf.sources.compiled import RowQuery, is_plain
+
+logger = logging.getLogger("realtime_drf")
 
 CHUNK: Final = 500
 """Rows that are fetched together."""
@@ -86,7 +90,10 @@ class Placements:
         return list(queryset.filter(pk__in=keys))
 
     def read(self, keys: Sequence[Any], using: str) -> dict[Any, Placement]:
-        """Return where rows are in the database now; those that are nowhere are left out."""
+        """Return where rows are in the database now; those that are nowhere are left out.
+
+        What a hook raises is reported, and does not break the write: the row counts as unmoved.
+        """
         if len(keys) == 1 and self.columns is not None and not self._is_filtered:
             query = self._get_row_query(keys[0], using)
             if query is not None:
@@ -95,7 +102,7 @@ class Placements:
         found: dict[Any, Placement] = {}
         with reading_what_was_written():
             for start in range(0, len(keys), CHUNK):
-                found.update(self._read_chunk(keys[start : start + CHUNK], using))
+                found.update(self._read_safely(keys[start : start + CHUNK], using))
         return found
 
     def read_unless_fixed(
@@ -139,6 +146,17 @@ class Placements:
         fields: list[Any] = self.model._meta.pk_fields
         values = key if len(fields) > 1 else (key,)
         return self.model.from_db(None, [each.attname for each in fields], values)
+
+    def _read_safely(self, keys: Sequence[Any], using: str) -> dict[Any, Placement]:
+        try:
+            return dict(self._read_chunk(keys, using))
+        except DatabaseError:  # it has broken the transaction
+            raise
+        except Exception as exc:  # noqa: BLE001  whatever a hook raises
+            if len(keys) == 1:
+                report(self.backend, keys[0], exc)
+                return {keys[0]: UNMOVED}
+        return {key: each for one in keys for key, each in self._read_safely([one], using).items()}
 
     def _read_chunk(self, keys: Sequence[Any], using: str) -> Iterator[tuple[Any, Placement]]:
         if self.columns is None:
@@ -188,3 +206,18 @@ def get_placements(backend: RealtimeBackend[Any]) -> Placements:
 
 def _get_name(channel: Any) -> str:
     return channel if isinstance(channel, str) else str(channel.name)
+
+
+def report(
+    backend: RealtimeBackend[Any], key: Any, error: Exception, alias: str = DEFAULT_ALIAS
+) -> None:
+    """Log that a row could not be published, without its data, and send `publish_failed`."""
+    logger.error(
+        "%s %r could not be published by %s: %s",
+        backend.get_model()._meta.label,
+        key,
+        backend.label,
+        type(error).__name__,
+        exc_info=error,
+    )
+    publish_failed.send_robust(type(backend), events=(), transport=alias, error=error)

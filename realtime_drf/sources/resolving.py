@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import operator
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -15,7 +14,6 @@ from realtime_drf.changes import Change
 from realtime_drf.commits import Numbered
 from realtime_drf.conf import configs
 from realtime_drf.preparing import fit
-from realtime_drf.signals import publish_failed
 from realtime_drf.sources.crowds import Crowds, Place, list_places
 from realtime_drf.sources.placements import (
     CHUNK,
@@ -24,10 +22,9 @@ from realtime_drf.sources.placements import (
     Placement,
     Placements,
     get_placements,
+    report,
 )
 from realtime_drf.sources.slots import Entered, Slot, list_slots
-
-logger = logging.getLogger("realtime_drf")
 
 REFRESH = "refresh"
 """The action of the event that stands for many rows."""
@@ -74,7 +71,7 @@ def _make_one(maker: _Maker, slot: Slot) -> list[Numbered]:
     try:
         return maker.make([slot])
     except Exception as exc:  # noqa: BLE001  whatever a hook or a serializer raises
-        _report(maker.backend, slot, exc)
+        report(maker.backend, slot.key, exc, slot.before.alias)
         return []
 
 
@@ -157,12 +154,8 @@ class _Maker:
 
     def _key(self, due: _Due, versions: dict[Any, Any]) -> dict[str, Any]:
         """Return what the audience that a row leaves receives: its key, and its version."""
-        fields: list[Any] = self.backend.get_model()._meta.pk_fields
-        values = due.slot.key if len(fields) > 1 else (due.slot.key,)
-        data = {_get_name(field): value for field, value in zip(fields, values, strict=True)}
-        if self.backend.version_field is not None:
-            data[self.backend.version_field] = versions.get(due.slot.key, due.slot.version)
-        return data
+        key = due.slot.key
+        return self.backend.make_key_data(key, versions.get(key, due.slot.version))
 
 
 def _compare(before: Placement, after: Placement) -> Iterable[tuple[str, str, Sequence[str]]]:
@@ -178,23 +171,3 @@ def _compare(before: Placement, after: Placement) -> Iterable[tuple[str, str, Se
         ("update", after.alias, stayed),
         ("create", after.alias, [each for each in after.channels if each not in stayed]),
     ]
-
-
-def _get_name(field: Any) -> str:
-    """Return the name of a key; of a multi-table child's, that of its parent's."""
-    while field.remote_field is not None and field.remote_field.parent_link:
-        field = field.remote_field.model._meta.pk
-    return str(field.name)
-
-
-def _report(backend: RealtimeBackend[Any], slot: Slot, error: Exception) -> None:
-    """Log that a row could not be published, without its data, and send `publish_failed`."""
-    logger.error(
-        "%s %r could not be published by %s: %s",
-        backend.get_model()._meta.label,
-        slot.key,
-        backend.label,
-        type(error).__name__,
-        exc_info=error,
-    )
-    publish_failed.send_robust(type(backend), events=(), transport=slot.before.alias, error=error)
