@@ -90,7 +90,7 @@ def send_all(addressed: Iterable[Addressed], *, may_raise: bool) -> None:
         raise errors[0]
 
 
-def flush(connection: BaseDatabaseWrapper) -> None:
+def flush(connection: BaseDatabaseWrapper, *, may_raise: bool = False) -> None:
     """Send what is ready on a connection.
 
     There may be something although its commit is over: a hook of the project's that is not robust
@@ -100,7 +100,7 @@ def flush(connection: BaseDatabaseWrapper) -> None:
     is_holding = _is_holding.get()
     entries = [each for each in ready if not (is_holding and each.may_be_held)]
     ready[:] = [each for each in ready if is_holding and each.may_be_held]
-    send_entries(entries, may_raise=False)
+    send_entries(entries, may_raise=may_raise)
 
 
 def flush_all(**kwargs: Any) -> None:
