@@ -8,11 +8,13 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Max, Q
 
+from realtime_drf import RealtimeManager, RealtimeQuerySet
+
 GAP = 1024
 """How far apart todos are put, so that others fit between them without a change to either."""
 
 
-class ListQuerySet(models.QuerySet["List"]):
+class ListQuerySet(RealtimeQuerySet["List"]):
     def visible_to(self, user: Any) -> ListQuerySet:
         """Return what a user, or somebody who is none, may see and change."""
         if not user.is_authenticated:
@@ -39,21 +41,21 @@ class List(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    def find_place(self, before: Todo | None = None) -> tuple[int, list[Todo]]:
-        """Return a position in front of a todo, or at the end, and which todos made room for it."""
+    def find_place(self, before: Todo | None = None) -> int:
+        """Return a position in front of a todo, or at the end; other todos may make room for it."""
         if before is None:
             last: int | None = self.todos.aggregate(last=Max("position"))["last"]
-            return (0 if last is None else last) + GAP, []
+            return (0 if last is None else last) + GAP
         lower = self.todos.filter(position__lt=before.position).aggregate(last=Max("position"))
         place = _between(lower["last"] or 0, before.position)
         if place is not None:
-            return place, []
+            return place
         todos = list(self.todos.all())
         for number, todo in enumerate(todos, start=1):
             todo.position = number * GAP
         self.todos.bulk_update(todos, ["position"])
         moved = next(todo for todo in todos if todo.pk == before.pk)
-        return moved.position - GAP // 2, todos
+        return moved.position - GAP // 2
 
 
 def _between(lower: int, upper: int) -> int | None:
@@ -70,6 +72,9 @@ class Todo(models.Model):
     position = models.PositiveIntegerField()
     by = models.CharField("last changed by", max_length=60, blank=True)
     updated = models.DateTimeField(auto_now=True)
+    revision = models.PositiveIntegerField(default=0, editable=False)
+
+    objects = RealtimeManager()
 
     class Meta:
         ordering = ("position", "pk")

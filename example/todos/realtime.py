@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import QuerySet
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 
@@ -75,37 +76,29 @@ class ListBackend(RealtimeBackend[List]):
     """The broadcasts of a list, to everyone who can see it."""
 
     serializer_class = ListSerializer
+    depends_on = ("members",)
 
     def get_channels(self, change: Change[List]) -> list[Any]:
         if change.instance.public:
             return [PublicLists()]
-        members = change.instance.members.values_list("pk", flat=True)
-        return [PersonChannel(pk=pk) for pk in members]
+        return [PersonChannel(pk=member.pk) for member in change.instance.members.all()]
+
+    def get_queryset(self) -> QuerySet[List]:
+        return List.objects.prefetch_related("members")
 
 
 class TodoBackend(RealtimeBackend[Todo]):
-    """The broadcasts of a todo, to everyone who can see its list."""
+    """The broadcasts of a todo, to everyone who can see its list.
+
+    A todo that moves out of sight is deleted for those who lose it, and they get its key alone.
+    """
 
     serializer_class = TodoSerializer
+    version_field = "revision"
+    depends_on = ("list",)  # which may become private
 
     def get_channels(self, change: Change[Todo]) -> list[Any]:
         return [get_channel(change.instance.list)]
 
-
-class LeavingBackend(RealtimeBackend[Todo]):
-    """The broadcast of a moved todo to those who cannot see it any more: that it is gone."""
-
-    model = Todo
-    actions = ("update",)
-
-    def get_channels(self, change: Change[Todo]) -> list[Any]:
-        if change.action != "update" or change.previous is None:
-            return []
-        before, now = get_channel(change.previous.list), get_channel(change.instance.list)
-        return [] if before.name == now.name else [before]
-
-    def get_event_name(self, change: Change[Todo]) -> str:
-        return "todo.leave"
-
-    def get_data(self, change: Change[Todo]) -> dict[str, int]:
-        return {"id": change.instance.pk}
+    def get_queryset(self) -> QuerySet[Todo]:
+        return Todo.objects.select_related("list")

@@ -45,8 +45,8 @@ class TodoSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Todo
-        fields = ("id", "list", "title", "done", "position", "by", "updated", "before")
-        read_only_fields = ("position", "by")
+        fields = ("id", "list", "title", "done", "position", "by", "revision", "before")
+        read_only_fields = ("position", "by", "revision")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         before = attrs.get("before")

@@ -21,7 +21,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet, ModelViewSet
 
-from realtime_drf import RealtimeViewMixin, publish_change
+from realtime_drf import RealtimeViewMixin
 from todos.models import List, Todo
 from todos.people import DEMO_USERS, SCHEME, get_name, make_guest, make_token
 from todos.serializers import ListSerializer, TodoSerializer, WindowSerializer
@@ -59,7 +59,7 @@ class TodoViewSet(RealtimeViewMixin, ModelViewSet):
         """Put a new todo where it is wanted; the mixin needs no call of super()."""
         before = serializer.validated_data.pop("before", None)
         todo_list = serializer.validated_data.pop("list", None) or List.objects.get_default()
-        self._save(serializer, todo_list, *todo_list.find_place(before))
+        self._save(serializer, todo_list, todo_list.find_place(before))
 
     @transaction.atomic
     def perform_update(self, serializer: BaseSerializer) -> None:
@@ -69,9 +69,9 @@ class TodoViewSet(RealtimeViewMixin, ModelViewSet):
         moves = "before" in serializer.validated_data or todo_list != todo.list
         before = serializer.validated_data.pop("before", None)
         if moves and before != todo:
-            self._save(serializer, todo_list, *todo_list.find_place(before))
+            self._save(serializer, todo_list, todo_list.find_place(before))
         else:
-            self._save(serializer, todo_list, todo.position, [])
+            self._save(serializer, todo_list, todo.position)
 
     @action(detail=True, methods=["post"])
     def complete(self, request: Request, pk: str) -> Response:
@@ -82,12 +82,7 @@ class TodoViewSet(RealtimeViewMixin, ModelViewSet):
         self.publish_change(todo, action="complete")
         return Response(self.get_serializer(todo).data)
 
-    def _save(
-        self, serializer: BaseSerializer, todo_list: List, position: int, shifted: list[Todo]
-    ) -> None:
-        # A bulk write bypasses the view. It is news to the client that requested the move as well,
-        # so it is not the view's own publish_change(), which excludes that client.
-        publish_change(*shifted, action="update")
+    def _save(self, serializer: BaseSerializer, todo_list: List, position: int) -> None:
         serializer.save(list=todo_list, position=position, by=get_name(self.request.user))
 
 

@@ -8,7 +8,7 @@ const lists = [
 ];
 
 function todo(id, changes = {}) {
-  return { id, list: 1, title: "a", position: id, updated: "2030-01-01T00:00:00Z", ...changes };
+  return { id, list: 1, title: "a", position: id, revision: 0, ...changes };
 }
 
 async function makeBoard(...todos) {
@@ -22,14 +22,14 @@ const titles = (board, list = 1) => board.todosOf(list).map(({ title }) => title
 const cases = {
   async older_answers_do_not_undo_newer_events() {
     const board = await makeBoard(todo(1));
-    board.apply("todo.update", todo(1, { title: "c", updated: "2030-01-01T00:00:01.5Z" }), "todos");
-    board.apply("todo.update", todo(1, { title: "b", updated: "2030-01-01T00:00:01Z" }));
+    board.apply("todo.update", todo(1, { title: "c", revision: 2 }), "todos");
+    board.apply("todo.update", todo(1, { title: "b", revision: 1 }));
     return titles(board);
   },
   async what_was_deleted_does_not_come_back() {
     const board = await makeBoard(todo(1));
-    board.apply("todo.delete", { id: 1 }, "todos");
-    board.apply("todo.update", todo(1));
+    board.apply("todo.delete", { id: 1, revision: 1 }, "todos");
+    board.apply("todo.update", todo(1, { revision: 1 }), "todos");
     return titles(board);
   },
   async events_during_a_fetch_are_not_lost() {
@@ -37,7 +37,7 @@ const cases = {
     let answer;
     const refreshed = board.refresh(() => new Promise((resolve) => (answer = resolve)));
     board.apply("todo.create", todo(2, { title: "new" }), "todos");
-    board.apply("todo.delete", { id: 1 }, "todos");
+    board.apply("todo.delete", { id: 1, revision: 0 }, "todos");
     answer([lists, [todo(1)]]);
     await refreshed;
     return titles(board);
@@ -50,10 +50,16 @@ const cases = {
   },
   async leaving_removes_from_the_channel_that_was_left_and_no_other() {
     const board = await makeBoard(todo(1), todo(2, { title: "b" }));
-    board.apply("todo.update", todo(1, { list: 2 }), "private-lists.2");
-    board.apply("todo.leave", { id: 1 }, "todos"); // it is in the other list already
-    board.apply("todo.leave", { id: 2 }, "todos");
+    board.apply("todo.create", todo(1, { list: 2, revision: 1 }), "private-lists.2");
+    board.apply("todo.delete", { id: 1, revision: 1 }, "todos"); // it is in the other list already
+    board.apply("todo.delete", { id: 2, revision: 1 }, "todos");
     return [titles(board), titles(board, 2), board.channels()];
+  },
+  async what_comes_back_is_shown_again() {
+    const board = await makeBoard(todo(1));
+    board.apply("todo.delete", { id: 1, revision: 1 }, "todos");
+    board.apply("todo.create", todo(1, { title: "back", revision: 2 }), "todos");
+    return titles(board);
   },
   async a_list_takes_its_todos_along() {
     const board = await makeBoard(todo(1), todo(2, { list: 2 }));

@@ -10,7 +10,7 @@ export class Board {
   clear() {
     this.lists = new Map();
     this.todos = new Map();
-    this.gone = new Set(); // ids are never used again
+    this.gone = new Map(); // the revisions with which todos have left a channel
     this.waiting = null; // what has happened while the board is being fetched
   }
 
@@ -57,19 +57,20 @@ export class Board {
     if (model === "list") return this.applyToList(action, data);
     if (model !== "todo") return null;
     const before = this.todos.get(data.id);
-    if (action === "leave") {
-      // It may have come back, or have moved to a list of another channel of this window.
-      if (!before || this.channelOf(before.list) !== channel) return null;
-      this.todos.delete(data.id);
-      return { before, after: null };
-    }
-    if (action === "delete") {
-      this.gone.add(data.id);
-      return this.todos.delete(data.id) ? { before, after: null } : null;
-    }
-    if (this.gone.has(data.id) || (before && isOlder(data, before))) return null;
+    if (action === "delete") return this.remove(before, data, channel);
+    const left = this.gone.get(`${channel ?? this.channelOf(data.list)} ${data.id}`);
+    if (data.revision <= left || data.revision < before?.revision) return null; // overtaken
     this.todos.set(data.id, data);
     return { before: before ?? null, after: data };
+  }
+
+  // Remove a todo from a channel, which it may have left for another one of this window.
+  remove(before, { id, revision = Infinity }, channel) {
+    const place = channel ?? (before && this.channelOf(before.list));
+    this.gone.set(`${place} ${id}`, revision);
+    if (!before || this.channelOf(before.list) !== place || before.revision > revision) return null;
+    this.todos.delete(id);
+    return { before, after: null };
   }
 
   applyToList(action, list) {
@@ -81,10 +82,4 @@ export class Board {
     for (const todo of this.todosOf(list.id)) this.todos.delete(todo.id);
     return this.lists.delete(list.id) ? { before, after: null } : null;
   }
-}
-
-// An answer may arrive after the event of a later change. Times are in UTC, with or without a
-// fraction, and compare as text once the letter at their end is gone.
-function isOlder(a, b) {
-  return a.updated.replace("Z", "") < b.updated.replace("Z", "");
 }

@@ -91,7 +91,7 @@ function describe(name, { before, after }) {
   if (before.list !== after.list) return `${who} moved “${title}” to ${where}`;
   if (before.done !== after.done) return `${who} ${after.done ? "ticked off" : "reopened"} “${title}”`;
   if (before.title !== title) return `${who} changed “${before.title}” to “${title}”`;
-  return before.by === by && before.updated === after.updated ? "" : `${who} moved “${title}”`;
+  return before.by === by && before.revision === after.revision ? "" : `${who} moved “${title}”`;
 }
 
 function say(text, kind = "") {
