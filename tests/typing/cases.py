@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, assert_type
 
+from django.db.models import F
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ModelViewSet
@@ -19,6 +20,7 @@ from realtime_drf import (
     PresenceChannel,
     PrivateChannel,
     RealtimeBackend,
+    RealtimeManager,
     RealtimeServer,
     RealtimeViewMixin,
     UserChannel,
@@ -26,13 +28,14 @@ from realtime_drf import (
     apublish_change,
     publish,
     publish_change,
+    suppress_events,
 )
 from realtime_drf.changes import Change
 from realtime_drf.exceptions import TransportError
 from realtime_drf.names import NamedChannel
 from realtime_drf.transports.base import BaseTransport
 from realtime_drf.transports.pusher import PusherTransport
-from tests.todos.models import Tag, Todo, TodoList
+from tests.todos.models import Note, Tag, Todo, TodoList
 from tests.todos.serializers import TodoSerializer
 
 
@@ -125,3 +128,40 @@ async def use(todo: Todo) -> None:
         OwnTransport(alias="a").send([])
     except TransportError as error:
         assert_type(error.unsent, tuple[Event, ...])
+
+
+class MovingChannel(PrivateChannel):
+    pattern = "moving.<int:pk>"
+
+    def authorize(self, request: Request, pk: int) -> bool:
+        return True
+
+
+class MovingBackend(RealtimeBackend[Note]):
+    channels = ("notes", MovingChannel(pk=F("shelf_id")), UserChannel(F("shelf_id")))
+    depends_on = ("shelf",)
+    version_field = "revision"
+    refresh_above = 100
+
+
+def use_the_manager() -> None:
+    manager: RealtimeManager = Note.objects
+    manager.bulk_create([Note(title="a")])
+
+
+@suppress_events()
+async def import_quietly(count: int) -> str:
+    return str(count)
+
+
+@suppress_events()
+def import_at_once(count: int) -> str:
+    return str(count)
+
+
+async def use_suppressed() -> None:
+    assert_type(await import_quietly(1), str)
+    assert_type(import_at_once(1), str)
+    import_at_once("1")  # type: ignore[arg-type]
+    with suppress_events():
+        publish_change(Note.objects.all(), action="update")
