@@ -158,7 +158,7 @@ def test_a_private_list_is_heard_by_its_members_alone(site: Site, open_window: O
     ann.add(SECOND, "For all to see")
     for window in (cleo, guest):
         expect(window.todo("For all to see")).to_be_visible()
-        assert window.heard("A cake of three storeys") == ["todo.update"]  # while it was public
+        assert window.heard("A cake of three storeys") == ["todo.create"]  # while it was public
         assert window.heard("four storeys") == []
         # Whoever asks for the channel by its name is refused.
         assert (
