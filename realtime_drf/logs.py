@@ -68,16 +68,22 @@ class Once:
 
 
 class Incident:
-    """Trouble with one thing, such as the cache, which is logged when it begins and ends."""
+    """Trouble with one thing, which is logged when it begins and ends.
 
-    def __init__(self, what: str) -> None:
+    Args:
+        what: the thing, such as "The cache".
+        meanwhile: what happens until it works again.
+    """
+
+    def __init__(self, what: str, meanwhile: str) -> None:
         self._what = what
-        self._line = Once(logging.WARNING, "%s fails (%s): no events are skipped.")
+        self._meanwhile = meanwhile
+        self._line = Once(logging.WARNING, "%s fails (%s): %s.")
 
     def report(self, exc: Exception) -> None:
         """Log the error, unless the trouble has been logged."""
         # A cache's error may have its address in the text, with a password.
-        self._line.log(self._what, type(exc).__name__)
+        self._line.log(self._what, type(exc).__name__, self._meanwhile)
 
     def end(self) -> None:
         """Log that it works again, if there was trouble."""

@@ -279,9 +279,16 @@ def check_master_key(text: str) -> str:
     return text
 
 
-def decode_master_key(text: str | None) -> bytes | None:
-    """Return the bytes of a checked master key."""
-    return None if text is None else base64.b64decode(text)
+class EncryptionKey:
+    """The master key among the options of a transport that encrypts."""
+
+    encryption_master_key_base64: str | None
+
+    @property
+    def master_key(self) -> bytes | None:
+        """The bytes of the key, or None if there is none."""
+        text = self.encryption_master_key_base64
+        return None if text is None else base64.b64decode(text)
 
 
 def _find_parameters(transport_class: type[Any]) -> dict[str, inspect.Parameter]:

@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import module_has_submodule
 
 from realtime_drf.backends import RealtimeBackend, registry
-from realtime_drf.checks.deployment import find_local_cache
+from realtime_drf.checks.deployment import find_local_cache, get_enabled
 from realtime_drf.conf import (
     DEFAULT_ALIAS,
     configs,
@@ -62,13 +62,10 @@ def check_occupancy(**kwargs: Any) -> list[checks.CheckMessage]:
 
 def check_deployment(**kwargs: Any) -> list[checks.CheckMessage]:
     """Report transports that are for development, and what each reports for production."""
-    try:
-        found = {alias: transports[alias] for alias in get_aliases() if configs[alias].enabled}
-    except ImproperlyConfigured:
-        return []  # check_transports reports it
+    enabled = get_enabled()
     messages = [
         message
-        for transport in found.values()
+        for _, transport in enabled
         if isinstance(transport, BaseTransport)
         for message in transport.check_deployment(**kwargs)
     ]
@@ -79,7 +76,7 @@ def check_deployment(**kwargs: Any) -> list[checks.CheckMessage]:
             "needed.",
             id=f"{TAG}.E003",
         )
-        for alias, transport in found.items()
+        for alias, transport in enabled
         if isinstance(transport, BaseTransport) and transport.development_only
     ]
 

@@ -36,7 +36,7 @@ _DEPTH: Final = 5
 
 def check_asgi_application(**kwargs: Any) -> list[checks.CheckMessage]:
     """Look for the server without which browsers cannot connect to the project itself."""
-    if not isinstance(dict(_get_enabled()).get(DEFAULT_ALIAS), ChannelsTransport):
+    if not isinstance(dict(get_enabled()).get(DEFAULT_ALIAS), ChannelsTransport):
         return []
     path = get_asgi_application()
     if path is None:
@@ -60,7 +60,7 @@ def check_exposure(**kwargs: Any) -> list[checks.CheckMessage]:
     """Look for what strangers could misuse: a derived secret, open origins, replayed webhooks."""
     served = [
         (alias, transport)
-        for alias, transport in _get_enabled()
+        for alias, transport in get_enabled()
         if isinstance(transport, ChannelsTransport)
     ]
     return [
@@ -93,7 +93,7 @@ def _check_origins(alias: str, transport: ChannelsTransport) -> Iterator[checks.
 
 
 def _check_replay_protection() -> Iterator[checks.CheckMessage]:
-    readers = [alias for alias, each in _get_enabled() if getattr(each, "supports_webhooks", False)]
+    readers = [alias for alias, each in get_enabled() if getattr(each, "supports_webhooks", False)]
     if not readers or not any(signal.has_listeners() for signal in SIGNALS.values()):
         return
     if backend := find_local_cache():
@@ -114,7 +114,8 @@ def find_local_cache() -> str | None:
     return backend.__name__ if is_local else None
 
 
-def _get_enabled() -> list[tuple[str, Any]]:
+def get_enabled() -> list[tuple[str, Any]]:
+    """Return the enabled transports by alias; none if one of them is wrong."""
     try:
         return [(alias, transports[alias]) for alias in get_aliases() if configs[alias].enabled]
     except ImproperlyConfigured:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 
 from realtime_drf.cluster.origins import Origins
 from realtime_drf.conf import DEFAULT_ALIAS
-from realtime_drf.options import Options, check_master_key, decode_master_key, option
+from realtime_drf.options import EncryptionKey, Options, check_master_key, option
 from realtime_drf.pusher_protocol.limits import (
     CLIENT_EVENTS_PER_SECOND,
     MAX_PAYLOAD_BYTES,
@@ -52,7 +52,7 @@ def _check_origins(origins: Collection[str]) -> Collection[str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AppOptions(Options):
+class AppOptions(EncryptionKey, Options):
     """The options of `ChannelsTransport`."""
 
     app_id: str | int = option(
@@ -148,8 +148,3 @@ class AppOptions(Options):
     )
 
     max_watchlist: ClassVar[int] = MAX_WATCHLIST
-
-    @property
-    def master_key(self) -> bytes | None:
-        """The bytes of the master key."""
-        return decode_master_key(self.encryption_master_key_base64)

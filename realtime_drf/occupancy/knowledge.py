@@ -52,6 +52,9 @@ SLOW_CALL: Final = 0.5
 COOLDOWN: Final = 5.0
 """Seconds without a look-up after one that failed or took longer than `SLOW_CALL` seconds."""
 
+NOTHING_SKIPPED: Final = "no events are skipped"
+"""What the log says of a cache or a listing that fails."""
+
 OCCUPIED_KINDS: Final = frozenset({"channel_occupied", "member_added"})
 VACATED_KIND: Final = "channel_vacated"
 
@@ -95,8 +98,8 @@ class Occupancy:
         self._recent = RecentlyOccupied(BELIEVED_FOR, MAX_RECENT, lambda: self._clock())
         self._pending: dict[str, Pending] = {}
         self._paused_until = 0.0
-        self._cache_incident = Incident("The cache of occupied channels")
-        self._listing_incident = Incident("The list of occupied channels")
+        self._cache_incident = Incident("The cache of occupied channels", NOTHING_SKIPPED)
+        self._listing_incident = Incident("The list of occupied channels", NOTHING_SKIPPED)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._transport!r}>"

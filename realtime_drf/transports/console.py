@@ -11,6 +11,7 @@ from django.core.management.color import color_style, no_style, supports_color
 
 from realtime_drf.events import Event
 from realtime_drf.options import Options, option, takes_options
+from realtime_drf.pusher_protocol.limits import MAX_PAYLOAD_BYTES
 from realtime_drf.pusher_protocol.signatures import is_socket_id
 from realtime_drf.transports.base import BaseTransport, Limits
 
@@ -31,7 +32,7 @@ class ConsoleOptions(Options):
         None, "a text stream to write to", unset="standard output", clean=_check_stream
     )
     payload_limit: int | None = option(
-        10_240, "bytes of an event's data that are allowed; `None` is no limit"
+        MAX_PAYLOAD_BYTES, "bytes of an event's data that are allowed; `None` is no limit"
     )
 
 

@@ -13,6 +13,7 @@ from realtime_drf.events import Event
 from realtime_drf.exceptions import InvalidRequest
 from realtime_drf.names import ChannelKind, parse_channel_name
 from realtime_drf.options import Options, option, takes_options
+from realtime_drf.pusher_protocol.limits import MAX_PAYLOAD_BYTES
 from realtime_drf.pusher_protocol.signatures import Signer
 from realtime_drf.transports.base import ChannelInfo, Limits
 from realtime_drf.transports.signing import SigningTransport
@@ -105,7 +106,7 @@ class MemoryOptions(Options):
     """The options of the memory transport."""
 
     payload_limit: int | None = option(
-        10_240, "bytes of an event's data that are allowed; `None` is no limit"
+        MAX_PAYLOAD_BYTES, "bytes of an event's data that are allowed; `None` is no limit"
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from realtime_drf.exceptions import InvalidEvent
-from realtime_drf.options import Options, check_master_key, decode_master_key, option
+from realtime_drf.options import EncryptionKey, Options, check_master_key, option
 from realtime_drf.rendering import render
 from realtime_drf.transports.ably.auth import MAX_CHANNELS
 from realtime_drf.transports.ably.credentials import VARIABLE, Credentials
@@ -55,7 +55,7 @@ def _check_extras(extras: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AblyOptions(Options):
+class AblyOptions(EncryptionKey, Options):
     """The options of the Ably transport."""
 
     key: str | None = option(
@@ -118,11 +118,6 @@ class AblyOptions(Options):
         "further keys (`appId.keyId`), and their secrets, that may sign [webhooks](#webhooks)",
         secret=True,
     )
-
-    @property
-    def master_key(self) -> bytes | None:
-        """The bytes of the master key."""
-        return decode_master_key(self.encryption_master_key_base64)
 
     def read_credentials(self) -> Credentials:
         """Return the credentials; raise InvalidTransport if they are missing or wrong."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from realtime_drf.options import Options, check_master_key, decode_master_key, option
+from realtime_drf.options import EncryptionKey, Options, check_master_key, option
 from realtime_drf.pusher_protocol.limits import MAX_PAYLOAD_BYTES
 from realtime_drf.transports.hosts import read_host
 from realtime_drf.transports.pusher.address import read_url
@@ -47,7 +47,7 @@ def _read_own_host(host: str) -> str | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PusherOptions(Options):
+class PusherOptions(EncryptionKey, Options):
     """The options of the Pusher transport."""
 
     app_id: str | int | None = option(
@@ -98,11 +98,6 @@ class PusherOptions(Options):
         "further keys, and their secrets, that may sign [webhooks](webhooks.md#replacing-a-key)",
         secret=True,
     )
-
-    @property
-    def master_key(self) -> bytes | None:
-        """The bytes of the master key."""
-        return decode_master_key(self.encryption_master_key_base64)
 
     def complete(self) -> PusherOptions:
         """Return them with what the URL, or the environment's, says besides.
