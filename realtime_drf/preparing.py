@@ -35,7 +35,7 @@ class Prepared:
 
 
 class Toucher(Protocol):
-    """What publishes rows that a backend observes, in place of events that are made here."""
+    """A publisher of rows that a backend observes, in place of events that are made here."""
 
     def __call__(
         self, backend: Backend, keys: Sequence[Any], action: str, using: str, socket_id: str | None

@@ -30,7 +30,7 @@ MAX_BUILT: Final = 1_024
 
 
 class Placement(NamedTuple):
-    """Where a row is: an alias of a transport, names of channels, and the row's version."""
+    """The place of a row: an alias of a transport, names of channels, and the row's version."""
 
     alias: str = DEFAULT_ALIAS
     channels: tuple[str, ...] = ()

@@ -41,7 +41,7 @@ class Touch:
 
 
 class Transaction:
-    """What is known of the rows that a transaction touches; without one, of a single change."""
+    """The rows that a transaction touches, as they were; without one, those of a single change."""
 
     def __init__(self) -> None:
         self.before: dict[str, dict[Any, Placement]] = {}
