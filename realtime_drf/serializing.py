@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 from django.db.models import Model
-from rest_framework.serializers import BaseSerializer
+from rest_framework.serializers import BaseSerializer, Serializer
 
 from realtime_drf.hyperlinks import link_without_request
+
+MAX_IDLE: Final = 256
+"""Serializers that are kept. Beyond it all are forgotten: a project may make classes as it goes."""
 
 
 def serialize(
@@ -20,20 +24,80 @@ def serialize(
 ) -> list[Any]:
     """Return the data of instances, each as a serializer of its own would make it.
 
-    One serializer is used for all where its class leaves it to DRF to make the fields: that is most
-    of the cost of an instance.
+    Where a serializer class leaves it to DRF to make its fields, one serializer is used for all,
+    and kept for the next call: making the fields is most of the cost of an instance.
 
     Raises:
         Exception: any error of the serializer, with a note that names it and `backend`.
     """
+    if not instances:
+        return []
     try:
-        if len(instances) > 1 and _is_reusable(serializer_class):
-            serializer = _make(serializer_class, instances[0], context)
+        if serializer_class not in _idle and not _is_reusable(serializer_class):
+            return [_make(serializer_class, instance, context).data for instance in instances]
+        with _borrow(serializer_class, instances[0], context) as serializer:
             return [_represent(serializer, instance) for instance in instances]
-        return [_make(serializer_class, instance, context).data for instance in instances]
     except Exception as exc:
         exc.add_note(_explain(serializer_class, context, backend))
         raise
+
+
+class _Idle(NamedTuple):
+    """A serializer that nobody uses now, and the attributes of it and its fields, as made."""
+
+    serializer: BaseSerializer[Any]
+    attributes: list[tuple[dict[str, Any], dict[str, Any]]]
+
+
+_idle: dict[type[BaseSerializer[Any]], _Idle] = {}
+
+
+@contextlib.contextmanager
+def _borrow(
+    serializer_class: type[BaseSerializer[Any]], instance: Model, context: dict[str, Any]
+) -> Iterator[BaseSerializer[Any]]:
+    """Lend a serializer to the block, and forget what its methods leave on it and on its fields.
+
+    Taking it out is atomic: whatever needs one meanwhile, another thread or a method of this one,
+    makes another.
+    """
+    has_request = context.get("request") is not None  # hyperlinks are made differently for one
+    idle = None if has_request else _idle.pop(serializer_class, None)
+    if idle is None:
+        idle = _Idle(_make(serializer_class, instance, context), [])
+        fields = list(_walk(idle.serializer))
+        if has_request or not all(_is_reusable(type(each)) for each in fields):
+            yield idle.serializer
+            return
+        idle.attributes.extend((each, dict(each)) for each in _list_attributes(fields))
+    vars(idle.serializer)["_context"] = context
+    try:
+        yield idle.serializer
+    finally:
+        for now, made in idle.attributes:
+            now.clear()
+            now.update(made)
+        vars(idle.serializer).update(instance=None, _context={})
+        if len(_idle) >= MAX_IDLE:
+            _idle.clear()
+        _idle[serializer_class] = idle
+
+
+def _walk(field: Any) -> Iterator[Any]:
+    """Yield a field and the fields in it."""
+    yield field
+    within = field.fields.values() if isinstance(field, Serializer) else ()
+    children = (vars(field)[name] for name in ("child", "child_relation") if name in vars(field))
+    for each in (*within, *children):
+        yield from _walk(each)
+
+
+def _list_attributes(fields: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """Yield the attributes of fields, and the fields of serializers by their names."""
+    for each in fields:
+        yield vars(each)
+        if isinstance(each, Serializer):
+            yield each.fields.fields
 
 
 def _make(
@@ -50,10 +114,10 @@ def _represent(serializer: BaseSerializer[Any], instance: Model) -> Any:
     return serializer.to_representation(instance)
 
 
-def _is_reusable(serializer_class: type[BaseSerializer[Any]]) -> bool:
+def _is_reusable(field_class: type[Any]) -> bool:
     """Return whether only `to_representation` uses the instance."""
     return all(
-        _get_home(serializer_class, name).startswith("rest_framework.")
+        _get_home(field_class, name).startswith("rest_framework.")
         for name in ("__new__", "__init__", "data", "fields", "get_fields")
     )
 

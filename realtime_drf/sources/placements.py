@@ -86,6 +86,11 @@ class Placements:
 
     def fetch(self, keys: Sequence[Any], using: str) -> list[Model]:
         """Return the rows that exist for listeners, with all that the payload needs."""
+        if len(keys) == 1 and not self._is_filtered:
+            names = [field.attname for field in self.model._meta.concrete_fields]
+            if query := self._get_row_query(keys[0], using, tuple(names)):
+                row = query.read(keys[0])
+                return [] if row is None else [self.model.from_db(using, names, row[1:])]
         queryset: QuerySet[Any] = self.backend.get_queryset().using(using)
         return list(queryset.filter(pk__in=keys))
 
@@ -94,11 +99,10 @@ class Placements:
 
         What a hook raises is reported, and does not break the write: the row counts as unmoved.
         """
-        if len(keys) == 1 and self.columns is not None and not self._is_filtered:
-            query = self._get_row_query(keys[0], using)
-            if query is not None:
-                row = query.read(keys[0])
-                return {} if row is None else dict([self._place(row)])
+        is_compiled = len(keys) == 1 and self.columns is not None and not self._is_filtered
+        if is_compiled and (query := self._get_row_query(keys[0], using, self._paths)):
+            row = query.read(keys[0])
+            return {} if row is None else dict([self._place(row)])
         found: dict[Any, Placement] = {}
         with reading_what_was_written():
             for start in range(0, len(keys), CHUNK):
@@ -166,18 +170,18 @@ class Placements:
         queryset = self.backend.get_queryset().using(using).order_by().filter(pk__in=keys)
         yield from map(self._place, queryset.values_list("pk", *self._paths))
 
-    def _get_row_query(self, key: Any, using: str) -> RowQuery | None:
+    def _get_row_query(self, key: Any, using: str, paths: tuple[str, ...]) -> RowQuery | None:
         """Return the compiled query for one row, where the rows do not depend on who asks."""
-        queries: WeakKeyDictionary[Placements, RowQuery | None] = vars(
-            connections[using]
-        ).setdefault("_realtime_drf_queries", WeakKeyDictionary())
-        if self not in queries:
+        queries: WeakKeyDictionary[Placements, dict[tuple[str, ...], RowQuery | None]]
+        queries = vars(connections[using]).setdefault("_realtime_drf_queries", WeakKeyDictionary())
+        own = queries.setdefault(self, {})
+        if paths not in own:
             try:
-                query = RowQuery.compile(self.backend.get_queryset().using(using), self._paths, key)
+                query = RowQuery.compile(self.backend.get_queryset().using(using), paths, key)
             except EmptyResultSet:  # of a key that no row can have: another one will do
                 return None
-            queries[self] = query
-        return queries[self]
+            own[paths] = query
+        return own[paths]
 
     def _place(self, row: Sequence[Any]) -> tuple[Any, Placement]:
         """Return the key and the placement of a row, by its key and the values at the paths."""

@@ -80,7 +80,7 @@ FIELDS: dict[str, str] = {
             "preparing": "backends publishing payloads",
             "publishing": "publishing backends async_views",
             "rendering": "events backends payloads",
-            "serializing": "payloads backends",
+            "serializing": "serializing payloads backends",
             "silence": "silence",
             "tracebacks": "error_reports",
             "webhooks": "webhooks occupancy memberships",

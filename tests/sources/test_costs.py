@@ -105,9 +105,16 @@ def test_where_a_row_was_is_one_compiled_query_whatever_its_key_is(vendor: str) 
     placements = get_placements(registry.get_backends(Note)[0])
     for key in keys:
         assert count(lambda key=key: placements.read([key], using), using) == 1
-        found = placements.read([key], using)[key]
-        assert found.channels == ("notes", f"private-shelves.{shelf.pk}")
-    assert vars(connections[using])["_realtime_drf_queries"][placements] is not None
+        place = placements.read([key], using)[key]
+        assert place.channels == ("notes", f"private-shelves.{shelf.pk}")
+        assert count(lambda key=key: placements.fetch([key], using), using) == 1
+        found, expected = placements.fetch([key], using)[0], Note.objects.using(using).get(pk=key)
+        states = vars(found).pop("_state"), vars(expected).pop("_state")
+        assert vars(found) == vars(expected)
+        assert [(each.db, each.adding) for each in states] == [(using, False)] * 2
+    queries = vars(connections[using])["_realtime_drf_queries"][placements]
+    assert len(queries) == 2
+    assert None not in queries.values()
     assert placements.read([keys[-1] + 1], using) == {}
     assert placements.read([str(keys[0])], using).keys() == {keys[0]}
 
