@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from asgiref.sync import iscoroutinefunction
-from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Model, QuerySet
 from django.utils import timezone, translation
 from rest_framework.serializers import BaseSerializer
@@ -24,6 +24,7 @@ from realtime_drf.channels import Channel
 from realtime_drf.conf import DEFAULT_ALIAS, get_language
 from realtime_drf.events import Event, list_channels
 from realtime_drf.instances import reading_what_was_written
+from realtime_drf.keys import get_key, make_key_data
 from realtime_drf.names import NamedChannel
 from realtime_drf.serializing import serialize
 
@@ -167,8 +168,14 @@ class RealtimeBackend(Generic[M]):
 
     @property
     def label(self) -> str:
-        """What tells the backend from all others: its module and name."""
-        return f"{type(self).__module__}.{type(self).__qualname__}"
+        """What tells the backend from all others: its module and name, and a number if need be.
+
+        Backends that a function makes have the same name. They are numbered as they are registered.
+        """
+        name = f"{type(self).__module__}.{type(self).__qualname__}"
+        return name if self._number == 1 else f"{name} ({self._number})"
+
+    _number = 1
 
     @property
     def observes(self) -> bool:
@@ -189,30 +196,9 @@ class RealtimeBackend(Generic[M]):
         )
         return [each if isinstance(each, str) else each.name for each in filled if each is not None]
 
-    def get_key(self, row: Model) -> Any:
-        """Return the key of a row of the model, or of a child of it, as the database returns it.
-
-        A child's own key may be another, and a key that was assigned may be text.
-        """
-        fields: list[Any] = self.get_model()._meta.pk_fields
-        values = tuple(getattr(row, each.attname) for each in fields)
-        return self.clean_key(values if len(fields) > 1 else values[0])
-
-    def clean_key(self, key: Any) -> Any:
-        """Return a key as the database returns it; one that is not valid stays as it is."""
-        fields: list[Any] = self.get_model()._meta.pk_fields
-        try:
-            if len(fields) == 1:
-                return fields[0].to_python(key)
-            return tuple(each.to_python(part) for each, part in zip(fields, key, strict=True))
-        except ValidationError:
-            return key
-
     def make_key_data(self, key: Any, version: Any) -> dict[str, Any]:
         """Return the data of a delete: the key by its columns, and the version if there is one."""
-        fields: list[Any] = self.get_model()._meta.pk_fields
-        values = key if len(fields) > 1 else (key,)
-        data = {_get_key_name(field): value for field, value in zip(fields, values, strict=True)}
+        data = make_key_data(self.get_model(), key)
         if self.version_field is not None:
             data[self.version_field] = version
         return data
@@ -264,7 +250,7 @@ class RealtimeBackend(Generic[M]):
             return None
         row = change.instance
         version = None if self.version_field is None else getattr(row, self.version_field)
-        return self.make_key_data(self.get_key(row), version)
+        return self.make_key_data(get_key(self.get_model(), row), version)
 
     def get_data_of(self, changes: Sequence[Change[M]]) -> Iterator[Any]:
         if len(changes) < 2:
@@ -299,13 +285,6 @@ class RealtimeBackend(Generic[M]):
 
 
 _inherited_channels = RealtimeBackend.get_channels
-
-
-def _get_key_name(field: Any) -> str:
-    """Return the name of a key; of a multi-table child's, that of its parent's."""
-    while field.remote_field is not None and field.remote_field.parent_link:
-        field = field.remote_field.model._meta.pk
-    return str(field.name)
 
 
 def read_values(instance: Any, paths: Iterable[str]) -> dict[str, Any]:
@@ -354,6 +333,8 @@ class BackendRegistry:
         backends = self._backends.setdefault(backend_class.get_model(), [])
         backends[:] = [each for each in backends if not issubclass(backend_class, type(each))]
         backend = backend_class()
+        while self.find(backend.label):
+            backend._number += 1
         backends.append(backend)
         for receive in self.receivers:
             receive(backend)

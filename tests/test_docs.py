@@ -348,8 +348,8 @@ def test_the_outbox_and_its_client_are_documented() -> None:
 def test_hooks_of_backends_are_documented() -> None:
     page = "".join((DOCS / f"{name}.md").read_text() for name in ("backends-and-views", "rows"))
     asked = {  # not to be overridden
-        *("build_channels", "clean_key", "get_channel_columns", "get_data_of", "get_events"),
-        *("get_fallback_event", "get_key", "get_model", "handles", "label", "make_event"),
+        *("build_channels", "get_channel_columns", "get_data_of", "get_events"),
+        *("get_fallback_event", "get_model", "handles", "label", "make_event"),
         *("make_key_data", "observes", "rendering"),
     }
     hooks = {name for name in vars(RealtimeBackend) if not name.startswith("_")} - asked

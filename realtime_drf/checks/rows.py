@@ -9,11 +9,10 @@ from typing import Any
 
 from django.core import checks
 from django.core.exceptions import FieldDoesNotExist
-from django.db import models
 
 from realtime_drf.backends import RealtimeBackend, registry
 from realtime_drf.sources import RealtimeQuerySet
-from realtime_drf.sources.dependencies import find_field
+from realtime_drf.sources.dependencies import BY_THE_DATABASE, find_field
 
 TAG = "realtime_drf"
 
@@ -99,15 +98,14 @@ def _check_manager(backend: RealtimeBackend[Any]) -> Iterator[checks.CheckMessag
 
 def _check_cascades(backend: RealtimeBackend[Any]) -> Iterator[checks.CheckMessage]:
     model = backend.get_model()
-    in_database = getattr(models, "DB_CASCADE", None)
     for field in model._meta.concrete_fields:
         remote: Any = field.remote_field
-        if in_database is not None and remote is not None and remote.on_delete is in_database:
+        if remote is not None and getattr(remote, "on_delete", None) in BY_THE_DATABASE:
             yield checks.Warning(
-                f"{model._meta.label}.{field.name} is DB_CASCADE: rows that the database deletes "
-                f"with it are not published.",
-                hint="Use CASCADE, or call publish_change(queryset, action='delete') before the "
-                "deletion, in its transaction.",
+                f"{model._meta.label}.{field.name} is {remote.on_delete.__name__}: what the "
+                f"database does to rows with it is not published.",
+                hint="Use Django's own on_delete, or call publish_change(queryset, "
+                "action='delete' or 'update') before the deletion, in its transaction.",
                 obj=model,
                 id=f"{TAG}.W013",
             )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import transaction
 from django.db.models import F, Manager, Model, QuerySet
 
+from realtime_drf.keys import get_key
 from realtime_drf.sources.dependencies import find_dependents, touch_dependents
 from realtime_drf.sources.entries import get_transaction, touch
 from realtime_drf.sources.observing import find_observers, find_version_fields
@@ -96,7 +97,7 @@ class RealtimeQuerySet(QuerySet[M]):
             )
             touch_dependents(self.model, [each.pk for each in made], using, state)
             for each in observers:
-                keys = [each.backend.get_key(row) for row in made]
+                keys = [get_key(each.model, row) for row in made]
                 state.assume(each.backend, keys, NOWHERE)
                 touch(state, each.backend, keys, using)
         return made
@@ -115,5 +116,11 @@ class RealtimeQuerySet(QuerySet[M]):
         return keys
 
 
-class RealtimeManager(Manager.from_queryset(RealtimeQuerySet)):  # type: ignore[misc]
+if TYPE_CHECKING:
+    _Manager = Manager
+else:
+    _Manager = Manager.from_queryset(RealtimeQuerySet)  # of which a type checker knows nothing
+
+
+class RealtimeManager(_Manager[M]):
     """A manager of `RealtimeQuerySet`: ``objects = RealtimeManager()``."""

@@ -2,18 +2,27 @@
 
 A relation that a backend ``depends_on`` leads from its rows to rows of another model. When one of
 those is saved or deleted, or joins or leaves a many-to-many relation, the rows that it is reached
-from are touched: before the write, since it may lead elsewhere afterwards, and after it.
+from are touched: before the write, since it may lead elsewhere afterwards, and after it. So are
+rows whose foreign key is cleared since the row that it leads to is deleted: no signal says so.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from django.core.exceptions import FieldDoesNotExist
-from django.db import connections
-from django.db.models import ManyToManyField, Model, signals
+from django.db import connections, models
+from django.db.models import (
+    CASCADE,
+    DO_NOTHING,
+    PROTECT,
+    RESTRICT,
+    ManyToManyField,
+    Model,
+    signals,
+)
 
 from realtime_drf.backends import RealtimeBackend, registry
 from realtime_drf.sources.entries import get_transaction, touch
@@ -26,11 +35,19 @@ _UID = "realtime_drf.dependencies"
 
 
 class Dependency(NamedTuple):
-    """A relation that a backend depends on: its path from the backend's rows, and its field."""
+    """A relation of a backend's rows, and what of it they show.
+
+    Args:
+        backend: whose rows are touched.
+        path: from the rows to the target.
+        field: the last relation of the path.
+        only_deletes: the rows do not show the target, but its deletion clears their foreign key.
+    """
 
     backend: RealtimeBackend[Any]
     path: str
     field: Any
+    only_deletes: bool = False
 
     @property
     def target(self) -> type[Model]:
@@ -41,7 +58,7 @@ class Dependency(NamedTuple):
     @property
     def through(self) -> type[Model] | None:
         """The model of the rows of a many-to-many relation."""
-        many = self.field.remote_field if isinstance(self.field, ManyToManyField) else self.field
+        many = self.field.remote_field if self.is_forward else self.field
         through: type[Model] | None = getattr(many, "through", None)
         return through
 
@@ -51,10 +68,59 @@ class Dependency(NamedTuple):
         return isinstance(self.field, ManyToManyField)
 
     def find_rows(self, targets: Iterable[Any], using: str) -> list[Any]:
-        """Return the keys of the rows that show rows of the target."""
+        """Return the keys of the rows that lead to rows of the target."""
         manager = self.backend.get_model()._base_manager.using(using)
-        found = manager.filter(**{f"{self.path}__in": list(targets)}).order_by()
+        found = manager.filter(**{f"{self.path}__pk__in": list(targets)}).order_by()
         return list(found.values_list("pk", flat=True).distinct())
+
+
+def get_dependencies(backend: RealtimeBackend[Any]) -> list[Dependency]:
+    """Return the dependencies of a backend, which are found once."""
+    if "_dependencies" not in vars(backend):
+        vars(backend)["_dependencies"] = [*_find_shown(backend), *_find_cleared(backend)]
+    found: list[Dependency] = vars(backend)["_dependencies"]
+    return found
+
+
+def _find_shown(backend: RealtimeBackend[Any]) -> Iterator[Dependency]:
+    """Yield what a backend ``depends_on``; of a many-to-many relation, its rows as well."""
+    for path in backend.depends_on:
+        with contextlib.suppress(FieldDoesNotExist, ValueError):  # a check says so
+            each = Dependency(backend, path, find_field(backend.get_model(), path))
+            yield each
+            if each.through is not None and not each.through._meta.auto_created:
+                yield from _find_rows_between(each, each.through)
+
+
+def _find_rows_between(each: Dependency, through: type[Model]) -> Iterator[Dependency]:
+    """Yield the way to the rows of a many-to-many relation that has a model of its own."""
+    many = each.field if each.is_forward else each.field.field
+    name = many.m2m_field_name() if each.is_forward else many.m2m_reverse_field_name()
+    near: Any = through._meta.get_field(name)
+    if not near.remote_field.hidden:
+        steps = [*each.path.split("__")[:-1], near.related_query_name()]
+        yield Dependency(each.backend, "__".join(steps), near.remote_field)
+
+
+def _find_cleared(backend: RealtimeBackend[Any]) -> Iterator[Dependency]:
+    """Yield the foreign keys, of rows and of what they show, that a deletion changes."""
+    shown = {each.path: each.target for each in _find_shown(backend)}
+    for path, model in {"": backend.get_model(), **shown}.items():
+        for field in model._meta.concrete_fields:
+            remote: Any = field.remote_field
+            if getattr(remote, "on_delete", None) not in (None, *_NOT_CLEARED, *BY_THE_DATABASE):
+                whole = f"{path}__{field.name}" if path else field.name
+                yield Dependency(backend, whole, field, only_deletes=True)
+
+
+_NOT_CLEARED: Final = (CASCADE, DO_NOTHING, PROTECT, RESTRICT)
+
+BY_THE_DATABASE: Final = tuple(
+    getattr(models, name)
+    for name in ("DB_CASCADE", "DB_SET_NULL", "DB_SET_DEFAULT")
+    if hasattr(models, name)  # from Django 6.1 on
+)
+"""What the database does to rows whose foreign key loses its row, without Django."""
 
 
 def find_field(model: type[Model], path: str) -> Any:
@@ -72,11 +138,12 @@ def connect(backend: RealtimeBackend[Any]) -> None:
     """Receive what the ORM does to the rows that a backend's payloads show."""
     if not backend.observes:
         return
-    for each in _find_dependencies(backend):
+    for each in get_dependencies(backend):
         for model in find_classes(each.target):
-            signals.pre_save.connect(_before_save, model, dispatch_uid=_UID)
-            signals.post_save.connect(_after_save, model, dispatch_uid=_UID)
             signals.pre_delete.connect(_before_delete, model, dispatch_uid=_UID)
+            if not each.only_deletes:
+                signals.pre_save.connect(_before_save, model, dispatch_uid=_UID)
+                signals.post_save.connect(_after_save, model, dispatch_uid=_UID)
         if each.through is not None:
             signals.m2m_changed.connect(_on_many_to_many, each.through, dispatch_uid=_UID)
 
@@ -86,30 +153,26 @@ def touch_dependents(
     keys: Collection[Any],
     using: str,
     transaction: Transaction | None = None,
+    *,
+    deleting: bool = False,
 ) -> Transaction | None:
     """Touch the rows that show rows of a model; return the transaction, if there are any."""
-    for each in find_dependents(model):
+    for each in find_dependents(model, deleting=deleting):
         if rows := each.find_rows(keys, using):
             transaction = transaction or get_transaction(using)
             _touch(transaction, each, rows, using)
     return transaction
 
 
-def find_dependents(model: type[Model]) -> Iterator[Dependency]:
+def find_dependents(model: type[Model], *, deleting: bool = False) -> Iterator[Dependency]:
     """Yield the dependencies on a model, or on a model that it is a child of."""
     if is_suppressed():
         return
     for backend in registry:
         if backend.observes:
-            for each in _find_dependencies(backend):
-                if issubclass(model, each.target):
+            for each in get_dependencies(backend):
+                if issubclass(model, each.target) and (deleting or not each.only_deletes):
                     yield each
-
-
-def _find_dependencies(backend: RealtimeBackend[Any]) -> Iterator[Dependency]:
-    for path in backend.depends_on:
-        with contextlib.suppress(FieldDoesNotExist, ValueError):  # a check says so
-            yield Dependency(backend, path, find_field(backend.get_model(), path))
 
 
 def _touch(transaction: Transaction, each: Dependency, rows: list[Any], using: str) -> None:
@@ -151,7 +214,7 @@ def _after_save(
 
 
 def _before_delete(sender: type[Model], instance: Model, using: str, **kwargs: Any) -> None:
-    touch_dependents(sender, [instance.pk], using)
+    touch_dependents(sender, [instance.pk], using, deleting=True)
 
 
 def _on_many_to_many(
@@ -170,7 +233,7 @@ def _on_many_to_many(
     for backend in registry:
         if not backend.observes:
             continue
-        for each in _find_dependencies(backend):
+        for each in get_dependencies(backend):
             if each.through is sender:
                 rows = _find_ends(each, instance, model, pk_set, using, reverse=reverse)
                 if rows:

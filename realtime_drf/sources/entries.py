@@ -12,6 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from realtime_drf.backends import RealtimeBackend
 from realtime_drf.changes import ACTIONS
 from realtime_drf.commits import Entry, Numbered, add_entries, flush, get_notes
+from realtime_drf.keys import clean_key
 from realtime_drf.protocols import Backend
 from realtime_drf.silence import note_publication
 from realtime_drf.sources.placements import NOWHERE, UNMOVED, get_placements
@@ -85,7 +86,7 @@ def prepare_touch(
     if not (isinstance(backend, RealtimeBackend) and backend.observes and action in ACTIONS):
         return None
     placements = get_placements(backend)
-    keys = [backend.clean_key(key) for key in keys]
+    keys = [clean_key(placements.model, key) for key in keys]
     transaction = get_transaction(using)
     if action == "create":
         transaction.assume(backend, keys, NOWHERE)

@@ -12,6 +12,7 @@ from typing import Any
 from django.db.models import F, Model, QuerySet, signals
 
 from realtime_drf.backends import RealtimeBackend, registry
+from realtime_drf.keys import get_key
 from realtime_drf.sources.entries import get_transaction, touch
 from realtime_drf.sources.placements import NOWHERE, UNMOVED, Placements, get_placements
 from realtime_drf.sources.rows import Transaction
@@ -58,9 +59,9 @@ def _before_save(
         if _is_new(instance):
             continue  # where nobody can have been
         if each.may_move(update_fields):
-            transaction.capture(each, [each.backend.get_key(instance)], using)
+            transaction.capture(each, [get_key(each.model, instance)], using)
         else:
-            transaction.assume(each.backend, [each.backend.get_key(instance)], UNMOVED)
+            transaction.assume(each.backend, [get_key(each.model, instance)], UNMOVED)
     vars(instance._state)["_realtime_drf"] = transaction
     if update_fields is None and (names := find_version_fields(observers)):
         row = sender._base_manager.using(using).filter(pk=instance.pk)
@@ -86,7 +87,7 @@ def _after_save(
     if not created:
         _grow_versions(instance, observers, using, update_fields)
     for each in observers:
-        keys = [each.backend.get_key(instance)]
+        keys = [get_key(each.model, instance)]
         transaction.assume(each.backend, keys, NOWHERE if created else UNMOVED)
         touch(transaction, each.backend, keys, using)
 
@@ -95,7 +96,7 @@ def _before_delete(sender: type[Model], instance: Model, using: str, **kwargs: A
     transaction = None
     for each in find_observers(sender):
         transaction = transaction or get_transaction(using)
-        keys = [each.backend.get_key(instance)]
+        keys = [get_key(each.model, instance)]
         transaction.capture_last(each, keys, using)
         touch(transaction, each.backend, keys, using)
 

@@ -65,6 +65,7 @@ FIELDS: dict[str, str] = {
             "events": "events publishing",
             "hyperlinks": "payloads",
             "instances": "rows mixins payloads backends",
+            "keys": "sources/test_kinds sources/test_rows backends",
             "logs": "logs occupancy",
             "memberships": "memberships webhooks",
             "mixins": "mixins rows silence shapes async_views backends",

@@ -12,7 +12,7 @@ from rest_framework import serializers
 from realtime_drf import Event, PrivateChannel, RealtimeBackend
 from realtime_drf.backends import registry
 from realtime_drf.channels import registry as channel_registry
-from tests.todos.models import Label, Note, Remark, Shelf
+from tests.todos.models import Label, Marking, Note, Remark, Shelf
 
 
 class ShelfChannel(PrivateChannel):
@@ -31,12 +31,16 @@ class NoteSerializer(serializers.ModelSerializer[Note]):
     """All that a listener sees of a note."""
 
     labels = serializers.SlugRelatedField("name", many=True, read_only=True)
+    marks = serializers.SlugRelatedField("name", many=True, read_only=True)
     remarks = serializers.SlugRelatedField("text", many=True, read_only=True)
     shelf_name = serializers.CharField(source="shelf.name", default=None, read_only=True)
 
     class Meta:
         model = Note
-        fields = ("id", "title", "shelf", "shelf_name", "labels", "remarks", "revision")
+        fields = (
+            *("id", "title", "shelf", "shelf_name", "cover"),
+            *("labels", "marks", "remarks", "revision"),
+        )
 
 
 def get_visible() -> QuerySet[Note]:
@@ -44,7 +48,7 @@ def get_visible() -> QuerySet[Note]:
     return (
         Note.objects.filter(is_hidden=False)
         .select_related("shelf")
-        .prefetch_related("labels", "remarks")
+        .prefetch_related("labels", "marks", "remarks")
     )
 
 
@@ -54,7 +58,7 @@ class NoteBackend(RealtimeBackend[Note]):
     serializer_class = NoteSerializer
     observe = True
     channels = ("notes", ShelfChannel(pk=F("shelf_id")))
-    depends_on = ("labels", "shelf", "remarks")
+    depends_on = ("labels", "marks", "shelf", "remarks")
     version_field = "revision"
 
     class Meta:
@@ -120,7 +124,7 @@ class Mirror:
 
 def clear() -> None:
     """Delete all rows."""
-    for model in (Remark, Note, Label, Shelf):
+    for model in (Remark, Marking, Note, Label, Shelf):
         model._base_manager.all()._raw_delete("default")
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.core.checks import run_checks
 from django.db import models
 from django.db.models import F
+from django.test.utils import isolate_apps
 
 from realtime_drf import RealtimeBackend
 from realtime_drf.backends import registry
+from realtime_drf.sources import RealtimeManager
+from realtime_drf.sources.dependencies import BY_THE_DATABASE
 from tests.sources.notes import NoteBackend, NoteSerializer, ShelfChannel
-from tests.todos.models import Note, Todo
+from tests.todos.models import Note, Shelf, Todo
 from tests.views import make_serializer
 
 
@@ -72,21 +74,22 @@ def test_a_manager_that_publishes_nothing_of_bulk_writes_is_warned_of() -> None:
     assert "bulk_create()" in message
 
 
-@pytest.fixture
-def cascading(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Take CASCADE for what the database does by itself, on any version of Django."""
-    monkeypatch.setattr(models, "DB_CASCADE", models.CASCADE, raising=False)
-    return
+@pytest.mark.skipif(not BY_THE_DATABASE, reason="Django 6.0 and older have none")
+@pytest.mark.parametrize("on_delete", BY_THE_DATABASE, ids=str)
+def test_what_the_database_does_by_itself_is_warned_of(on_delete: Any) -> None:
+    with isolate_apps("tests.todos"):
 
+        class Sheet(models.Model):
+            shelf = models.ForeignKey(Shelf, on_delete, null=True, db_default=None)
+            objects = RealtimeManager()
 
-@pytest.mark.usefixtures("cascading")
-def test_a_deletion_by_the_database_is_warned_of() -> None:
-    class Backend(NoteBackend):
-        pass
+        class Sheets(RealtimeBackend[Sheet]):
+            serializer_class = make_serializer(Sheet)
+            channels = ("sheets",)
 
-    [(id_, message)] = find(Backend)
+        [(id_, message)] = find(Sheets)
     assert id_ == "W013"
-    assert "todos.Note.shelf" in message
+    assert f"Sheet.shelf is {on_delete}" in message
 
 
 def test_get_channels_that_reads_what_is_not_there_is_warned_of() -> None:

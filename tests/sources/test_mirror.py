@@ -16,7 +16,7 @@ from tests.databases import ALL, get_pair, on_each_database
 from tests.examples import scaled
 from tests.recording import RecordingTransport
 from tests.sources.notes import Mirror, NoteBackend, PlainBackend, find_truth, get_visible
-from tests.todos.models import Label, Note, Remark, Shelf
+from tests.todos.models import Label, Marking, Note, Remark, Shelf
 
 STEPS = [
     *["enter", "leave", "roll back"] * 4,
@@ -37,6 +37,10 @@ STEPS = [
     "remark",
     "move a remark",
     "delete a remark",
+    "mark",
+    "change a mark",
+    "delete marks",
+    "cover",
     "publish",
 ]
 
@@ -51,7 +55,7 @@ class Rows(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.blocks: list[Any] = []
-        for model in (Remark, Note, Label, Shelf):
+        for model in (Remark, Marking, Note, Label, Shelf):
             model._base_manager.using(self.using).all().delete()
         self.transport.batches.clear()
         self.mirror = Mirror()
@@ -190,6 +194,30 @@ class Rows(RuleBasedStateMachine):
     def delete_a_remark(self, number: int) -> None:
         if remark := self.pick(Remark, number):
             remark.delete()
+
+    def mark(self, number: int, other: int, flag: bool) -> None:
+        note, label = self.pick(Note, number), self.pick(Label, other)
+        if note and label and flag:
+            note.marks.add(label)
+        elif note and label:
+            Marking.objects.using(self.using).create(note=note, label=label)
+
+    def change_a_mark(self, number: int, other: int) -> None:
+        marking, note = self.pick(Marking, number), self.pick(Note, other)
+        if marking and note:
+            marking.note = note
+            marking.save()
+
+    def delete_marks(self, number: int, flag: bool) -> None:
+        if flag and (note := self.pick(Note, number)):
+            note.marks.clear()
+        elif marking := self.pick(Marking, number):
+            marking.delete()
+
+    def cover(self, number: int, other: int) -> None:
+        if note := self.pick(Note, number):
+            note.cover = self.pick(Label, other)
+            note.save()
 
     def publish(self, number: int) -> None:
         if note := self.pick(Note, number):

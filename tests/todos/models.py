@@ -139,7 +139,20 @@ class Note(models.Model):
     title = models.CharField(max_length=50)
     is_hidden = models.BooleanField(default=False)
     labels = models.ManyToManyField(Label, related_name="notes")
+    marks = models.ManyToManyField(Label, through="Marking", related_name="marked_notes")
+    cover = models.ForeignKey(
+        Label, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
     revision = models.PositiveIntegerField(default=0)
+
+    objects = RealtimeManager()
+
+
+class Marking(models.Model):
+    """A row of a many-to-many relation that has a model of its own."""
+
+    note = models.ForeignKey(Note, on_delete=models.CASCADE)
+    label = models.ForeignKey(Label, on_delete=models.CASCADE)
 
     objects = RealtimeManager()
 
