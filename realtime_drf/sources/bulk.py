@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from django.db import transaction
-from django.db.models import F, Manager, Model, QuerySet
+from django.db.models import F, Manager, Model, Q, QuerySet
 
 from realtime_drf.keys import get_key
 from realtime_drf.sources.dependencies import find_dependents, touch_dependents
@@ -15,6 +15,9 @@ from realtime_drf.sources.observing import find_observers, find_version_fields
 from realtime_drf.sources.placements import NOWHERE, UNMOVED
 
 M = TypeVar("M", bound=Model)
+
+CONDITIONS: Final = 100
+"""Conditions of one query; SQLite takes no more than 1,000 within each other."""
 
 
 class RealtimeQuerySet(QuerySet[M]):
@@ -106,13 +109,17 @@ class RealtimeQuerySet(QuerySet[M]):
         self, rows: Sequence[M], unique_fields: Collection[str], using: str
     ) -> list[Any]:
         """Return the keys of the rows that an insert would meet."""
-        names = ["pk" if name == self.model._meta.pk.name else name for name in unique_fields]
+        fields: list[Any] = [
+            self.model._meta.get_field(name) for name in unique_fields if name != "pk"
+        ]
+        names = [each.attname for each in fields] or ["pk"]
+        manager = self.model._base_manager.using(using)
         keys: list[Any] = []
-        for each in rows:
-            values = {name: getattr(each, name) for name in names}
-            keys += (
-                self.model._base_manager.using(using).filter(**values).values_list("pk", flat=True)
-            )
+        for start in range(0, len(rows), CONDITIONS):
+            alike = Q()
+            for each in rows[start : start + CONDITIONS]:
+                alike |= Q(**{name: getattr(each, name) for name in names})
+            keys += manager.filter(alike).values_list("pk", flat=True)
         return keys
 
 

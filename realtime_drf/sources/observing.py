@@ -56,14 +56,11 @@ def _before_save(
         return
     transaction = get_transaction(using)
     for each in observers:
-        if _is_new(instance):
-            continue  # where nobody can have been
-        if each.may_move(update_fields):
+        if each.may_move(update_fields) and not _is_new(instance):
             transaction.capture(each, [get_key(each.model, instance)], using)
-        else:
-            transaction.assume(each.backend, [get_key(each.model, instance)], UNMOVED)
     vars(instance._state)["_realtime_drf"] = transaction
-    if update_fields is None and (names := find_version_fields(observers)):
+    names = find_version_fields(observers)
+    if names := [each for each in names if _grows_in_place(instance, each, update_fields)]:
         row = sender._base_manager.using(using).filter(pk=instance.pk)
         if not instance._state.adding and row.exists():  # else it is inserted under another key
             for name in names:
@@ -113,13 +110,33 @@ def _grow_versions(
     using: str,
     update_fields: Collection[str] | None,
 ) -> None:
-    """Have versions grow where a save has not written them, and read those that it has."""
+    """Have versions grow where a save has not written them, and read those that have grown."""
     for name in find_version_fields(observers):
         row = type(instance)._base_manager.using(using).filter(pk=instance.pk)
-        if update_fields is not None and name not in update_fields:
+        is_grown = _grows_in_place(instance, name, update_fields)
+        if not is_grown and update_fields is not None and name not in update_fields:
             QuerySet.update(row, **{name: F(name) + 1})
-        if update_fields is None or name not in update_fields:
+            is_grown = True
+        if is_grown:
             setattr(instance, name, row.values_list(name, flat=True).get())
+
+
+def _grows_in_place(instance: Model, name: str, update_fields: Collection[str] | None) -> bool:
+    """Tell whether a save writes a version that nobody has given, so that it can grow with it.
+
+    Django gives the names of all that is loaded where fields are deferred.
+    """
+    if update_fields is None:
+        return True
+    deferred = instance.get_deferred_fields()
+    loaded = {
+        field.attname
+        for field in instance._meta.concrete_fields
+        if not field.primary_key and not field.generated and field.attname not in deferred
+    }
+    written: Any = [instance._meta.get_field(each) for each in update_fields]
+    is_whole = bool(deferred) and loaded <= {each.attname for each in written}
+    return is_whole and name in update_fields
 
 
 def _is_new(instance: Any) -> bool:

@@ -6,12 +6,15 @@ import uuid
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 
-from realtime_drf import publish_change
+from realtime_drf import UserChannel, publish_change
 from realtime_drf.changes import Change
+from realtime_drf.sources import RealtimeQuerySet
 from tests.sources.test_rows import News, make, news, notes  # noqa: F401  fixtures
-from tests.todos.models import Node, Note, Parcel, Remark
+from tests.todos.models import Country, Node, Note, Parcel, Remark
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -104,3 +107,58 @@ def test_a_delete_carries_the_key_and_the_version_alone(news: News) -> None:  # 
         {"secret": 1},
         {"id": note.pk, "revision": 3},
     ]
+
+
+@pytest.mark.parametrize("column", [None, "name"])
+def test_a_row_whose_key_was_assigned_is_created_once(
+    news: News,  # noqa: F811
+    column: str | None,
+) -> None:
+    make(Country, channels=("rows", *([UserChannel(F(column))] if column else [])))
+    for _ in range(2):
+        Country(code="A", name="B").save()
+    with transaction.atomic():
+        Country.objects.all().delete()
+        Country.objects.create(code="A", name="B")
+    assert news.names == ["country.create", "country.update", "country.update"]
+
+
+@pytest.mark.parametrize(
+    ("deferred", "given", "grown"),
+    [
+        (["title"], None, True),
+        (["title", "revision"], None, True),
+        ([], ["title"], True),
+        ([], ["title", "revision"], False),
+        (["title"], ["revision"], False),
+    ],
+)
+def test_a_version_grows_unless_it_is_given(
+    news: News,  # noqa: F811
+    deferred: list[str],
+    given: list[str] | None,
+    grown: bool,
+) -> None:
+    make(Note, version_field="revision")
+    note = Note.objects.defer(*deferred).get(pk=Note.objects.create(title="a", revision=5).pk)
+    note.save(update_fields=given)
+    assert note.revision == 5 + grown == Note.objects.get().revision
+
+
+def test_looking_for_conflicts_takes_a_query_for_each_hundred_rows(
+    news: News,  # noqa: F811
+) -> None:
+    make(Country)
+    Country.objects.create(code="A0", name="old")
+
+    def insert(count: int) -> int:
+        rows = [Country(code=f"A{number}", name="new") for number in range(count)]
+        with CaptureQueriesContext(connection) as queries:
+            RealtimeQuerySet(Country).bulk_create(
+                rows, update_conflicts=True, update_fields=["name"], unique_fields=["code"]
+            )
+        return len([each for each in queries if each["sql"].startswith("SELECT")])
+
+    few = insert(5)
+    assert sorted(news.names) == [*["country.create"] * 5, "country.update"]
+    assert insert(150) == few + 1

@@ -20,7 +20,7 @@ from tests.todos.models import Label, Marking, Note, Remark, Shelf
 
 STEPS = [
     *["enter", "leave", "roll back"] * 4,
-    *["create", "save", "label", "move many", "update titles"] * 2,
+    *["create", "save", "label", "move many", "update titles", "cover", "delete a label"] * 2,
     "save a title",
     "delete",
     "delete many",
@@ -31,7 +31,6 @@ STEPS = [
     "label in reverse",
     "rename a label",
     "rename labels",
-    "delete a label",
     "rename a shelf",
     "delete a shelf",
     "remark",

@@ -145,8 +145,9 @@ class MovingBackend(RealtimeBackend[Note]):
 
 
 def use_the_manager() -> None:
-    manager: RealtimeManager = Note.objects
-    manager.bulk_create([Note(title="a")])
+    manager: RealtimeManager[Note] = Note.objects
+    assert_type(manager.bulk_create([Note(title="a")]), list[Note])
+    assert_type(manager.get(), Note)
 
 
 @suppress_events()
