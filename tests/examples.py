@@ -29,8 +29,14 @@ def load_profiles() -> None:
     settings.load_profile(DEFAULT)
 
 
-def scaled(count: int) -> int:
-    """Return a count of examples for an ordinary run, scaled to the profile of this one."""
+def scaled(count: int, *, soak: int | None = None) -> int:
+    """Return a count of examples for an ordinary run, scaled to the profile of this one.
+
+    Args:
+        soak: the count for a soak, where it is not in proportion.
+    """
+    if soak is not None and settings.default.max_examples == _COUNTS["soak"]:
+        return soak
     return max(1, count * settings.default.max_examples // _COUNTS[DEFAULT])
 
 
