@@ -21,6 +21,7 @@ from tests.todos.models import Label, Marking, Note, Remark, Shelf
 STEPS = [
     *["enter", "leave", "roll back"] * 4,
     *["create", "save", "label", "move many", "update titles", "cover", "delete a label"] * 2,
+    *["keep", "save what was kept"] * 2,
     "save a title",
     "delete",
     "delete many",
@@ -41,8 +42,6 @@ STEPS = [
     "delete marks",
     "cover",
     "publish",
-    "keep",
-    "save what was kept",
     "delete what was kept",
 ]
 
