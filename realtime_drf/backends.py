@@ -253,7 +253,7 @@ class RealtimeBackend(Generic[M]):
         return self.make_key_data(get_key(self.get_model(), row), version)
 
     def get_data_of(self, changes: Sequence[Change[M]]) -> Iterator[Any]:
-        if len(changes) < 2:
+        if len(changes) < 2 or type(self).get_data is not RealtimeBackend.get_data:
             yield from map(self.get_data, changes)
             return
         makers = [

@@ -13,6 +13,7 @@ from realtime_drf.backends import RealtimeBackend, registry
 from realtime_drf.changes import Change
 from realtime_drf.commits import Numbered
 from realtime_drf.conf import configs
+from realtime_drf.instances import reading_what_was_written
 from realtime_drf.preparing import fit
 from realtime_drf.sources.crowds import Crowds, Place, list_places
 from realtime_drf.sources.placements import (
@@ -88,7 +89,7 @@ class _Maker:
     def make(self, slots: Sequence[Slot]) -> list[Numbered]:
         """Return the events of rows, each with the number of its place."""
         made: list[Numbered] = []
-        with self.backend.rendering():
+        with reading_what_was_written():
             if self._crowded:
                 slots, made = self._take_crowded(slots)
             keys = [slot.key for slot in slots]
@@ -96,17 +97,30 @@ class _Maker:
             due = [each for slot in slots for each in self._find_due(slot, rows.get(slot.key))]
             gone = [each.slot.key for each in due if each.change.action == "delete"]
             versions = self._placements.read_versions(gone, self._using)
-            shown = [each.change for each in due if each.change.action != "delete"]
-            data = iter(self.backend.get_data_of(shown))
-            for each in due:
-                is_shown = each.change.action != "delete"
-                made += self._finish(each, next(data) if is_shown else self._key(each, versions))
+            for group in self._group_by_locale(due):
+                with self.backend.localize(group[0].change):
+                    made += self._render(group, versions)
         return made
+
+    def _group_by_locale(self, due: Sequence[_Due]) -> Iterable[Sequence[_Due]]:
+        """Return what is rendered together: each by itself where the backend localizes changes."""
+        if type(self.backend).localize is not RealtimeBackend.localize:
+            return [[each] for each in due]
+        return [due] if due else []
+
+    def _render(self, due: Sequence[_Due], versions: dict[Any, Any]) -> Iterator[Numbered]:
+        shown = [each.change for each in due if each.change.action != "delete"]
+        data = iter(self.backend.get_data_of(shown))
+        for each in due:
+            is_shown = each.change.action != "delete"
+            yield from self._finish(each, next(data) if is_shown else self._key(each, versions))
 
     def _finish(self, due: _Due, data: Any) -> Iterator[Numbered]:
         event = self.backend.make_event(due.change, due.channels, data)
         if event is not None:
             for fitting in fit(self.backend, due.change, due.alias, event):
+                if fitting is not event:  # a fallback, which is made for all channels of the row
+                    fitting = fitting.replace(channels=event.channels)
                 yield due.slot.number, (due.alias, fitting.as_published())
 
     def _find_due(self, slot: Slot, row: Model | None) -> Iterator[_Due]:
