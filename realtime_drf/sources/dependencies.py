@@ -220,9 +220,7 @@ def _before_delete(sender: type[Model], instance: Model, using: str, **kwargs: A
 def _on_many_to_many(
     sender: type[Model],
     instance: Model,
-    action: str,
     reverse: bool,
-    model: type[Model],
     pk_set: set[Any] | None,
     using: str,
     **kwargs: Any,
@@ -235,24 +233,19 @@ def _on_many_to_many(
             continue
         for each in get_dependencies(backend):
             if each.through is sender:
-                rows = _find_ends(each, instance, model, pk_set, using, reverse=reverse)
+                rows = _find_ends(each, instance, pk_set, using, reverse=reverse)
                 if rows:
                     _touch(get_transaction(using), each, rows, using)
 
 
 def _find_ends(
-    each: Dependency,
-    instance: Model,
-    model: type[Model],
-    pk_set: set[Any] | None,
-    using: str,
-    *,
-    reverse: bool,
+    each: Dependency, instance: Model, pk_set: set[Any] | None, using: str, *, reverse: bool
 ) -> list[Any]:
     """Return the keys of the backend's rows that a change of a many-to-many relation concerns."""
-    if "__" in each.path:  # further away than one step
-        targets = [instance.pk] if issubclass(type(instance), each.target) else list(pk_set or ())
-        return each.find_rows(targets, using)
-    if each.is_forward != reverse:
-        return [instance.pk]
-    return list(pk_set) if pk_set is not None else each.find_rows([instance.pk], using)
+    is_near = each.is_forward != reverse  # at the backend's row, or at what leads to it
+    is_far = not is_near or getattr(each.field.remote_field, "symmetrical", False)
+    ends = [*([instance.pk] if is_near else ()), *((pk_set or ()) if is_far else ())]
+    if path := each.path.rpartition("__")[0]:  # further away than one step
+        ends = each._replace(path=path).find_rows(ends, using)
+    cleared = each.find_rows([instance.pk], using) if is_far and pk_set is None else []
+    return [*ends, *cleared]
