@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import uuid
 
+from django.contrib.contenttypes.fields import GenericForeignKey, GenericRelation
+from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
@@ -164,3 +166,52 @@ class Remark(models.Model):
     text = models.CharField(max_length=50)
 
     objects = RealtimeManager()
+
+
+class Topic(models.Model):
+    """A row whose key is text, related to its own kind, to one row and to rows of any model."""
+
+    name = models.CharField(max_length=20, primary_key=True)
+    related = models.ManyToManyField("self")
+    narrower = models.ManyToManyField("self", symmetrical=False, related_name="broader")
+    marks = GenericRelation("todos.Mark")
+
+    objects = RealtimeManager()
+
+
+class Badge(models.Model):
+    """What a topic may have one of, and shows."""
+
+    topic = models.OneToOneField(Topic, on_delete=models.CASCADE)
+    text = models.CharField(max_length=20)
+
+
+class Mark(models.Model):
+    """What any row may have, and shows."""
+
+    content_type = models.ForeignKey(
+        ContentType, on_delete=models.CASCADE, db_constraint=False
+    )  # its table is made by a migration, which is later
+    object_id = models.CharField(max_length=20)
+    target = GenericForeignKey()
+    text = models.CharField(max_length=20)
+
+
+class OpenManager(RealtimeManager):
+    """The tickets that are open: the default manager hides the others."""
+
+    def get_queryset(self) -> models.QuerySet[Ticket]:
+        return super().get_queryset().filter(is_open=True)
+
+
+class Ticket(models.Model):
+    is_open = models.BooleanField(default=True)
+    revision = models.PositiveIntegerField(default=0)
+
+    objects = OpenManager()
+
+
+class Complaint(Ticket):
+    """A multi-table child of a model with a version."""
+
+    text = models.CharField(max_length=50)
