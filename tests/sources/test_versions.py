@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -204,3 +205,48 @@ def test_without_versions_some_listeners_end_wrong(rounds: Rounds) -> None:
     for known, queues, truth, seed in rounds.run(scaled(20)):
         wrong += show(listen(known, delay(queues, random.Random(seed)), by_version=False)) != truth
     assert wrong > 0
+
+
+def wait_until_blocked(using: str) -> None:
+    """Return once a query of another connection waits for a lock of ours."""
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with connections[using].cursor() as cursor:
+            cursor.execute(waiting)
+            if cursor.fetchone()[0]:
+                return
+    raise TimeoutError
+
+
+@pytest.mark.xfail(strict=True, reason="Where a row was is read without a lock.")
+@pytest.mark.parametrize("write", ["save", "update"])
+@pytest.mark.django_db(transaction=True, databases=ALL)
+def test_a_writer_that_waits_for_another_knows_where_that_has_left_the_row(
+    write: str, rounds: Rounds
+) -> None:
+    using, transport = rounds.using, rounds.transport
+    third = Shelf.objects.using(using).create(name="z")
+    note = Note.objects.using(using).create(title="a", shelf=rounds.shelves[0])
+    row = Note.objects.using(using).filter(pk=note.pk)
+
+    def move() -> None:
+        try:
+            with transaction.atomic(using):
+                if write == "update":
+                    row.all().update(shelf=third)
+                else:
+                    note.shelf = third
+                    note.save()
+        finally:
+            connections[using].close()
+
+    known = listen({}, *transport.take(), by_version=True)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic(using):
+            row.update(shelf=rounds.shelves[1])
+            moving = pool.submit(move)
+            wait_until_blocked(using)
+        moving.result()
+    events = [event for queue in transport.take() for event in queue]
+    assert show(listen(known, events, by_version=True)) == find_truth(using)
