@@ -29,12 +29,15 @@ class RowQuery:
         self._field = field
 
     @classmethod
-    def compile(cls, queryset: QuerySet[Any], paths: Sequence[str], key: Any) -> Self | None:
+    def compile(
+        cls, queryset: QuerySet[Any], paths: Sequence[str], key: Any, *, locking: bool = False
+    ) -> Self | None:
         """Return the query for values of a row; None if its SQL has other parameters than the key.
 
         Args:
             queryset: see `is_plain`; it names its database.
             key: the key of any row, by which the parameter of the SQL is recognized.
+            locking: lock the row, as `lock` does.
         """
         field: Any = queryset.model._meta.pk
         if field.is_relation or len(queryset.model._meta.pk_fields) > 1:
@@ -45,6 +48,11 @@ class RowQuery:
         sql, parameters = compiler.as_sql()
         if tuple(parameters) != (field.get_db_prep_value(key, connection),):
             return None
+        if locking:
+            table = connection.ops.quote_name(queryset.model._meta.db_table)
+            of = (table,) if connection.features.has_select_for_update_of else ()
+            no_key = connection.features.has_select_for_no_key_update
+            sql = f"{sql} {connection.ops.for_update_sql(of=of, no_key=no_key)}"
         converters = compiler.get_converters([column for column, _, _ in compiler.select])
         return cls(sql, list(converters.items()), connection, field)
 
@@ -61,6 +69,23 @@ class RowQuery:
             for convert in converters:
                 values[index] = convert(values[index], expression, self._connection)
         return values
+
+
+def can_lock(using: str) -> bool:
+    """Return whether rows can be locked now: in a transaction, of a database that has locks."""
+    connection = connections[using]
+    return connection.in_atomic_block and connection.features.has_select_for_update
+
+
+def lock(model: type[Model], keys: Sequence[Any], using: str) -> None:
+    """Lock rows that are about to be written, until the transaction ends.
+
+    Another transaction that has written them is waited for, so that what is read then is what the
+    write will find.
+    """
+    no_key = connections[using].features.has_select_for_no_key_update
+    rows = model._base_manager.using(using).filter(pk__in=keys).order_by("pk")
+    list(rows.select_for_update(no_key=no_key).values_list("pk"))
 
 
 def is_plain(model: type[Model]) -> bool:

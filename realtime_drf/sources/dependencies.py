@@ -176,7 +176,7 @@ def find_dependents(model: type[Model], *, deleting: bool = False) -> Iterator[D
 
 
 def _touch(transaction: Transaction, each: Dependency, rows: list[Any], using: str) -> None:
-    transaction.capture(get_placements(each.backend), rows, using)
+    transaction.capture(get_placements(each.backend), rows, using, writing=each.only_deletes)
     if connections[using].in_atomic_block:
         touch(transaction, each.backend, rows, using)
 
@@ -194,7 +194,7 @@ def _before_save(
     if found:
         transaction = get_transaction(using)
         for each, rows in found:
-            transaction.capture(get_placements(each.backend), rows, using)
+            transaction.capture(get_placements(each.backend), rows, using, writing=False)
         vars(instance._state)["_realtime_drf_shown"] = transaction, found
 
 
@@ -209,7 +209,7 @@ def _after_save(
         rows = list(dict.fromkeys([*earlier, *each.find_rows([instance.pk], using)]))
         if rows:
             transaction = transaction or get_transaction(using)
-            transaction.capture(get_placements(each.backend), rows, using)
+            transaction.capture(get_placements(each.backend), rows, using, writing=False)
             touch(transaction, each.backend, rows, using)
 
 

@@ -91,9 +91,9 @@ def prepare_touch(
     if action == "create":
         transaction.assume(backend, keys, NOWHERE)
     elif action == "delete":
-        transaction.capture_last(placements, keys, using)
+        transaction.capture_last(placements, keys, using, writing=False)
     elif connections[using].in_atomic_block:  # it may be called before the write
-        transaction.capture(placements, keys, using)
+        transaction.capture(placements, keys, using, writing=False)
     else:
         transaction.assume(backend, keys, UNMOVED)
     return partial(touch, transaction, backend, keys, using, socket_id)

@@ -18,7 +18,7 @@ from realtime_drf.conf import DEFAULT_ALIAS
 from realtime_drf.events import list_channels
 from realtime_drf.instances import reading_what_was_written
 from realtime_drf.signals import publish_failed
-from realtime_drf.sources.compiled import RowQuery, is_plain
+from realtime_drf.sources.compiled import RowQuery, can_lock, is_plain, lock
 
 logger = logging.getLogger("realtime_drf")
 
@@ -94,19 +94,30 @@ class Placements:
         queryset: QuerySet[Any] = self.backend.get_queryset().using(using)
         return list(queryset.filter(pk__in=keys))
 
-    def read(self, keys: Sequence[Any], using: str) -> dict[Any, Placement]:
+    def read(
+        self, keys: Sequence[Any], using: str, *, locking: bool = False
+    ) -> dict[Any, Placement]:
         """Return where rows are in the database now; those that are nowhere are left out.
 
         What a hook raises is reported, and does not break the write: the row counts as unmoved.
+
+        Args:
+            locking: lock the rows, if that is possible.
         """
+        locking = locking and can_lock(using)
         is_compiled = len(keys) == 1 and self.columns is not None and not self._is_filtered
-        if is_compiled and (query := self._get_row_query(keys[0], using, self._paths)):
+        if is_compiled and (
+            query := self._get_row_query(keys[0], using, self._paths, locking=locking)
+        ):
             row = query.read(keys[0])
             return {} if row is None else dict([self._place(row)])
         found: dict[Any, Placement] = {}
         with reading_what_was_written():
             for start in range(0, len(keys), CHUNK):
-                found.update(self._read_safely(keys[start : start + CHUNK], using))
+                chunk = keys[start : start + CHUNK]
+                if locking:
+                    lock(self.model, chunk, using)
+                found.update(self._read_safely(chunk, using))
         return found
 
     def read_unless_fixed(
@@ -170,18 +181,21 @@ class Placements:
         queryset = self.backend.get_queryset().using(using).order_by().filter(pk__in=keys)
         yield from map(self._place, queryset.values_list("pk", *self._paths))
 
-    def _get_row_query(self, key: Any, using: str, paths: tuple[str, ...]) -> RowQuery | None:
+    def _get_row_query(
+        self, key: Any, using: str, paths: tuple[str, ...], *, locking: bool = False
+    ) -> RowQuery | None:
         """Return the compiled query for one row, where the rows do not depend on who asks."""
-        queries: WeakKeyDictionary[Placements, dict[tuple[str, ...], RowQuery | None]]
+        queries: WeakKeyDictionary[Placements, dict[Any, RowQuery | None]]
         queries = vars(connections[using]).setdefault("_realtime_drf_queries", WeakKeyDictionary())
         own = queries.setdefault(self, {})
-        if paths not in own:
+        if (paths, locking) not in own:
+            queryset = self.backend.get_queryset().using(using)
             try:
-                query = RowQuery.compile(self.backend.get_queryset().using(using), paths, key)
+                query = RowQuery.compile(queryset, paths, key, locking=locking)
             except EmptyResultSet:  # of a key that no row can have: another one will do
                 return None
-            own[paths] = query
-        return own[paths]
+            own[paths, locking] = query
+        return own[paths, locking]
 
     def _place(self, row: Sequence[Any]) -> tuple[Any, Placement]:
         """Return the key and the placement of a row, by its key and the values at the paths."""

@@ -92,15 +92,29 @@ class _Maker:
         with reading_what_was_written():
             if self._crowded:
                 slots, made = self._take_crowded(slots)
-            keys = [slot.key for slot in slots]
-            rows = {row.pk: row for row in self._placements.fetch(keys, self._using)}
+            rows, versions = self._read([slot.key for slot in slots])
             due = [each for slot in slots for each in self._find_due(slot, rows.get(slot.key))]
-            gone = [each.slot.key for each in due if each.change.action == "delete"]
-            versions = self._placements.read_versions(gone, self._using)
             for group in self._group_by_locale(due):
                 with self.backend.localize(group[0].change):
                     made += self._render(group, versions)
         return made
+
+    def _read(self, keys: Sequence[Any]) -> tuple[dict[Any, Model], dict[Any, Any]]:
+        """Return the rows that exist for listeners, and the versions of all that there are.
+
+        A version is of what was read with it, or older, since another transaction may be committed
+        meanwhile: with a newer one, a delete would overtake the event of that transaction.
+        """
+        rows = {row.pk: row for row in self._placements.fetch(keys, self._using)}
+        field = self.backend.version_field
+        if field is None:
+            return rows, {}
+        missing = [key for key in keys if key not in rows]
+        versions = self._placements.read_versions(missing, self._using)
+        if versions:
+            found = self._placements.fetch(list(versions), self._using)
+            rows |= {row.pk: row for row in found}
+        return rows, versions | {key: getattr(row, field) for key, row in rows.items()}
 
     def _group_by_locale(self, due: Sequence[_Due]) -> Iterable[Sequence[_Due]]:
         """Return what is rendered together: each by itself where the backend localizes changes."""

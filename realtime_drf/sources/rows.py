@@ -50,17 +50,34 @@ class Transaction:
         """The last versions of rows that are deleted."""
         self.places: dict[Row, int] = {}
         """The numbers of the last touches, of rows that were touched before."""
+        self._unlocked: set[Row] = set()
+        """Rows of which it is known where they were, but not that they still are."""
         self._touched: dict[Row, frozenset[Any]] = {}
         """The savepoints of the entries that stand for rows."""
 
-    def capture(self, placements: Placements, keys: Iterable[Any], using: str) -> None:
-        """Read where rows are, of those of which it is not known yet."""
-        known = self.before.setdefault(placements.backend.label, {})
+    def capture(
+        self, placements: Placements, keys: Iterable[Any], using: str, *, writing: bool = True
+    ) -> None:
+        """Read where rows are, of those of which it is not known yet.
+
+        Args:
+            writing: the rows themselves are about to be written, so that they are locked: else
+                another transaction could move them before that. What was read of rows without a
+                lock is read again.
+        """
+        label = placements.backend.label
+        known = self.before.setdefault(label, {})
         # What has not moved until now is where it was.
-        unknown = [key for key in keys if known.get(key, UNMOVED) is UNMOVED]
+        unknown = [
+            key
+            for key in keys
+            if known.get(key, UNMOVED) is UNMOVED or (writing and (label, key) in self._unlocked)
+        ]
         if unknown:
-            found = placements.read(unknown, using)
+            found = placements.read(unknown, using, locking=writing)
             known.update((key, found.get(key, NOWHERE)) for key in unknown)
+            change = self._unlocked.difference_update if writing else self._unlocked.update
+            change((label, key) for key in unknown)
 
     def assume(self, backend: RealtimeBackend[Any], keys: Iterable[Any], place: Placement) -> None:
         """Take for granted where rows were, of those of which it is not known yet."""
@@ -68,9 +85,11 @@ class Transaction:
         for key in keys:
             known.setdefault(key, place)
 
-    def capture_last(self, placements: Placements, keys: Sequence[Any], using: str) -> None:
+    def capture_last(
+        self, placements: Placements, keys: Sequence[Any], using: str, *, writing: bool = True
+    ) -> None:
         """Read where rows are that are about to go: afterwards nobody can tell."""
-        self.capture(placements, keys, using)
+        self.capture(placements, keys, using, writing=writing)
         for key, version in placements.read_versions(keys, using).items():
             self.versions[placements.backend.label, key] = version
 
