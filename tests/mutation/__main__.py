@@ -125,6 +125,13 @@ FIELDS: dict[str, str] = {
             *("placements", "resolving", "rows", "scopes", "slots"),
         )
     },
+    **{
+        f"contract/{name}": _paths("contract_types/", ["reading", "schemas", "typescript"])
+        for name in ("declared", "places", "printing", "reading", "schemas", "typescript")
+    },
+    "contract/validating": _paths("contract_types/", ["validating"]),
+    "contract/documents": _paths("contract_types/", ["documents"]),
+    "management/commands/realtime_contract": _paths("contract_types/", ["command"]),
     "checks/rows": _paths("sources/", ["checks"]),
     "http_connections": _paths("transports/", ["stale_connections", "pusher_connections"]),
     "forks": _paths("server/", ["forks"]),
