@@ -233,8 +233,10 @@ class Rows(RuleBasedStateMachine):
 
     def save_what_was_kept(self, word: str) -> None:
         if self.kept:
-            if not Shelf.objects.using(self.using).filter(pk=self.kept.shelf_id).exists():
-                self.kept.shelf = None
+            for model, name in ((Shelf, "shelf_id"), (Label, "cover_id")):
+                rows = model._base_manager.using(self.using)
+                if not rows.filter(pk=getattr(self.kept, name)).exists():
+                    setattr(self.kept, name, None)
             self.kept.title = word
             self.kept.save()
 

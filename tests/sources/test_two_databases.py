@@ -57,7 +57,7 @@ def copy(source: Rows, target: Rows, number: int, other: int) -> None:
     """Save a row of one database to the other, where it may meet one of the same key."""
     if note := source.pick(Note, number):
         shelf = target.pick(Shelf, other)
-        note.shelf_id = shelf and shelf.pk
+        note.shelf_id, note.cover_id = shelf and shelf.pk, None
         note.save(using=target.using)
 
 
