@@ -16,8 +16,9 @@ from django.db.models import F
 from rest_framework import serializers
 from rest_framework.test import APIRequestFactory
 
-from realtime_drf import RealtimeQuerySet, RealtimeViewMixin
+from realtime_drf import PrivateChannel, RealtimeQuerySet, RealtimeViewMixin
 from realtime_drf.changes import Change
+from realtime_drf.channels import registry as channel_registry
 from tests.databases import ALL, get_pair
 from tests.recording import PATH, RecordingTransport
 from tests.sources.notes import NoteBackend, NoteSerializer, ShelfChannel
@@ -466,6 +467,47 @@ def test_nested_serializers_show_what_the_commit_left(
     Label.objects.filter(name="x").update(name="z")
     [event] = news.events
     assert [each["name"] for each in event.data["labels"]] == ["z", "y"]
+
+
+class NamedChannel(PrivateChannel):
+    """The listeners of all shelves of a name."""
+
+    pattern = "named.<str:name>"
+
+    def authorize(self, request: Any, name: str) -> bool:
+        return True
+
+
+channel_registry.channels.remove(NamedChannel)  # tests of other modules count what there is
+
+
+def test_a_row_written_after_what_moved_it_left_where_it_was(news: News) -> None:
+    make(Note, channels=(NamedChannel(name=F("shelf__name")),), depends_on=("shelf",))
+    shelf = Shelf.objects.create(name="old")
+    note = Note.objects.create(title="a", shelf=shelf)
+    news.events  # noqa: B018
+    with transaction.atomic():
+        shelf.name = "new"
+        shelf.save()
+        note.save()
+    assert [(event.name, event.channels) for event in news.events] == [
+        ("note.delete", ("private-named.old",)),
+        ("note.create", ("private-named.new",)),
+    ]
+
+
+def test_a_row_written_after_what_hid_it_is_deleted(news: News) -> None:
+    class Backend(NoteBackend):
+        def get_queryset(self) -> Any:
+            return Note.objects.filter(labels__isnull=False)
+
+    note = Note.objects.create(title="a")
+    note.labels.create(name="x")
+    assert news.names == ["note.create"]
+    with transaction.atomic():
+        note.labels.clear()
+        note.save()
+    assert news.names == ["note.delete"]
 
 
 # Backends
