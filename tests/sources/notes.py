@@ -24,7 +24,17 @@ class ShelfChannel(PrivateChannel):
         return True
 
 
-channel_registry.channels.remove(ShelfChannel)  # tests of other modules count what there is
+class NameChannel(PrivateChannel):
+    """The listeners of all shelves of a name."""
+
+    pattern = "names.<str:name>"
+
+    def authorize(self, request: Any, name: str) -> bool:
+        return True
+
+
+for channel in (ShelfChannel, NameChannel):  # tests of other modules count what there is
+    channel_registry.channels.remove(channel)
 
 
 class NoteSerializer(serializers.ModelSerializer[Note]):
@@ -77,16 +87,44 @@ class PlainBackend(NoteBackend):
     get_queryset = RealtimeBackend.get_queryset
 
 
+class FarBackend(NoteBackend):
+    """A backend of notes that others move: their shelf, and their labels."""
+
+    channels = ("notes", NameChannel(name=F("shelf__name")))
+
+    class Meta:
+        abstract = True
+
+    def get_queryset(self) -> QuerySet[Note]:
+        return get_labelled()
+
+
+def get_labelled() -> QuerySet[Note]:
+    """Return the notes that have labels."""
+    return Note.objects.filter(labels__isnull=False).distinct()
+
+
+def find_places(note: Note) -> list[str]:
+    """Return the channels of a note of `NoteBackend`."""
+    return ["notes", *([] if note.shelf_id is None else [f"private-shelves.{note.shelf_id}"])]
+
+
+def find_far_places(note: Note) -> list[str]:
+    """Return the channels of a note of `FarBackend`."""
+    return ["notes", *([] if note.shelf is None else [f"private-names.{note.shelf.name}"])]
+
+
 def find_truth(
-    using: str = "default", find: Callable[[], QuerySet[Note]] = get_visible
+    using: str = "default",
+    find: Callable[[], QuerySet[Note]] = get_visible,
+    places: Callable[[Note], list[str]] = find_places,
 ) -> dict[str, dict[int, Any]]:
     """Return what the listeners of each channel should know, by the database."""
     truth: dict[str, dict[int, Any]] = defaultdict(dict)
     for note in find().using(using):
         data = dict(NoteSerializer(note).data)
-        truth["notes"][note.pk] = data
-        if note.shelf_id is not None:
-            truth[f"private-shelves.{note.shelf_id}"][note.pk] = data
+        for channel in places(note):
+            truth[channel][note.pk] = data
     return {channel: rows for channel, rows in truth.items() if rows}
 
 
@@ -117,7 +155,8 @@ class Mirror:
             del rows[data["id"]]
         else:
             if channel != "notes":
-                assert channel == f"private-shelves.{data['shelf']}", (channel, data)
+                own = f"private-shelves.{data['shelf']}", f"private-names.{data['shelf_name']}"
+                assert channel in own, (channel, data)
             assert action == "create" or data["revision"] >= rows[data["id"]]["revision"]
             rows[data["id"]] = data
 

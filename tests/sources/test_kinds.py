@@ -16,12 +16,11 @@ from django.db.models import F
 from rest_framework import serializers
 from rest_framework.test import APIRequestFactory
 
-from realtime_drf import PrivateChannel, RealtimeQuerySet, RealtimeViewMixin
+from realtime_drf import RealtimeQuerySet, RealtimeViewMixin
 from realtime_drf.changes import Change
-from realtime_drf.channels import registry as channel_registry
 from tests.databases import ALL, get_pair
 from tests.recording import PATH, RecordingTransport
-from tests.sources.notes import NoteBackend, NoteSerializer, ShelfChannel
+from tests.sources.notes import FarBackend, NameChannel, NoteBackend, NoteSerializer, ShelfChannel
 from tests.sources.test_rows import News, make, news, notes  # noqa: F401  fixtures
 from tests.sources.test_views import NoteViewSet, call, list_news
 from tests.todos.models import (
@@ -469,20 +468,8 @@ def test_nested_serializers_show_what_the_commit_left(
     assert [each["name"] for each in event.data["labels"]] == ["z", "y"]
 
 
-class NamedChannel(PrivateChannel):
-    """The listeners of all shelves of a name."""
-
-    pattern = "named.<str:name>"
-
-    def authorize(self, request: Any, name: str) -> bool:
-        return True
-
-
-channel_registry.channels.remove(NamedChannel)  # tests of other modules count what there is
-
-
 def test_a_row_written_after_what_moved_it_left_where_it_was(news: News) -> None:
-    make(Note, channels=(NamedChannel(name=F("shelf__name")),), depends_on=("shelf",))
+    make(Note, channels=(NameChannel(name=F("shelf__name")),), depends_on=("shelf",))
     shelf = Shelf.objects.create(name="old")
     note = Note.objects.create(title="a", shelf=shelf)
     news.events  # noqa: B018
@@ -491,15 +478,14 @@ def test_a_row_written_after_what_moved_it_left_where_it_was(news: News) -> None
         shelf.save()
         note.save()
     assert [(event.name, event.channels) for event in news.events] == [
-        ("note.delete", ("private-named.old",)),
-        ("note.create", ("private-named.new",)),
+        ("note.delete", ("private-names.old",)),
+        ("note.create", ("private-names.new",)),
     ]
 
 
 def test_a_row_written_after_what_hid_it_is_deleted(news: News) -> None:
-    class Backend(NoteBackend):
-        def get_queryset(self) -> Any:
-            return Note.objects.filter(labels__isnull=False)
+    class Backend(FarBackend):
+        pass
 
     note = Note.objects.create(title="a")
     note.labels.create(name="x")
