@@ -88,7 +88,7 @@ class PlainBackend(NoteBackend):
 
 
 class FarBackend(NoteBackend):
-    """A backend of notes that others move: their shelf, and their labels."""
+    """A backend of notes that are moved by changes of their shelf and labels."""
 
     channels = ("notes", NameChannel(name=F("shelf__name")))
 

@@ -1,5 +1,5 @@
 # ruff: noqa: F811  fixtures of another module
-"""Every kind of write, model, relation and backend: what is published of a row is the same."""
+"""Rows of every kind of model, written, related and published in every way."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def note(notes: Any, news: News) -> Note:
-    """A row that has been published."""
+    """Create a note, and drop its event."""
     note = Note.objects.create(title="a")
     assert news.names == ["note.create"]
     return note
