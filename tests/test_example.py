@@ -79,7 +79,7 @@ from django.test.utils import setup_test_environment
 from todos.models import List
 
 setup_test_environment()
-ann, bob, cleo = User.objects.order_by("username")
+ann, bob, cleo = User.objects.filter(is_staff=False).order_by("username")
 names = ["presence-board", f"private-users.{ann.pk}", f"private-users.{bob.pk}",
          f"private-encrypted-notes.{ann.pk}", f"private-encrypted-notes.{bob.pk}",
          *(f"private-lists.{pk}" for pk in List.objects.values_list("pk", flat=True))]
@@ -106,10 +106,11 @@ print(json.dumps([
     [List.objects.filter(public=public).count() for public in (True, False)],
     Todo.objects.exists(),
     [str(authenticate(username=name, password="demo")) for name in ("ann", "bob", "cleo")],
+    authenticate(username="admin", password="demo").is_superuser,
 ]))
 """,
         seeded,
-    ) == [[2, 3], True, ["ann", "bob", "cleo"]]
+    ) == [[2, 3], True, ["ann", "bob", "cleo"], True]
 
 
 def test_channels_are_for_those_who_sign_in(seeded: dict[str, str]) -> None:
@@ -158,7 +159,7 @@ print(json.dumps([
     ask(guest, "private-users.1", "private-lists.3"),
     [len(client.get("/api/lists/").json()) for client in (ann, guest, Client())],
     forged.get("/api/lists/").status_code,
-    Client().post("/api/window/", {"user": "root"}).status_code,
+    Client().post("/api/window/", {"user": "admin"}).status_code,
 ]))
 """,
         seeded,
@@ -258,6 +259,95 @@ print(json.dumps(seen))
         [1, 4, 2, 3],
         [*(["todo.update", pk, None] for pk in (2, 3, 4)), ["todo.update", 1, "1.1"]],
     ]
+
+
+AS_ADMIN = (
+    AS_PEOPLE
+    + """
+admin = Client(enforce_csrf_checks=True)
+
+def post(url, **data):
+    url = f"/admin/{url}"
+    token = admin.get(url).context["csrf_token"]
+    answer = admin.post(url, {"csrfmiddlewaretoken": str(token), **data})
+    assert answer.status_code == 302, answer.content.decode()
+
+def brief():
+    return sorted([name, *channels, data.get("title"), data.get("by")]
+                  for name, channels, data, _ in events())
+
+post("login/", username="admin", password="demo")
+"""
+)
+
+
+def test_changes_in_the_admin_are_broadcast(seeded: dict[str, str]) -> None:
+    seen = run_in_shell(
+        AS_ADMIN
+        + """
+seen = []
+post("todos/todo/2/change/", title="Order more bunting", list=1)
+seen.append(brief())
+post("todos/todo/2/change/", title="Order it in secret", list=3)
+seen.append(brief())
+post("todos/todo/", action="mark_as_done", _selected_action=[3, 4])
+seen.append(brief())
+post("todos/todo/", action="delete_selected", _selected_action=[3, 4], post="yes")
+seen.append(brief())
+print(json.dumps(seen))
+""",
+        seeded,
+    )
+    assert seen == [
+        [["todo.update", "todos", "Order more bunting", "Admin"]],
+        [
+            ["todo.create", "private-lists.3", "Order it in secret", "Admin"],
+            ["todo.delete", "todos", None, None],
+        ],
+        [
+            ["todo.update", "todos", "Find a second lemonade stand", "Admin"],
+            ["todo.update", "todos", "Print the map of stalls", "Admin"],
+        ],
+        [["todo.delete", "todos", None, None]] * 2,
+    ]
+
+
+def test_a_list_in_the_admin_takes_its_todos_along(seeded: dict[str, str]) -> None:
+    seen = run_in_shell(
+        AS_ADMIN
+        + """
+inline = {"todos-TOTAL_FORMS": 2, "todos-INITIAL_FORMS": 1, "todos-0-id": 10, "todos-0-list": 4,
+          "todos-0-title": "Fetch the cargo bike",
+          "todos-1-list": 4, "todos-1-title": "Pump its tyres"}
+post("todos/list/4/change/", name="Errands", members=[1, 2], **inline)
+seen = [brief(), [todo.title for todo in List.objects.get(pk=4).todos.all()]]
+post("todos/list/4/delete/", post="yes")
+print(json.dumps([*seen, brief()]))
+""",
+        seeded,
+    )
+    lists = ["private-users.1", "private-users.2"]
+    assert seen[1] == ["Fetch the cargo bike", "Pump its tyres"]
+    assert ["todo.create", "private-lists.4", "Pump its tyres", "Admin"] in seen[0]
+    assert seen[2] == [
+        ["list.delete", *lists, None, None],
+        *[["todo.delete", "private-lists.4", None, None]] * 2,
+    ]
+
+
+def test_a_window_beside_the_admin_is_somebody_else(seeded: dict[str, str]) -> None:
+    """The cookie of the admin is sent with the requests of the board too, in the same browser."""
+    seen = run_in_shell(
+        AS_ADMIN
+        + """
+answer = admin.post("/api/window/", {"user": "ann"})
+headers = {"Authorization": answer.json()["authorization"]}
+todo = admin.post("/api/todos/", {"title": "Sweep"}, headers=headers)
+print(json.dumps([answer.status_code, todo.status_code, todo.json()["by"]]))
+""",
+        seeded,
+    )
+    assert seen == [200, 201, "Ann"]
 
 
 @pytest.mark.parametrize("transport", ["console", "memory", "pusher"])
@@ -386,7 +476,13 @@ def test_page_of_the_board_is_served(env: dict[str, str]) -> None:
         assert script is not None
         with urllib.request.urlopen(f"http://{server.address}{script[1]}", timeout=30) as response:
             assert response.headers["Content-Type"].startswith("text/javascript")
+        with urllib.request.urlopen(f"http://{server.address}/admin/", timeout=30) as response:
+            assert "admin/css/base.css" in response.read().decode()
+        style = f"http://{server.address}/static/admin/css/base.css"
+        with urllib.request.urlopen(style, timeout=30) as response:
+            assert response.headers["Content-Type"].startswith("text/css")
     assert "todos/board.css" in page
+    assert "/admin/" in page
 
 
 def test_the_page_keeps_up_in_whatever_order_things_arrive() -> None:

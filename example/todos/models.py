@@ -81,3 +81,9 @@ class Todo(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save the todo; one without a position goes to the end of its list."""
+        if self.position is None:
+            self.position = self.list.find_place()
+        super().save(*args, **kwargs)

@@ -21,6 +21,9 @@ SCHEME = "Window"
 DEMO_USERS = ("ann", "bob", "cleo")
 """Whom everybody may be."""
 
+ADMIN, PASSWORD = "admin", "demo"
+"""Who signs in to the admin, and with what; the demo users have the same password."""
+
 ANIMALS = (
     *("Badger", "Beaver", "Crane", "Dormouse", "Falcon", "Finch", "Fox", "Gecko", "Hare", "Heron"),
     *("Ibex", "Jackdaw", "Koala", "Lynx", "Marten", "Newt", "Otter", "Puffin", "Quail", "Robin"),

@@ -23,7 +23,7 @@ from rest_framework.viewsets import GenericViewSet, ModelViewSet
 
 from realtime_drf import RealtimeViewMixin
 from todos.models import List, Todo
-from todos.people import DEMO_USERS, SCHEME, get_name, make_guest, make_token
+from todos.people import ADMIN, DEMO_USERS, PASSWORD, SCHEME, get_name, make_guest, make_token
 from todos.serializers import ListSerializer, TodoSerializer, WindowSerializer
 
 
@@ -89,6 +89,8 @@ class TodoViewSet(RealtimeViewMixin, ModelViewSet):
 class WindowView(APIView):
     """The sign-in of a window with one click, as a guest or one of the demo users."""
 
+    authentication_classes = ()  # the cookie of the admin is the browser's, not the window's
+
     def post(self, request: Request) -> Response:
         serializer = WindowSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
@@ -120,4 +122,10 @@ def board(request: HttpRequest) -> HttpResponse:
             "auth": reverse("realtime_drf:auth"),
         },
     }
-    return render(request, "todos/board.html", {"config": config, "transport": settings.REALTIME})
+    context = {
+        "config": config,
+        "transport": settings.REALTIME,
+        "admin": ADMIN,
+        "password": PASSWORD,
+    }
+    return render(request, "todos/board.html", context)

@@ -161,10 +161,10 @@ class Mirror:
             rows[data["id"]] = data
 
 
-def clear() -> None:
-    """Delete all rows."""
+def clear(using: str = "default") -> None:
+    """Delete all rows of a database."""
     for model in (Remark, Marking, Note, Label, Shelf):
-        model._base_manager.all()._raw_delete("default")
+        model._base_manager.all()._raw_delete(using)
 
 
 def forget(backend_class: type[RealtimeBackend[Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Fill an empty board, and make the demo's users."""
+"""Fill an empty board, and make the demo's users and its superuser."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from django.core.management.base import BaseCommand
 from django.db import transaction
 
 from todos.models import GAP, List, Todo
-from todos.people import DEMO_USERS
-
-PASSWORD = "demo"  # noqa: S105
+from todos.people import ADMIN, DEMO_USERS, PASSWORD
 
 LISTS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     (
@@ -54,6 +52,7 @@ class Command(BaseCommand):
             name: User.objects.create_user(name, password=PASSWORD, first_name=name.title())
             for name in DEMO_USERS
         }
+        User.objects.create_superuser(ADMIN, password=PASSWORD, first_name=ADMIN.title())
         for name, members, titles in LISTS:
             todo_list = List.objects.create(name=name, public=not members)
             todo_list.members.set([users[member] for member in members])
@@ -61,4 +60,4 @@ class Command(BaseCommand):
                 Todo.objects.create(
                     list=todo_list, title=title, position=number * GAP, done=title in DONE
                 )
-        self.stdout.write(f"Added {len(LISTS)} lists, and the users {', '.join(users)}.")
+        self.stdout.write(f"Added {len(LISTS)} lists, and the users {', '.join([*users, ADMIN])}.")
