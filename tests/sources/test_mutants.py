@@ -183,6 +183,7 @@ def test_a_program_catches_a_mutant_and_passes_without_it(
 
 
 @each_mutant
+@pytest.mark.hypothesis
 @pytest.mark.soak
 def test_random_programs_catch_a_mutant(
     mutant: Any, machine: type[Rows], monkeypatch: pytest.MonkeyPatch
