@@ -67,11 +67,6 @@ class NotesChannel(EncryptedChannel):
         return bool(request.user.pk == pk)
 
 
-def get_channel(todo_list: List) -> PublicLists | ListChannel:
-    """Return the channels of a list."""
-    return PublicLists() if todo_list.public else ListChannel(pk=todo_list.pk)
-
-
 class ListBackend(RealtimeBackend[List]):
     """The broadcasts of a list, to everyone who can see it."""
 
@@ -98,7 +93,8 @@ class TodoBackend(RealtimeBackend[Todo]):
     depends_on = ("list",)  # which may become private
 
     def get_channels(self, change: Change[Todo]) -> list[Any]:
-        return [get_channel(change.instance.list)]
+        todo_list = change.instance.list
+        return [PublicLists() if todo_list.public else ListChannel(pk=todo_list.pk)]
 
     def get_queryset(self) -> QuerySet[Todo]:
         return Todo.objects.select_related("list")

@@ -75,6 +75,16 @@ class Placements:
         """Whether a row never moves."""
         return self.columns == () and not self._is_filtered
 
+    @property
+    def depend_on_row_alone(self) -> bool:
+        """Whether a row moves only when it is written itself."""
+        columns = self.columns
+        return (
+            not self._is_filtered
+            and columns is not None
+            and not any("__" in each for each in columns)
+        )
+
     def may_move(self, written: Iterable[str] | None) -> bool:
         """Tell whether a write of these fields, or of all, can move a row."""
         if self.is_fixed:

@@ -63,15 +63,16 @@ class Transaction:
         Args:
             writing: the rows themselves are about to be written, so that they are locked: else
                 another transaction could move them before that. What was read of rows without a
-                lock is read again.
+                lock is read again, unless this transaction may have moved them by writing others.
         """
         label = placements.backend.label
         known = self.before.setdefault(label, {})
+        rereads = writing and placements.depend_on_row_alone
         # What has not moved until now is where it was.
         unknown = [
             key
             for key in keys
-            if known.get(key, UNMOVED) is UNMOVED or (writing and (label, key) in self._unlocked)
+            if known.get(key, UNMOVED) is UNMOVED or (rereads and (label, key) in self._unlocked)
         ]
         if unknown:
             found = placements.read(unknown, using, locking=writing)

@@ -33,6 +33,7 @@ SERVER = [
     *["store_failures", "faults", "machine", "fast_path", "pace", "inflow", "lifespan", "reporter"],
 ]
 CLUSTER = ["states", "serial_worker", "layer_faults", "companions", "origins", "prefixes"]
+SOURCES = ["rows", "kinds", "views", "edges", "mirror", "costs", "versions"]
 PUSHER = "pusher pusher_options pusher_outages pusher_connections pusher_servers pusher_packing"
 PUSHER_MODULES = ("address", "options", "packing", "session", "transport")
 ABLY = "ably ably_auth ably_options ably_outages ably_webhooks ably_connections"
@@ -65,7 +66,6 @@ FIELDS: dict[str, str] = {
             "events": "events publishing",
             "hyperlinks": "payloads",
             "instances": "rows mixins payloads backends",
-            "keys": "sources/test_kinds sources/test_rows backends",
             "logs": "logs occupancy",
             "memberships": "memberships webhooks",
             "mixins": "mixins rows silence shapes async_views backends",
@@ -119,7 +119,7 @@ FIELDS: dict[str, str] = {
         }.items()
     },
     **{
-        f"sources/{name}": _paths("sources/", ["rows", "views", "mirror", "costs"])
+        f"sources/{name}": _paths("sources/", SOURCES)
         for name in (
             *("bulk", "compiled", "connecting", "crowds", "dependencies", "entries", "observing"),
             *("placements", "resolving", "rows", "scopes", "slots"),
@@ -133,6 +133,7 @@ FIELDS: dict[str, str] = {
     "contract/documents": _paths("contract_types/", ["documents"]),
     "management/commands/realtime_contract": _paths("contract_types/", ["command"]),
     "checks/rows": _paths("sources/", ["checks"]),
+    "keys": _paths("sources/", ["rows", "kinds"]) + " " + _paths("", ["backends"]),
     "http_connections": _paths("transports/", ["stale_connections", "pusher_connections"]),
     "forks": _paths("server/", ["forks"]),
     "views": _paths("", ["authorization", "authentication", "async_views", "webhooks", "schema"])

@@ -24,7 +24,17 @@ class ShelfChannel(PrivateChannel):
         return True
 
 
-channel_registry.channels.remove(ShelfChannel)  # tests of other modules count what there is
+class NameChannel(PrivateChannel):
+    """The listeners of all shelves of a name."""
+
+    pattern = "names.<str:name>"
+
+    def authorize(self, request: Any, name: str) -> bool:
+        return True
+
+
+for channel in (ShelfChannel, NameChannel):  # tests of other modules count what there is
+    channel_registry.channels.remove(channel)
 
 
 class NoteSerializer(serializers.ModelSerializer[Note]):
@@ -77,16 +87,44 @@ class PlainBackend(NoteBackend):
     get_queryset = RealtimeBackend.get_queryset
 
 
+class FarBackend(NoteBackend):
+    """A backend of notes that are moved by changes of their shelf and labels."""
+
+    channels = ("notes", NameChannel(name=F("shelf__name")))
+
+    class Meta:
+        abstract = True
+
+    def get_queryset(self) -> QuerySet[Note]:
+        return get_labelled()
+
+
+def get_labelled() -> QuerySet[Note]:
+    """Return the notes that have labels."""
+    return Note.objects.filter(labels__isnull=False).distinct()
+
+
+def find_places(note: Note) -> list[str]:
+    """Return the channels of a note of `NoteBackend`."""
+    return ["notes", *([] if note.shelf_id is None else [f"private-shelves.{note.shelf_id}"])]
+
+
+def find_far_places(note: Note) -> list[str]:
+    """Return the channels of a note of `FarBackend`."""
+    return ["notes", *([] if note.shelf is None else [f"private-names.{note.shelf.name}"])]
+
+
 def find_truth(
-    using: str = "default", find: Callable[[], QuerySet[Note]] = get_visible
+    using: str = "default",
+    find: Callable[[], QuerySet[Note]] = get_visible,
+    places: Callable[[Note], list[str]] = find_places,
 ) -> dict[str, dict[int, Any]]:
     """Return what the listeners of each channel should know, by the database."""
     truth: dict[str, dict[int, Any]] = defaultdict(dict)
     for note in find().using(using):
         data = dict(NoteSerializer(note).data)
-        truth["notes"][note.pk] = data
-        if note.shelf_id is not None:
-            truth[f"private-shelves.{note.shelf_id}"][note.pk] = data
+        for channel in places(note):
+            truth[channel][note.pk] = data
     return {channel: rows for channel, rows in truth.items() if rows}
 
 
@@ -117,15 +155,16 @@ class Mirror:
             del rows[data["id"]]
         else:
             if channel != "notes":
-                assert channel == f"private-shelves.{data['shelf']}", (channel, data)
+                own = f"private-shelves.{data['shelf']}", f"private-names.{data['shelf_name']}"
+                assert channel in own, (channel, data)
             assert action == "create" or data["revision"] >= rows[data["id"]]["revision"]
             rows[data["id"]] = data
 
 
-def clear() -> None:
-    """Delete all rows."""
+def clear(using: str = "default") -> None:
+    """Delete all rows of a database."""
     for model in (Remark, Marking, Note, Label, Shelf):
-        model._base_manager.all()._raw_delete("default")
+        model._base_manager.all()._raw_delete(using)
 
 
 def forget(backend_class: type[RealtimeBackend[Any]]) -> None:

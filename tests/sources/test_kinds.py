@@ -1,5 +1,5 @@
 # ruff: noqa: F811  fixtures of another module
-"""Every kind of write, model, relation and backend: what is published of a row is the same."""
+"""Rows of every kind of model, written, related and published in every way."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from realtime_drf import RealtimeQuerySet, RealtimeViewMixin
 from realtime_drf.changes import Change
 from tests.databases import ALL, get_pair
 from tests.recording import PATH, RecordingTransport
-from tests.sources.notes import NoteBackend, NoteSerializer, ShelfChannel
+from tests.sources.notes import FarBackend, NameChannel, NoteBackend, NoteSerializer, ShelfChannel
 from tests.sources.test_rows import News, make, news, notes  # noqa: F401  fixtures
 from tests.sources.test_views import NoteViewSet, call, list_news
 from tests.todos.models import (
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def note(notes: Any, news: News) -> Note:
-    """A row that has been published."""
+    """Create a note, and drop its event."""
     note = Note.objects.create(title="a")
     assert news.names == ["note.create"]
     return note
@@ -466,6 +466,34 @@ def test_nested_serializers_show_what_the_commit_left(
     Label.objects.filter(name="x").update(name="z")
     [event] = news.events
     assert [each["name"] for each in event.data["labels"]] == ["z", "y"]
+
+
+def test_a_row_written_after_what_moved_it_left_where_it_was(news: News) -> None:
+    make(Note, channels=(NameChannel(name=F("shelf__name")),), depends_on=("shelf",))
+    shelf = Shelf.objects.create(name="old")
+    note = Note.objects.create(title="a", shelf=shelf)
+    news.events  # noqa: B018
+    with transaction.atomic():
+        shelf.name = "new"
+        shelf.save()
+        note.save()
+    assert [(event.name, event.channels) for event in news.events] == [
+        ("note.delete", ("private-names.old",)),
+        ("note.create", ("private-names.new",)),
+    ]
+
+
+def test_a_row_written_after_what_hid_it_is_deleted(news: News) -> None:
+    class Backend(FarBackend):
+        pass
+
+    note = Note.objects.create(title="a")
+    note.labels.create(name="x")
+    assert news.names == ["note.create"]
+    with transaction.atomic():
+        note.labels.clear()
+        note.save()
+    assert news.names == ["note.delete"]
 
 
 # Backends

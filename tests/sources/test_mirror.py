@@ -15,7 +15,17 @@ from realtime_drf import publish_change
 from tests.databases import ALL, get_pair, on_each_database
 from tests.examples import scaled
 from tests.recording import RecordingTransport
-from tests.sources.notes import Mirror, NoteBackend, PlainBackend, find_truth, get_visible
+from tests.sources.notes import (
+    FarBackend,
+    Mirror,
+    NoteBackend,
+    PlainBackend,
+    find_far_places,
+    find_places,
+    find_truth,
+    get_labelled,
+    get_visible,
+)
 from tests.todos.models import Label, Marking, Note, Remark, Shelf
 
 STEPS = [
@@ -52,6 +62,7 @@ class Rows(RuleBasedStateMachine):
     transport: RecordingTransport
     using = "default"
     find = staticmethod(get_visible)
+    places = staticmethod(find_places)
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +74,7 @@ class Rows(RuleBasedStateMachine):
         self.transport.batches.clear()
         self.mirror = Mirror()
         for number in range(2):
-            shelf = Shelf.objects.using(self.using).create(name=f"shelf {number}")
+            shelf = Shelf.objects.using(self.using).create(name=f"shelf-{number}")
             label = Label.objects.using(self.using).create(name=f"label {number}")
             note = Note.objects.using(self.using).create(shelf=shelf, title="a")
             note.labels.add(label)
@@ -233,8 +244,10 @@ class Rows(RuleBasedStateMachine):
 
     def save_what_was_kept(self, word: str) -> None:
         if self.kept:
-            if not Shelf.objects.using(self.using).filter(pk=self.kept.shelf_id).exists():
-                self.kept.shelf = None
+            for model, name in ((Shelf, "shelf_id"), (Label, "cover_id")):
+                rows = model._base_manager.using(self.using)
+                if not rows.filter(pk=getattr(self.kept, name)).exists():
+                    setattr(self.kept, name, None)
             self.kept.title = word
             self.kept.save()
 
@@ -251,7 +264,7 @@ class Rows(RuleBasedStateMachine):
             assert events == []
             return
         self.mirror.take(events)
-        truth = find_truth(self.using, self.find)
+        truth = find_truth(self.using, self.find, self.places)
         assert self.mirror.known == truth
         for event in events:
             if event.name != "note.delete":  # which has the key and the version alone
@@ -304,12 +317,30 @@ def test_listeners_know_it_of_rows_that_are_found_by_a_compiled_query(
     run(Machine)
 
 
+@on_each_database
+@pytest.mark.hypothesis
+@pytest.mark.django_db(transaction=True, databases=ALL)
+def test_listeners_know_it_of_rows_that_others_move(
+    vendor: str, recording: RecordingTransport
+) -> None:
+    class Backend(FarBackend):
+        pass
+
+    class Machine(Rows):
+        transport = recording
+        using = get_pair(vendor)[0]
+        find = staticmethod(get_labelled)
+        places = staticmethod(find_far_places)
+
+    run(Machine)
+
+
 def run(machine: type[RuleBasedStateMachine]) -> None:
-    """Run programs: 300 in an ordinary run and 10,000 in a soak, of all six tests together."""
+    """Run programs: 300 in an ordinary run and 10,000 in a soak, of all eight tests together."""
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=scaled(50, soak=1_700),
+            max_examples=scaled(38, soak=1_250),
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -1,4 +1,4 @@
-"""The mirror finds what is wrong: each of the ways that seem to do as well is caught."""
+"""Designs that look right and are not: the mirror catches each of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @contextlib.contextmanager
 def receiving(signal: Any, receiver: Any, original: Any) -> Iterator[None]:
-    """Have a receiver of notes in the place of the library's."""
+    """Replace a receiver of the library for notes."""
 
     def replace(other: Any) -> None:
         assert signal.disconnect(sender=Note, dispatch_uid=observing._UID)
@@ -41,7 +41,7 @@ def receiving(signal: Any, receiver: Any, original: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def snapshots_in_memory(patch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Take where a row was from the instance, as it was when it was loaded or saved."""
+    """Take the place of a row from the instance, as it was when it was loaded or saved."""
 
     def remember(instance: Note, **kwargs: Any) -> None:
         row = vars(instance)  # without loading what is deferred
@@ -183,6 +183,7 @@ def test_a_program_catches_a_mutant_and_passes_without_it(
 
 
 @each_mutant
+@pytest.mark.hypothesis
 @pytest.mark.soak
 def test_random_programs_catch_a_mutant(
     mutant: Any, machine: type[Rows], monkeypatch: pytest.MonkeyPatch

@@ -342,7 +342,7 @@ def test_a_cascade_is_published(news: News, notes: Any) -> None:
     assert set(event.channels) == {"notes", f"private-shelves.{key}"}
 
 
-def test_two_tenants_with_equal_keys_hear_nothing_of_each_other(recording: Any) -> None:
+def test_a_row_whose_transport_changes_leaves_one_and_comes_to_the_other(recording: Any) -> None:
     class Backend(RealtimeBackend[Note]):
         serializer_class = NoteSerializer
 
@@ -358,7 +358,7 @@ def test_two_tenants_with_equal_keys_hear_nothing_of_each_other(recording: Any) 
     assert other.batches == []
     note = Note.objects.get()
     note.title = "b"
-    note.save()  # a row that changes hands leaves one and comes to the other
+    note.save()
     assert [event.name for event in recording.batches[1]] == ["note.delete"]
     assert [event.name for [event] in other.batches] == ["note.create"]
 

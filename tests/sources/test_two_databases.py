@@ -1,4 +1,4 @@
-"""Two databases in one program: the rows of one say nothing of those of the other."""
+"""Two databases in one program: what is published of one is independent of the other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.todos.models import Note, Shelf
 class TwoDatabases(RuleBasedStateMachine):
     """Programs that write to two databases, with blocks open on both.
 
-    A step commits at most on its own database, so that all it publishes is of that one.
+    A step commits on one database at most, so that all events it publishes are of that one.
     """
 
     sides: tuple[type[Rows], type[Rows]]
@@ -57,7 +57,7 @@ def copy(source: Rows, target: Rows, number: int, other: int) -> None:
     """Save a row of one database to the other, where it may meet one of the same key."""
     if note := source.pick(Note, number):
         shelf = target.pick(Shelf, other)
-        note.shelf_id = shelf and shelf.pk
+        note.shelf_id, note.cover_id = shelf and shelf.pk, None
         note.save(using=target.using)
 
 

@@ -180,14 +180,14 @@ class Topic(models.Model):
 
 
 class Badge(models.Model):
-    """What a topic may have one of, and shows."""
+    """The badge of a topic, which shows it."""
 
     topic = models.OneToOneField(Topic, on_delete=models.CASCADE)
     text = models.CharField(max_length=20)
 
 
 class Mark(models.Model):
-    """What any row may have, and shows."""
+    """A mark on a row of any model."""
 
     content_type = models.ForeignKey(
         ContentType, on_delete=models.CASCADE, db_constraint=False
@@ -198,7 +198,7 @@ class Mark(models.Model):
 
 
 class OpenManager(RealtimeManager):
-    """The tickets that are open: the default manager hides the others."""
+    """A manager of the tickets that are open: it hides the others."""
 
     def get_queryset(self) -> models.QuerySet[Ticket]:
         return super().get_queryset().filter(is_open=True)
