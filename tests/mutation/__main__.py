@@ -125,6 +125,11 @@ FIELDS: dict[str, str] = {
             *("placements", "resolving", "rows", "scopes", "slots"),
         )
     },
+    **{
+        f"contract/{name}": _paths("contract_types/", ["reading", "schemas", "typescript"])
+        for name in ("declared", "places", "printing", "reading", "schemas", "typescript")
+    },
+    "management/commands/realtime_contract": _paths("contract_types/", ["command"]),
     "checks/rows": _paths("sources/", ["checks"]),
     "keys": _paths("sources/", ["rows", "kinds"]) + " " + _paths("", ["backends"]),
     "http_connections": _paths("transports/", ["stale_connections", "pusher_connections"]),

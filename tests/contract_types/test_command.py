@@ -1,0 +1,75 @@
+"""The command ``realtime_contract``."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import pytest
+from django.core.management import call_command
+
+from realtime_drf import RealtimeBackend
+from tests.contract_types.project import NoteSerializer
+from tests.pages import ROOT
+from tests.processes import environment
+from tests.todos.models import Note
+
+
+def run(*arguments: str) -> tuple[str, str]:
+    """Return what the command writes to its output and beside it."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    call_command("realtime_contract", *arguments, stdout=stdout, stderr=stderr)
+    return stdout.getvalue(), stderr.getvalue()
+
+
+@pytest.mark.usefixtures("project")
+def test_typescript_has_the_events_of_each_channel() -> None:
+    text, notes = run("--format", "typescript")
+    assert '  [name: `private-shelves.${number}`]: {\n    "closing": null;\n' in text
+    assert "export interface Note {\n  id: number;\n  title: string;\n" in text
+    assert notes == ""
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("file", ["./api", "./api.ts", "./api.d.ts"])
+def test_types_may_be_those_of_openapi_typescript(file: str) -> None:
+    text, _ = run("--format", "typescript", "--types-from", file)
+    assert 'import type { components } from "./api";\n' in text
+    assert '    "note.create": components["schemas"]["Note"];\n' in text
+    assert '    "note.delete": {\n      id: number;\n' in text
+    assert "interface Note" not in text
+
+
+def test_what_cannot_be_known_is_listed_beside_the_output() -> None:
+    class NoteBackend(RealtimeBackend[Note]):
+        serializer_class = NoteSerializer
+
+    text, notes = run("--format", "typescript")
+    assert "cannot be known" not in text
+    assert notes.count("\n") == 1
+    assert "NoteBackend: its channels cannot be known" in notes
+
+
+def test_without_spectacular_the_extra_is_named() -> None:
+    code = (
+        "import sys; sys.modules['drf_spectacular'] = None\n"
+        "from django.core.management import execute_from_command_line\n"
+        "execute_from_command_line(['manage.py', 'realtime_contract', '--format', 'typescript'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment(DJANGO_SETTINGS_MODULE="tests.settings"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert (
+        "CommandError: The contract needs drf-spectacular: pip install realtime-drf[contract]"
+        in (done.stderr)
+    )
+    assert "Traceback" not in done.stderr
