@@ -52,6 +52,10 @@ class Place:
         return f"^{''.join(parts)}$"
 
 
+_REGEXES = {"int": "(?:0|[1-9][0-9]*)", "str": "[^/.]+"}
+"""Of converters that match less in a channel: no leading zeros, and no dots."""
+
+
 def escape(text: str) -> str:
     """Escape text for regular expressions; unlike `re.escape`, only what JavaScript's may have."""
     return re.sub(r"[.^$*+?()\[\]{}|\\/]", r"\\\g<0>", text)
@@ -80,7 +84,7 @@ def locate(channel: object) -> Place:
 
 def _locate_users() -> Place:
     prefix = _get_prefix(ChannelKind.USER, cache=False)
-    return Place(ChannelKind.USER, (prefix, Parameter("user_id", "[^/]+", is_number=False)))
+    return Place(ChannelKind.USER, (prefix, Parameter("user_id", r"[\w=@,.;-]+", is_number=False)))
 
 
 def _locate_segments(cls: type[Channel], values: dict[str, Any]) -> Place:
@@ -101,8 +105,7 @@ def _split(segment: Segment, values: dict[str, Any]) -> list[str | Parameter]:
         return [segment.build(value)]
     converter: Any = get_converters()[segment.converter_name or ""]
     is_number = isinstance(converter, IntConverter)
-    # A name matches only if its value builds it again: 007 is no number of a channel.
-    regex = "(?:0|[1-9][0-9]*)" if is_number else f"(?:{converter.regex})"
+    regex = _REGEXES.get(segment.converter_name or "", f"(?:{converter.regex})")
     return [segment.prefix, Parameter(segment.parameter, regex, is_number), segment.suffix]
 
 

@@ -12,13 +12,15 @@ from django.utils import translation
 from realtime_drf.conf import get_language
 from realtime_drf.contract.declared import collect
 from realtime_drf.contract.places import Place
-from realtime_drf.contract.schemas import Schema, Schemas, describing
+from realtime_drf.contract.schemas import Schema, Schemas, describing, get_title, get_version
 
 
 @dataclass(frozen=True)
 class Contract:
     """The events of a project. Everything is in an order that does not depend on imports."""
 
+    title: str
+    version: str
     channels: Mapping[Place, Mapping[str, Schema]]
     """The schema of the data of each event, by its name."""
     open: frozenset[Place]
@@ -26,6 +28,10 @@ class Contract:
     components: Mapping[str, Schema]
     unknown: Sequence[str]
     """What cannot be known, and how to declare it."""
+
+    def allows_any(self, place: Place) -> bool:
+        """Return whether there may be events on a channel that are not known."""
+        return place in self.open or not self.channels[place]
 
 
 def read_contract() -> Contract:
@@ -42,7 +48,14 @@ def read_contract() -> Contract:
             for place, events in sorted(broadcasts.data.items(), key=lambda item: item[0].address)
         }
         components = schemas.list_components()
-    return Contract(channels, frozenset(broadcasts.open), components, broadcasts.list_unknown())
+    return Contract(
+        title=get_title(),
+        version=get_version(),
+        channels=channels,
+        open=frozenset(broadcasts.open),
+        components=components,
+        unknown=broadcasts.list_unknown(),
+    )
 
 
 def _describe(schemas: Schemas, event: str, data: Sequence[Any]) -> Schema:

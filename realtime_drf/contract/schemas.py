@@ -25,7 +25,7 @@ try:
         force_instance,
         resolve_type_hint,
     )
-    from drf_spectacular.settings import patched_settings
+    from drf_spectacular.settings import patched_settings, spectacular_settings
 except ModuleNotFoundError as exc:
     if str(exc.name).partition(".")[0] != "drf_spectacular":
         raise
@@ -121,6 +121,16 @@ def describing() -> Iterator[Schemas]:
     """Yield the schemas of payloads; drf-spectacular has settings of its own meanwhile."""
     with patched_settings(_SETTINGS):
         yield Schemas()
+
+
+def get_title() -> str:
+    """Return the title of the project's OpenAPI schema."""
+    return str(spectacular_settings.TITLE or "Realtime events")
+
+
+def get_version() -> str:
+    """Return the version of the project's OpenAPI schema."""
+    return str(spectacular_settings.VERSION or "0.0.0")
 
 
 def _resolve(hint: Any) -> Schema:

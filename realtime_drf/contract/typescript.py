@@ -155,7 +155,7 @@ def _add(
     contract: Contract,
     printer: Printer,
 ) -> None:
-    gathered.is_open |= place in contract.open or not events
+    gathered.is_open |= contract.allows_any(place)
     for name, schema in events.items():
         gathered.add(name, printer.list_types(schema))
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from realtime_drf import RealtimeBackend
+from realtime_drf.contract import declare
 from tests.contract_types.project import NoteSerializer
 from tests.pages import ROOT
 from tests.processes import environment
@@ -73,3 +75,68 @@ def test_without_spectacular_the_extra_is_named() -> None:
         in (done.stderr)
     )
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("form", ["typescript", "asyncapi", "jsonschema"])
+def test_a_file_that_is_up_to_date_passes_the_check(form: str, tmp_path: Path) -> None:
+    file = tmp_path / "contract"
+    text, _ = run("--format", form)
+    assert run("--format", form, "--output", str(file)) == ("", "")
+    assert file.read_text() == text
+    assert run("--format", form, "--output", str(file), "--check") == ("", "")
+
+
+@pytest.mark.usefixtures("project")
+def test_a_stale_file_fails_the_check_and_stays_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "realtime.d.ts"
+    run("--format", "typescript", "--output", str(file))
+    before = file.read_text()
+    declare("notes.archived", "notes", int)
+    stdout = io.StringIO()
+    arguments = ["--format", "typescript", "--output", str(file), "--check"]
+    with pytest.raises(
+        CommandError, match=r"out of date\. Run this command without --check"
+    ) as info:
+        call_command("realtime_contract", *arguments, stdout=stdout)
+    assert info.value.returncode == 1
+    assert '+    "notes.archived": number;\n' in stdout.getvalue()
+    assert file.read_text() == before
+
+
+def test_a_missing_file_fails_the_check(tmp_path: Path) -> None:
+    file = tmp_path / "realtime.d.ts"
+    with pytest.raises(CommandError, match="is missing"):
+        run("--format", "typescript", "--output", str(file), "--check")
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--format", "typescript", "--check"), "--check needs --output FILE"),
+        (("--format", "asyncapi", "--types-from", "./api"), "--types-from is for --format types"),
+        (("--format", "java"), "invalid choice"),
+        ((), "--format"),
+    ],
+)
+def test_wrong_arguments_are_errors(arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        run(*arguments)
+
+
+def test_a_stale_file_ends_the_process_with_1(tmp_path: Path) -> None:
+    file = tmp_path / "realtime.json"
+    file.write_text("{}")
+    command = ["realtime_contract", "--format", "jsonschema", "--output", str(file), "--check"]
+    done = subprocess.run(
+        [sys.executable, "-m", "django", *command],
+        cwd=ROOT,
+        env=environment(DJANGO_SETTINGS_MODULE="tests.settings"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "CommandError" in done.stderr
