@@ -113,6 +113,12 @@ def declare(
     _events.setdefault(source, []).append(Declaration(listed, None if data is _DEFAULT else data))
 
 
+def get_state() -> tuple[Any, ...]:
+    """Return all that `collect` reads, to compare it with what it was before."""
+    events = {event: tuple(declarations) for event, declarations in _events.items()}
+    return tuple(backends), tuple(policies), events, dict(_backends)
+
+
 def collect() -> Broadcasts:
     """Return what the project broadcasts, by its backends, channel classes and declarations."""
     broadcasts = Broadcasts()

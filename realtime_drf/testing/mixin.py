@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unittest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from realtime_drf.events import Event
 from realtime_drf.testing.client import RealtimeClient
@@ -24,8 +24,12 @@ class RealtimeTestMixin(_Base):
 
     realtime_outbox: Outbox
 
+    realtime_validate: ClassVar[bool] = False
+    """Fail a test that publishes data which breaks its schema, as `captured_events` does."""
+
     def setUp(self) -> None:
-        self.realtime_outbox = self.enterContext(captured_events())
+        outbox = captured_events(validate=self.realtime_validate)
+        self.realtime_outbox = self.enterContext(outbox)
         super().setUp()
 
     def realtime_client(self, user: Any = None, *, transport: str = "default") -> RealtimeClient:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, overload
 
 from django.test import override_settings
@@ -35,12 +35,16 @@ class Outbox(Sequence[Event]):
     It is a sequence of events. Those that were not sent because of a fault are not in it.
     """
 
-    def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, sleep: Callable[[float], None] = time.sleep, *, validate: bool = False
+    ) -> None:
         self.sent: list[Sent] = []
         self.latency = 0.0
         """Seconds that each call to the service takes."""
         self._faults: list[tuple[str | None, type[TransportError] | TransportError]] = []
         self._sleep = sleep
+        self._find_broken = _load_validation() if validate else None
+        self._unchecked: list[Event] = []
 
     # What was sent
 
@@ -159,7 +163,14 @@ class Outbox(Sequence[Event]):
             error.unsent = tuple(events[: len(events) - len(sent)])
         for outbox in outboxes:
             outbox.sent += [Sent(transport, event) for event in sent]
+            if outbox._find_broken is not None:
+                outbox._unchecked += events
         return sent, error
+
+    def check_data(self) -> None:
+        """Raise AssertionError if the data of an event broke its schema, with ``validate``."""
+        if self._find_broken is not None and (errors := self._find_broken(self._unchecked)):
+            raise AssertionError("\n".join(errors))
 
     def _next_error(self, transport: str) -> TransportError | None:
         for index, (alias, error) in enumerate(self._faults):
@@ -192,19 +203,22 @@ class OutboxTransport(MemoryTransport):
 
 
 @contextlib.contextmanager
-def captured_events() -> Iterator[Outbox]:
+def captured_events(*, validate: bool = False) -> Iterator[Outbox]:
     """Yield an outbox of what is published while the block runs, with any transports.
 
     All aliases are replaced by memory transports. In a transaction of Django's ``TestCase`` events
     are sent when the code under test would have committed. Blocks may be nested: each outbox gets
     what is published within its own block.
+
+    Args:
+        validate: whether to raise an AssertionError at the end of the block if the data of an event
+            is not what the contract says, which ``manage.py realtime_contract`` writes.
     """
+    outbox = Outbox(validate=validate)
     if _active:
-        outbox = Outbox()
         with _activated(outbox):
             yield outbox
         return
-    outbox = Outbox()
     with override_settings(REALTIME_TRANSPORTS=swapped_entries(outbox)), activated(outbox):
         yield outbox
 
@@ -266,6 +280,7 @@ def _activated(outbox: Outbox) -> Iterator[None]:
             yield
     finally:
         _active.remove(outbox)
+    outbox.check_data()
 
 
 @contextlib.contextmanager
@@ -284,6 +299,12 @@ def _raising_errors() -> Iterator[None]:
         publish_failed.disconnect(note)
     for error in errors:
         raise error
+
+
+def _load_validation() -> Callable[[Iterable[Event]], list[str]]:
+    from realtime_drf.contract.validating import find_broken  # which needs an extra
+
+    return find_broken
 
 
 def _default_limit(path: Any) -> int | None:

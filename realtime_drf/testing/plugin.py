@@ -18,10 +18,17 @@ if TYPE_CHECKING:
     from realtime_drf.testing.outbox import Outbox
 
 _OPTION = "realtime_matrix"
+_VALIDATE = "realtime_validate"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that writes the table of the contract into a page."""
+    """Add the option that writes the table of the contract into a page, and our setting."""
+    parser.addini(
+        _VALIDATE,
+        type="bool",
+        default=False,
+        help="whether realtime_outbox fails a test that publishes data which breaks its schema",
+    )
     parser.getgroup("realtime_drf").addoption(
         "--realtime-matrix",
         dest=_OPTION,
@@ -34,15 +41,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def realtime_outbox(request: pytest.FixtureRequest) -> Iterator[Outbox]:
     """Replace every transport by memory, and yield the outbox of what is published.
 
-    With the fixture ``db``, events are sent when the code under test would have committed.
+    With the fixture ``db``, events are sent when the code under test would have committed. With the
+    setting ``realtime_validate``, data that breaks its schema fails the test.
     """
     from realtime_drf.testing.outbox import Outbox, activated, captured_events, swapped_entries
 
+    validate = bool(request.config.getini(_VALIDATE))
     if not request.config.pluginmanager.hasplugin("django"):
-        with captured_events() as outbox:
+        with captured_events(validate=validate) as outbox:
             yield outbox
         return
-    outbox = Outbox()
+    outbox = Outbox(validate=validate)
     # pytest-django's own fixture restores in order what tests change through it.
     settings = request.getfixturevalue("settings")
     settings.REALTIME_TRANSPORTS = swapped_entries(outbox)

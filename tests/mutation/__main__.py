@@ -129,6 +129,7 @@ FIELDS: dict[str, str] = {
         f"contract/{name}": _paths("contract_types/", ["reading", "schemas", "typescript"])
         for name in ("declared", "places", "printing", "reading", "schemas", "typescript")
     },
+    "contract/validating": _paths("contract_types/", ["validating"]),
     "contract/documents": _paths("contract_types/", ["documents"]),
     "management/commands/realtime_contract": _paths("contract_types/", ["command"]),
     "checks/rows": _paths("sources/", ["checks"]),

@@ -56,6 +56,32 @@ def test_without_pytest_django_its_fixtures_work(pytester_run: Run) -> None:
     result.assert_outcomes(passed=1)
 
 
+@pytest.mark.parametrize("plugin", [(), ("-p", "no:django")])
+def test_a_setting_has_the_outbox_validate_what_is_published(
+    pytester_run: Run, plugin: tuple[str, ...]
+) -> None:
+    code = """
+        import django
+
+        django.setup()
+
+        from realtime_drf import Event, publish
+        from realtime_drf.contract import declare
+
+        declare("test.closing", "notes", int)
+
+        def test_right(realtime_outbox):
+            publish(Event("test.closing", "notes", 1))
+
+        def test_wrong(realtime_outbox):
+            publish(Event("test.closing", "notes", "a"))
+        """
+    pytester_run(code, *plugin).assert_outcomes(passed=2)
+    result = pytester_run(code, "-o", "realtime_validate=true", *plugin)
+    result.assert_outcomes(passed=2, errors=1)  # it is known after the test
+    result.stdout.fnmatch_lines(["*'test.closing' on 'notes' breaks its schema at $: 'a' is not*"])
+
+
 def test_workers_of_a_parallel_run_share_nothing(pytester_run: Run) -> None:
     code = """
         import pytest

@@ -36,6 +36,7 @@ MESSAGES = "transports/ably/messages.py"
 NETWORK = "transports/ably/network.py"
 LAYER = "cluster/app.py"
 REDIS = "cluster/redis_connections.py"
+SCHEMAS = "contract/schemas.py"
 FAST_PATH = "server/fast_path.py"
 
 FUNCTIONS = [
@@ -81,6 +82,28 @@ FUNCTIONS = [
     Part(NETWORK, "httpcore", "SyncBackend.connect_tcp", ("host", "port", "socket_options")),
     Part(LAYER, "channels.layers", "channel_layers.configs"),
     Part(LAYER, "channels.layers", "InMemoryChannelLayer"),
+    Part(
+        SCHEMAS,
+        "drf_spectacular.openapi",
+        "AutoSchema._map_serializer_field",
+        ("field", "direction"),
+    ),
+    Part(
+        SCHEMAS,
+        "drf_spectacular.openapi",
+        "AutoSchema._map_basic_serializer",
+        ("serializer", "direction"),
+    ),
+    Part(
+        SCHEMAS,
+        "drf_spectacular.openapi",
+        "AutoSchema._map_model_field",
+        ("model_field", "direction"),
+    ),
+    Part(SCHEMAS, "drf_spectacular.plumbing", "ComponentRegistry.build", ("extra_components",)),
+    Part(SCHEMAS, "drf_spectacular.plumbing", "force_instance"),
+    Part(SCHEMAS, "drf_spectacular.plumbing", "resolve_type_hint", ("hint",)),
+    Part(SCHEMAS, "drf_spectacular.settings", "patched_settings", ("patches",)),
 ]
 
 
