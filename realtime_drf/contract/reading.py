@@ -45,7 +45,7 @@ def read_contract() -> Contract:
     with translation.override(get_language()), describing() as schemas:
         channels = {
             place: {name: _describe(schemas, name, events[name]) for name in sorted(events)}
-            for place, events in sorted(broadcasts.data.items(), key=lambda item: item[0].address)
+            for place, events in sorted(broadcasts.data.items(), key=_get_order)
         }
         components = schemas.list_components()
     return Contract(
@@ -54,8 +54,12 @@ def read_contract() -> Contract:
         channels=channels,
         open=frozenset(broadcasts.open),
         components=components,
-        unknown=broadcasts.list_unknown(),
+        unknown=sorted({*broadcasts.list_unknown(), *schemas.notes}),
     )
+
+
+def _get_order(item: tuple[Place, Any]) -> tuple[str, str]:
+    return item[0].address, item[0].regex
 
 
 def _describe(schemas: Schemas, event: str, data: Sequence[Any]) -> Schema:

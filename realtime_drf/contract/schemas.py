@@ -18,6 +18,7 @@ from rest_framework.views import APIView
 from realtime_drf.contract.declared import Key, Nothing, Unknown
 
 try:
+    from drf_spectacular.drainage import has_override
     from drf_spectacular.openapi import AutoSchema
     from drf_spectacular.plumbing import (
         ComponentRegistry,
@@ -49,6 +50,10 @@ _OF_REQUESTS = ("default", "readOnly", "x-spec-enum-id")
 class _PayloadSchema(AutoSchema):
     """The schemas of serializers as they render: every field is there."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes: set[str] = set()
+
     def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:
         parent: Any = super()
         schema: Schema = parent._map_basic_serializer(serializer, direction)
@@ -59,6 +64,16 @@ class _PayloadSchema(AutoSchema):
             if _may_be_null(fields[name]):
                 properties[name] = {**properties[name], "nullable": True}
         return schema
+
+    def _map_response_type_hint(self, method: Any) -> Any:
+        """Return the schema of what a method returns: without a type, it is no string."""
+        function = getattr(method, "func", method)  # of a partial
+        if "return" in getattr(function, "__annotations__", {}) or has_override(method, "field"):
+            parent: Any = super()
+            return parent._map_response_type_hint(method)
+        name = f"{function.__module__}.{function.__qualname__}"
+        self.notes.add(f"{name}() has no type of what it returns, so that its field is unknown.")
+        return {}
 
 
 def _may_be_skipped(field: Any) -> bool:
@@ -82,7 +97,7 @@ class Schemas:
     """The schemas of payloads, and the components to which they refer."""
 
     def __init__(self) -> None:
-        self._registry = ComponentRegistry()
+        self._registry: Any = ComponentRegistry()
         self._schema: Any = _PayloadSchema()
         view: Any = APIView()
         view.request = None
@@ -100,15 +115,38 @@ class Schemas:
             return _make_object({name: self._describe_field(field) for name, field in data.fields})
         if data is None:
             return {"type": "null"}
-        instance = _instantiate(data)
-        if isinstance(instance, serializers.BaseSerializer):
-            return clean(self._schema._map_serializer_field(instance, "response") or {})
+        cls = data if isinstance(data, type) else type(data)
+        if issubclass(cls, serializers.BaseSerializer):
+            return self._describe_serializer(data, f"{cls.__module__}.{cls.__qualname__}")
         return clean(_resolve(data))
+
+    @property
+    def notes(self) -> set[str]:
+        """What cannot be known of the data that was described: a sentence each."""
+        notes: set[str] = self._schema.notes
+        return notes
 
     def list_components(self) -> dict[str, Schema]:
         """Return the schemas of serializers by the names that drf-spectacular gives them."""
         built = self._registry.build({}).get("schemas", {})
         return {name: clean(built[name]) for name in sorted(built)}
+
+    def _describe_serializer(self, serializer: Any, name: str) -> Schema:
+        try:
+            schema = self._schema._map_serializer_field(_instantiate(serializer), "response")
+        except Exception as exc:  # noqa: BLE001  of a serializer that has no fields, or needs more
+            self.notes.add(
+                f"{name}: its data cannot be known, since drf-spectacular cannot describe it "
+                f"({type(exc).__name__}: {exc}); declare a type or another serializer."
+            )
+            self._forget_half_made()
+            return {}
+        return clean(schema or {})
+
+    def _forget_half_made(self) -> None:
+        for name, component in self._registry.build({}).get("schemas", {}).items():
+            if component is None:
+                del self._registry[name, "schemas"]
 
     def _describe_field(self, field: ModelField[Any, Any]) -> Schema:
         schema = self._schema._map_model_field(field, "response")

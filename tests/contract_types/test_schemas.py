@@ -160,6 +160,44 @@ def test_types_and_keys_have_schemas(schemas: Schemas, data: Any, right: Any, wr
         check(schemas, data, wrong)
 
 
+class WithoutFields(serializers.BaseSerializer[Any]):
+    def to_representation(self, instance: Any) -> Any:
+        return {"a": 1}
+
+
+class OfRequests(serializers.Serializer[Any]):
+    def get_fields(self) -> dict[str, Any]:
+        return {"user": serializers.CharField(default=self.context["request"].user.name)}
+
+
+class AroundIt(serializers.Serializer[Any]):
+    inner = OfRequests()
+
+
+@pytest.mark.parametrize("data", [WithoutFields, OfRequests, AroundIt, OfRequests(many=True)])
+def test_a_serializer_that_cannot_be_described_is_unknown_and_noted(
+    schemas: Schemas, data: Any
+) -> None:
+    assert schemas.describe(data) == {}
+    assert schemas.describe(data) == {}
+    assert schemas.list_components() == {}
+    [note] = schemas.notes
+    assert "cannot be known, since drf-spectacular cannot describe it (AttributeError: " in note
+
+
+class Untyped(serializers.Serializer[Any]):
+    either = serializers.SerializerMethodField()
+
+    def get_either(self, instance: Any):  # type: ignore[no-untyped-def]
+        return 1
+
+
+def test_a_method_without_a_type_is_unknown_and_noted(schemas: Schemas) -> None:
+    check(schemas, Untyped, Untyped(object()).data)
+    [note] = schemas.notes
+    assert "Untyped.get_either() has no type of what it returns" in note
+
+
 def test_what_is_unknown_may_be_anything(schemas: Schemas) -> None:
     assert schemas.describe(Unknown("since…")) == {}
 

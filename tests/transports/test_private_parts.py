@@ -100,6 +100,8 @@ FUNCTIONS = [
         "AutoSchema._map_model_field",
         ("model_field", "direction"),
     ),
+    Part(SCHEMAS, "drf_spectacular.openapi", "AutoSchema._map_response_type_hint", ("method",)),
+    Part(SCHEMAS, "drf_spectacular.drainage", "has_override", ("obj", "prop")),
     Part(SCHEMAS, "drf_spectacular.plumbing", "ComponentRegistry.build", ("extra_components",)),
     Part(SCHEMAS, "drf_spectacular.plumbing", "force_instance"),
     Part(SCHEMAS, "drf_spectacular.plumbing", "resolve_type_hint", ("hint",)),
