@@ -12,7 +12,7 @@ import django
 from benchmarks.against import CannotCompare, compare_with
 from benchmarks.figures import report
 
-NAMES = ("auth", "fanout", "publish", "scale", "sources")
+NAMES = ("auth", "contract", "fanout", "publish", "scale", "sources")
 
 
 def main() -> None:

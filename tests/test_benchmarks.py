@@ -65,6 +65,12 @@ def test_auth_counts_queries() -> None:
     assert all(value > 0 for value in report["figures"].values())
 
 
+def test_contract_writes_that_of_a_hundred_backends() -> None:
+    _, report = run("contract")
+    assert report["targets"] == {"contract_seconds": 2, "contract_to_schemas_ratio": 2}
+    assert all(value > 0 for value in report["figures"].values())
+
+
 linux = pytest.mark.skipif(sys.platform != "linux", reason="they read /proc")
 
 

@@ -56,8 +56,9 @@ class _PayloadSchema(AutoSchema):
 
     def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:
         parent: Any = super()
+        serializer = _instantiate(serializer)  # whose fields are made once
         schema: Schema = parent._map_basic_serializer(serializer, direction)
-        fields = _instantiate(serializer).fields
+        fields = serializer.fields
         properties = schema.get("properties", {})
         schema["required"] = [name for name in properties if not _may_be_skipped(fields[name])]
         for name in properties:

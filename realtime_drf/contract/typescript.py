@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -126,9 +127,15 @@ class _Channel:
 
     def contains(self, other: _Channel) -> bool:
         """Return whether TypeScript takes all names of the other for this one's too."""
-        return re.fullmatch("".join(map(_match_part, self.parts)), other._sample) is not None
+        if len(self.parts) == 1 and isinstance(self.parts[0], str):
+            return False
+        return self._pattern.fullmatch(other._sample) is not None
 
-    @property
+    @functools.cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile("".join(map(_match_part, self.parts)))
+
+    @functools.cached_property
     def _sample(self) -> str:
         """A name with a letter for each parameter that no name has."""
         return "".join(
