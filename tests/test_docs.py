@@ -25,7 +25,9 @@ from realtime_drf.transports.pusher import address
 from tests import capabilities, option_tables
 from tests.pages import PAGES, PROJECT_PAGES, ROOT, read_blocks, read_prose, slugs
 from tests.processes import environment, run_server
-from tests.services.policy import REQUIRE_VARIABLE
+from tests.services import node as node_service
+from tests.services import typescript
+from tests.services.policy import REQUIRE_VARIABLE, require
 
 pytestmark = pytest.mark.end_to_end
 
@@ -42,7 +44,7 @@ WITH_TESTS = [
     for page in PAGES
     if any(Path(block.file or "").name.startswith("test_") for block in read_blocks(page))
 ]
-LANGUAGES = {"console", "ini", "js", "nginx", "python", "text"}
+LANGUAGES = {"console", "ini", "js", "nginx", "python", "text", "ts"}
 HELPERS_OF_CLAUSES = {
     *("miss", "skip", "require", "transport", "try_examples", "channel", "kinds"),
     *("arrivals", "send_all", "wait_for"),
@@ -148,6 +150,25 @@ def test_python_of_page_runs(page: Path, project: Path) -> None:
                 pytest.importorskip(module)
     write_files(page, project)
     run("-m", "tests.run_page", str(page), cwd=project)
+
+
+@pytest.mark.parametrize("compiler", typescript.COMPILERS)
+def test_typescript_of_the_page_on_types_compiles_but_for_its_errors(
+    project: Path, compiler: str
+) -> None:
+    require("TypeScript", node_service.unavailable())
+    page = DOCS / "types.md"
+    write_files(page, project)
+    run("-m", "tests.run_page", str(page), cwd=project)  # which writes realtime.ts
+    blocks = [block.text for block in read_blocks(page) if block.language == "ts"]
+    names = ("written", "pusher", "wrong", "echo")
+    wrong = set()
+    for name, text in zip(names, blocks, strict=True):
+        if name != "written":  # a part of realtime.ts
+            (project / f"{name}.ts").write_text(text)
+        lines = enumerate(text.splitlines(), 1)
+        wrong |= {(f"{name}.ts", number) for number, line in lines if "// error: " in line}
+    assert typescript.find_errors(compiler, project).keys() == wrong
 
 
 @pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")

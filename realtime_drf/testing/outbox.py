@@ -167,7 +167,7 @@ class Outbox(Sequence[Event]):
                 outbox._unchecked += events
         return sent, error
 
-    def check_data(self) -> None:
+    def _check_data(self) -> None:
         """Raise AssertionError if the data of an event broke its schema, with ``validate``."""
         if self._find_broken is not None and (errors := self._find_broken(self._unchecked)):
             raise AssertionError("\n".join(errors))
@@ -280,7 +280,7 @@ def _activated(outbox: Outbox) -> Iterator[None]:
             yield
     finally:
         _active.remove(outbox)
-    outbox.check_data()
+    outbox._check_data()
 
 
 @contextlib.contextmanager

@@ -53,10 +53,12 @@ def test_what_cannot_be_known_is_listed_beside_the_output() -> None:
     assert "NoteBackend: its channels cannot be known" in notes
 
 
-def test_without_spectacular_the_extra_is_named() -> None:
+def test_without_spectacular_events_are_declared_and_the_command_names_the_extra() -> None:
     code = (
-        "import sys; sys.modules['drf_spectacular'] = None\n"
+        "import sys; sys.modules['drf_spectacular'] = sys.modules['jsonschema'] = None\n"
+        "import django; django.setup()\n"
         "from django.core.management import execute_from_command_line\n"
+        "from realtime_drf.contract import declare; declare('a', 'b', int)\n"
         "execute_from_command_line(['manage.py', 'realtime_contract', '--format', 'typescript'])"
     )
     done = subprocess.run(

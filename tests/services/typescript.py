@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.services import node
 
-COMPILERS = ("typescript-5.5", "typescript")
+COMPILERS = ("typescript-5.0", "typescript")
 """The oldest and the newest that are supported: packages of tests/node."""
 
 _OPTIONS = ("--strict", "--noEmit", "--skipLibCheck", "--target", "es2022", "--module", "esnext")
