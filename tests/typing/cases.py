@@ -31,6 +31,7 @@ from realtime_drf import (
     suppress_events,
 )
 from realtime_drf.changes import Change
+from realtime_drf.contract import declare
 from realtime_drf.exceptions import TransportError
 from realtime_drf.names import NamedChannel
 from realtime_drf.transports.base import BaseTransport
@@ -166,3 +167,9 @@ async def use_suppressed() -> None:
     import_at_once("1")  # type: ignore[arg-type]
     with suppress_events():
         publish_change(Note.objects.all(), action="update")
+
+
+declare("import.finished", UserChannel, list[int])
+declare("closing", ["moving", MovingChannel, MovingChannel(pk=5)])
+declare(MovingBackend, MovingChannel, TodoSerializer(many=True))
+declare(5, "moving")  # type: ignore[arg-type]
