@@ -44,8 +44,12 @@ class LobbyChannel(PublicChannel):
     pattern = "<slug:name>"
 
 
+class DoorChannel(PublicChannel):
+    pattern = "floors.<int:floor>.doors-<str:door>-open"
+
+
 # These are the policies of no other test.
-for _channel in (ShelfChannel, StaffChannel, RoomChannel, LobbyChannel):
+for _channel in (ShelfChannel, StaffChannel, RoomChannel, LobbyChannel, DoorChannel):
     registry.channels.remove(_channel)
 
 
