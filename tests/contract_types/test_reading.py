@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rest_framework import serializers
 
 from realtime_drf import Event, RealtimeBackend, UserChannel
@@ -18,15 +20,18 @@ from realtime_drf.contract import declare
 from realtime_drf.contract.places import locate
 from realtime_drf.contract.reading import read_contract
 from realtime_drf.exceptions import InvalidEvent
+from realtime_drf.names import parse_channel_name
 from tests.contract_types.project import (
     DoorChannel,
     LobbyChannel,
     NoteSerializer,
     ParcelSerializer,
     RoomChannel,
+    SecretChannel,
     ShelfChannel,
     StaffChannel,
 )
+from tests.examples import scaled
 from tests.todos.models import Note, Parcel, ShoppingTodo
 
 NOTE = {"$ref": "#/components/schemas/Note"}
@@ -93,6 +98,29 @@ def test_a_place_matches_the_names_of_its_channels(
     regex = locate(channel).regex
     assert all(re.search(regex, name) for name in names)
     assert not any(re.search(regex, name) for name in others)
+
+
+_WORDS = st.sampled_from(["shelves", "staff", "floors", "doors-a-open", "rooms", "5", "05", "a"])
+_TEXTS = st.text("abf0157-_=@,;", min_size=1, max_size=8)
+NAMES = st.builds(
+    lambda prefix, parts: f"{prefix}{'.'.join(parts)}",
+    st.sampled_from(
+        ["", "private-", "presence-", "cache-", "private-encrypted-", "private-cache-"]
+    ),
+    st.lists(_WORDS | _TEXTS | st.uuids().map(str), min_size=1, max_size=4),
+)
+
+
+@settings(max_examples=scaled(300))
+@given(NAMES)
+def test_a_place_matches_the_names_that_its_policy_does(name: str) -> None:
+    try:
+        parsed = parse_channel_name(name)
+    except InvalidEvent:
+        return
+    for cls in (ShelfChannel, StaffChannel, RoomChannel, LobbyChannel, DoorChannel, SecretChannel):
+        matches = re.search(locate(cls).regex, name) is not None
+        assert matches is (cls.from_name(parsed) is not None), cls
 
 
 class NoteBackend(RealtimeBackend[Note]):
@@ -252,6 +280,7 @@ def test_only_a_backend_that_observes_refreshes() -> None:
         (("note.sorted",), ImproperlyConfigured, "needs the channels of the event"),
         (("note.sorted", 5), InvalidEvent, "not int"),
         (("note.sorted", [5]), ImproperlyConfigured, "5 is not a channel"),
+        (("note.sorted", int), ImproperlyConfigured, "int'> is not a channel"),
         (("note.sorted", "a b"), InvalidEvent, "not a legal name"),
         ((5, "notes"), ImproperlyConfigured, "name of an event or a backend, not 5"),
     ],

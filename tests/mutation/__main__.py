@@ -35,7 +35,7 @@ SERVER = [
 CLUSTER = ["states", "serial_worker", "layer_faults", "companions", "origins", "prefixes"]
 SOURCES = ["rows", "kinds", "views", "edges", "mirror", "costs", "versions"]
 PUSHER = "pusher pusher_options pusher_outages pusher_connections pusher_servers pusher_packing"
-CONTRACT = ["reading", "schemas", "printing", "documents", "validating", "typescript"]
+CONTRACT = ["reading", "schemas", "printing", "documents", "writing", "validating"]
 PUSHER_MODULES = ("address", "options", "packing", "session", "transport")
 ABLY = "ably ably_auth ably_options ably_outages ably_webhooks ably_connections"
 
