@@ -19,7 +19,7 @@ ChannelLike = str | NamedChannel | type[Channel]
 """A channel: its name, an object that has one, or the class of many."""
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Parameter:
     """A part of a channel's name that differs: a number, or text."""
 
