@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, Final, cast
 
 from django.core.exceptions import ImproperlyConfigured
 
 from realtime_drf.backends import RealtimeBackend
 from realtime_drf.backends import registry as backends
-from realtime_drf.changes import Change
 from realtime_drf.channels import registry as policies
 from realtime_drf.contract.places import ChannelLike, Place, locate
 from realtime_drf.events import list_channels
@@ -146,25 +146,31 @@ class _Reader:
     def __init__(self, backend: RealtimeBackend[Any], broadcasts: Broadcasts) -> None:
         self._backend = backend
         self._broadcasts = broadcasts
-        self._declared = _backends.get(type(backend), Declaration((), _DEFAULT))
+        found = (_backends[cls] for cls in type(backend).__mro__ if cls in _backends)
+        self._declared = next(found, Declaration((), _DEFAULT))
 
     def read(self) -> None:
         """Add the backend's events to what is broadcast."""
         places = [locate(channel) for channel in self._list_channels()]
-        if self._is_own("get_event_name"):
+        for place in places:
+            self._broadcasts.data.setdefault(place, {})
+        try:
+            events = {self._name_event(action): data for action, data in self._read_data().items()}
+        except Exception:  # noqa: BLE001  whatever a hook raises that is asked about no row
+            self._broadcasts.open.update(places)
             self._broadcasts.notes.append(
                 self._explain("its events", "get_event_name()", 'declare("its.name", …)')
             )
-            for place in places:
-                self._broadcasts.data.setdefault(place, {})
-            self._broadcasts.open.update(places)
             return
-        for action, data in self._read_data().items():
-            name = self._backend.get_event_name(Change(instance=cast(Any, None), action=action))
+        for name, data in events.items():
             for place in places:
                 known = self._broadcasts.find(place, name)
                 if data not in known:
                     known.append(data)
+
+    def _name_event(self, action: str) -> str:
+        """Return the name of an event; raise an error if it depends on more than the action."""
+        return self._backend.get_event_name(cast(Any, SimpleNamespace(action=action)))
 
     def _list_channels(self) -> list[Any]:
         declared = list(self._declared.channels)

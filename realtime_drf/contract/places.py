@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -19,7 +19,7 @@ ChannelLike = str | NamedChannel | type[Channel]
 """A channel: its name, an object that has one, or the class of many."""
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Parameter:
     """A part of a channel's name that differs: a number, or text."""
 
@@ -89,14 +89,27 @@ def _locate_users() -> Place:
 
 def _locate_segments(cls: type[Channel], values: dict[str, Any]) -> Place:
     """Return the place of a class whose pattern has values, or columns for them."""
-    parts: list[str | Parameter] = [_get_prefix(cls.kind, cache=cls.cache)]
+    prefix = _get_prefix(cls.kind, cache=cls.cache)
+    parts: list[str | Parameter] = []
     for number, segment in enumerate(cls.get_pattern().segments):
         parts += ["." if number else "", *_split(segment, values)]
-    return Place(cls.kind, tuple(_join(parts)))
+    first, *rest = _join(parts)
+    if isinstance(first, Parameter):
+        first = replace(first, regex=f"{_exclude_kinds(prefix)}{first.regex}")
+    return Place(cls.kind, tuple(_join([prefix, first, *rest])))
 
 
 def _get_prefix(kind: ChannelKind, *, cache: bool) -> str:
     return build_channel_name(kind, "x", cache=cache).removesuffix("x")
+
+
+def _exclude_kinds(prefix: str) -> str:
+    """Return an expression that does not match what makes a name with the prefix another kind."""
+    kinds = [kind for kind in ChannelKind if kind is not ChannelKind.USER]
+    prefixes = {_get_prefix(kind, cache=cache) for kind in kinds for cache in (False, True)}
+    longer = sorted(each for each in prefixes if each.startswith(prefix) and each != prefix)
+    rests = [escape(each.removeprefix(prefix)) for each in longer]
+    return f"(?!{'|'.join(rests)})" if rests else ""
 
 
 def _split(segment: Segment, values: dict[str, Any]) -> list[str | Parameter]:

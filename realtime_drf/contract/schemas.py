@@ -67,7 +67,7 @@ class _PayloadSchema(AutoSchema):
         return schema
 
     def _map_response_type_hint(self, method: Any) -> Any:
-        """Return the schema of what a method returns: without a type, it is no string."""
+        """Return the schema of what a method returns; without a type, that may be anything."""
         function = getattr(method, "func", method)  # of a partial
         if "return" in getattr(function, "__annotations__", {}) or has_override(method, "field"):
             parent: Any = super()
@@ -80,18 +80,14 @@ class _PayloadSchema(AutoSchema):
 def _may_be_skipped(field: Any) -> bool:
     """Return whether DRF leaves a field out where a relation of its source is None."""
     is_skipped = not field.required and not field.allow_null and field.default is empty
-    return is_skipped and _has_relation(field)
+    return is_skipped and len(getattr(field, "source_attrs", ())) > 1
 
 
 def _may_be_null(field: Any) -> bool:
     """Return whether a field renders null that does not take it: an empty file, a default."""
     if isinstance(field, serializers.FileField):
         return not field.required
-    return field.default is None and _has_relation(field)
-
-
-def _has_relation(field: Any) -> bool:
-    return len(getattr(field, "source_attrs", ())) > 1
+    return field.default is None
 
 
 class Schemas:

@@ -44,8 +44,19 @@ class LobbyChannel(PublicChannel):
     pattern = "<slug:name>"
 
 
+class DoorChannel(PublicChannel):
+    pattern = "floors.<int:floor>.doors-<str:door>-open"
+
+
+class SecretChannel(PrivateChannel):
+    pattern = "<str:name>.<int:number>"
+
+    def authorize(self, request: Any, name: str, number: int) -> bool:
+        return True
+
+
 # These are the policies of no other test.
-for _channel in (ShelfChannel, StaffChannel, RoomChannel, LobbyChannel):
+for _channel in (ShelfChannel, StaffChannel, RoomChannel, LobbyChannel, DoorChannel, SecretChannel):
     registry.channels.remove(_channel)
 
 

@@ -141,7 +141,7 @@ def test_a_channel_with_events_of_unknown_names_takes_them_all() -> None:
         channels = ("notes",)
 
         def get_event_name(self, change: Change[Note]) -> str:
-            return f"{change.action}d"
+            return f"{change.action}d-{change.instance.pk}"
 
     declare("note.sorted", "notes", int)
     schema = make_json_schema(read_contract())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rest_framework import serializers
 
 from realtime_drf import Event, RealtimeBackend, UserChannel
@@ -17,14 +20,18 @@ from realtime_drf.contract import declare
 from realtime_drf.contract.places import locate
 from realtime_drf.contract.reading import read_contract
 from realtime_drf.exceptions import InvalidEvent
+from realtime_drf.names import parse_channel_name
 from tests.contract_types.project import (
+    DoorChannel,
     LobbyChannel,
     NoteSerializer,
     ParcelSerializer,
     RoomChannel,
+    SecretChannel,
     ShelfChannel,
     StaffChannel,
 )
+from tests.examples import scaled
 from tests.todos.models import Note, Parcel, ShoppingTodo
 
 NOTE = {"$ref": "#/components/schemas/Note"}
@@ -76,17 +83,44 @@ def test_each_channel_has_the_events_of_its_backends_and_its_own() -> None:
             ["presence-rooms.x.3"],
         ),
         (LobbyChannel, ["a", "a-b"], ["a.b", ""]),
+        (
+            DoorChannel(floor=F("floor"), door="a"),
+            ["floors.3.doors-a-open"],
+            ["floors.3.doors-b-open", "floors.3.doors-a", "floors.3.doors-a-open.x"],
+        ),
+        (DoorChannel, ["floors.3.doors-b-open"], ["floors.3.doors--open"]),
         ("todos", ["todos"], ["todos.1"]),
     ],
 )
 def test_a_place_matches_the_names_of_its_channels(
     channel: Any, names: list[str], others: list[str]
 ) -> None:
-    import re
-
     regex = locate(channel).regex
     assert all(re.search(regex, name) for name in names)
     assert not any(re.search(regex, name) for name in others)
+
+
+_WORDS = st.sampled_from(["shelves", "staff", "floors", "doors-a-open", "rooms", "5", "05", "a"])
+_TEXTS = st.text("abf0157-_=@,;", min_size=1, max_size=8)
+NAMES = st.builds(
+    lambda prefix, parts: f"{prefix}{'.'.join(parts)}",
+    st.sampled_from(
+        ["", "private-", "presence-", "cache-", "private-encrypted-", "private-cache-"]
+    ),
+    st.lists(_WORDS | _TEXTS | st.uuids().map(str), min_size=1, max_size=4),
+)
+
+
+@settings(max_examples=scaled(300))
+@given(NAMES)
+def test_a_place_matches_the_names_that_its_policy_does(name: str) -> None:
+    try:
+        parsed = parse_channel_name(name)
+    except InvalidEvent:
+        return
+    for cls in (ShelfChannel, StaffChannel, RoomChannel, LobbyChannel, DoorChannel, SecretChannel):
+        matches = re.search(locate(cls).regex, name) is not None
+        assert matches is (cls.from_name(parsed) is not None), cls
 
 
 class NoteBackend(RealtimeBackend[Note]):
@@ -159,12 +193,37 @@ def test_an_event_that_is_declared_takes_the_place_of_one_that_is_unknown() -> N
 def test_events_of_unknown_names_leave_their_channels_open() -> None:
     class Own(NoteBackend):
         def get_event_name(self, change: Change[Note]) -> str:
-            return f"{change.action}d"
+            return f"{change.action}d-{change.instance.pk}"
 
     contract = read_contract()
     assert contract.channels == {locate("notes"): {}}
     assert contract.open == {locate("notes")}
     assert "get_event_name() is the project's own" in contract.unknown[0]
+
+
+def test_names_that_depend_on_the_action_alone_are_known() -> None:
+    class Own(NoteBackend):
+        actions = ("create", "delete")
+
+        def get_event_name(self, change: Change[Note]) -> str:
+            return {"create": "added", "delete": "gone"}[change.action]
+
+    assert set(read("notes")) == {"added", "gone"}
+    assert read("notes")["added"] == NOTE
+    assert read_contract().unknown == []
+
+
+def test_what_is_declared_of_a_backend_holds_for_one_that_replaces_it() -> None:
+    class Base(NoteBackend):
+        def get_data(self, change: Change[Note]) -> Any:
+            return change.instance.title
+
+    declare(Base, data=str)
+
+    class Other(Base):
+        pass
+
+    assert read("notes")["note.create"] == {"type": "string"}
 
 
 def test_two_payloads_of_one_event_are_a_union() -> None:
@@ -221,6 +280,7 @@ def test_only_a_backend_that_observes_refreshes() -> None:
         (("note.sorted",), ImproperlyConfigured, "needs the channels of the event"),
         (("note.sorted", 5), InvalidEvent, "not int"),
         (("note.sorted", [5]), ImproperlyConfigured, "5 is not a channel"),
+        (("note.sorted", int), ImproperlyConfigured, "int'> is not a channel"),
         (("note.sorted", "a b"), InvalidEvent, "not a legal name"),
         ((5, "notes"), ImproperlyConfigured, "name of an event or a backend, not 5"),
     ],

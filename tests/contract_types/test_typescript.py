@@ -50,6 +50,7 @@ pusher.subscribe(`presence-rooms.${anything}.${id}`).members.me;
 pusher.subscribe(anything).bind("whatever", (data) => data satisfies unknown);
 pusher.channel(`private-shelves.${id}`)?.unbind();
 pusher.user.bind("parcel.create", (parcel) => parcel.price.length);
+pusher.bind("note.update", (data) => data satisfies unknown);
 pusher.connection.bind("connected", () => pusher.connection.socket_id);
 
 const name: keyof Channels = `private-shelves.${id}`;
@@ -81,6 +82,7 @@ pusher.subscribe("notes").bind("import.finished", (result) => result.rows.length
 pusher.subscribe("cache-parcels").bind("parcel.update", () => {}); // no action of the backend
 pusher.subscribe("cache-parcels").bind("parcel.create", ({ state }) => state === "x"); // no choice
 pusher.subscribe(anything).bind("note.update", (note) => note.title); // unknown
+pusher.bind("note.update", (note) => note.title); // of any channel
 pusher.user.bind("note.update", () => {}); // not for users
 const name: keyof Channels = "private-shelves.all"; // not a number
 useEcho(`shelves.${id}`, ".note.update", (note) => note.is_hidden); // staff alone
@@ -105,6 +107,26 @@ declare const pusher: LivePusher;
 pusher.subscribe("todos").bind("todo.create", (data) => data satisfies unknown);
 """
 
+API = """\
+export interface components {
+  schemas: {
+    Note: { id: number; title: string };
+    Parcel: { id: string };
+    Seat: { row: string };
+    StaffNote: { id: number };
+  };
+}
+"""
+
+IMPORTED = """\
+import type { LivePusher } from "./from-api";
+declare const pusher: LivePusher;
+declare const id: number;
+pusher.subscribe(`private-shelves.${id}`).bind("note.update", (note) => note.title.length);
+pusher.subscribe(`private-shelves.${id}`).bind("note.update", (note) => note.labels); // not there
+pusher.subscribe("seats").bind("seat.create", (seat) => seat.row.length);
+"""
+
 pytestmark = pytest.mark.end_to_end
 
 
@@ -117,9 +139,10 @@ def compiler(request: pytest.FixtureRequest) -> str:
 def write_files(folder: Path) -> set[tuple[str, int]]:
     """Write contracts and what uses them; return the lines that must not compile."""
 
-    def write(name: str) -> None:
+    def write(name: str, types_from: str | None = None) -> None:
         # Not as .d.ts, whose errors are not shown.
-        (folder / f"{name}.ts").write_text(write_typescript(read_contract()))
+        text = write_typescript(read_contract(), types_from=types_from)
+        (folder / f"{name}.ts").write_text(text)
 
     write("of-nothing")
     declare("note.create", "notes", int)
@@ -130,8 +153,17 @@ def write_files(folder: Path) -> set[tuple[str, int]]:
     declared._events.clear()
     define()
     write("realtime")
+    write("from-api", types_from="./api")
     wrong = set()
-    for name, text in {"good": GOOD, "bad": BAD, "within": WITHIN, "empty": EMPTY}.items():
+    texts = {
+        "good": GOOD,
+        "bad": BAD,
+        "within": WITHIN,
+        "empty": EMPTY,
+        "api": API,
+        "imported": IMPORTED,
+    }
+    for name, text in texts.items():
         (folder / f"{name}.ts").write_text(text)
         lines = enumerate(text.splitlines(), 1)
         wrong |= {(f"{name}.ts", number) for number, line in lines if " // " in line}

@@ -35,6 +35,7 @@ SERVER = [
 CLUSTER = ["states", "serial_worker", "layer_faults", "companions", "origins", "prefixes"]
 SOURCES = ["rows", "kinds", "views", "edges", "mirror", "costs", "versions"]
 PUSHER = "pusher pusher_options pusher_outages pusher_connections pusher_servers pusher_packing"
+CONTRACT = ["reading", "schemas", "printing", "documents", "writing", "validating"]
 PUSHER_MODULES = ("address", "options", "packing", "session", "transport")
 ABLY = "ably ably_auth ably_options ably_outages ably_webhooks ably_connections"
 
@@ -126,7 +127,7 @@ FIELDS: dict[str, str] = {
         )
     },
     **{
-        f"contract/{name}": _paths("contract_types/", ["reading", "schemas", "typescript"])
+        f"contract/{name}": _paths("contract_types/", CONTRACT)
         for name in ("declared", "places", "printing", "reading", "schemas", "typescript")
     },
     "contract/validating": _paths("contract_types/", ["validating"]),

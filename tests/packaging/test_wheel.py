@@ -20,6 +20,7 @@ EXTRAS = [
     "ably",
     "ably-crypto",
     "channels",
+    "contract",
     "redis",
     "tasks",
     "testing",
