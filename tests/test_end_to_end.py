@@ -67,8 +67,9 @@ def test_open_browsers_see_what_others_change(
     assert theirs.expect("todo.create", "todos") == made
     assert theirs.expect("todo.update", "todos") == changed
     assert theirs.expect("todo.complete", "todos") == completed
-    assert theirs.expect("todo.delete", "todos") == completed
+    gone = {"id": made["id"], "revision": completed["revision"]}
+    assert theirs.expect("todo.delete", "todos") == gone
     assert theirs.expect("todo.create", "todos") == last
     assert mine.expect("todo.create", "todos") == last
     ours = [event.name for event in mine.events if event.name.startswith("todo.")]
-    assert ours == ["todo.create"]
+    assert ours == ["todo.update", "todo.create"]  # an action saves as any other code does

@@ -83,6 +83,9 @@ def test_what_the_database_does_by_itself_is_warned_of(on_delete: Any) -> None:
             shelf = models.ForeignKey(Shelf, on_delete, null=True, db_default=None)
             objects = RealtimeManager()
 
+            class Meta:
+                app_label = "todos"
+
         class Sheets(RealtimeBackend[Sheet]):
             serializer_class = make_serializer(Sheet)
             channels = ("sheets",)

@@ -58,6 +58,8 @@ def copy(source: Rows, target: Rows, number: int, other: int) -> None:
     if note := source.pick(Note, number):
         shelf = target.pick(Shelf, other)
         note.shelf_id, note.cover_id = shelf and shelf.pk, None
+        if not target.notes.filter(pk=note.pk).exists():
+            note.pk = note.pk % 1_000_000 + 3_000_000  # no sequence gets there
         note.save(using=target.using)
 
 
