@@ -17,7 +17,6 @@ from tests.services.process import ServiceError
 NODE_FOLDER = Path(__file__).resolve().parent.parent / "node"
 NODE_MODULES = NODE_FOLDER / "node_modules"
 _INSTALL_TIMEOUT = 300.0
-_STAMP = NODE_MODULES / ".installed-for"
 
 
 @functools.cache
@@ -31,36 +30,36 @@ def version() -> int | None:
 
 
 @functools.cache
-def unavailable() -> str | None:
+def unavailable(folder: Path = NODE_FOLDER) -> str | None:
     """Return why the packages cannot be used here, or None; install them where they are missing."""
     if version() is None:
         return "node is not installed"
     try:
-        install()
+        install(folder)
     except ServiceError as error:
         return str(error)
     return None
 
 
-def install() -> None:
-    """Install the packages of tests/node, unless they are; raise ServiceError when npm fails."""
-    if _is_installed():
+def install(folder: Path = NODE_FOLDER) -> None:
+    """Install the packages of a folder, unless they are; raise ServiceError when npm fails."""
+    if _is_installed(folder):
         return
     if shutil.which("npm") is None:
         raise ServiceError("npm is not installed")
-    with _lock(NODE_FOLDER):
+    with lock(folder):
         # Another process may have done it while this one waited for the lock.
-        if not _is_installed():
-            _npm_install()
-            _STAMP.write_text(_wanted())
+        if not _is_installed(folder):
+            _npm_install(folder)
+            _stamp(folder).write_text(_wanted(folder))
 
 
-def _npm_install() -> None:
+def _npm_install(folder: Path) -> None:
     command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock"]
     try:
         done = subprocess.run(
             command,
-            cwd=NODE_FOLDER,
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -73,17 +72,21 @@ def _npm_install() -> None:
         raise ServiceError(f"npm install failed: {done.stderr.strip()[-2000:]}")
 
 
-def _is_installed() -> bool:
-    return _STAMP.is_file() and _STAMP.read_text() == _wanted()
+def _stamp(folder: Path) -> Path:
+    return folder / "node_modules" / ".installed-for"
 
 
-def _wanted() -> str:
+def _is_installed(folder: Path) -> bool:
+    return _stamp(folder).is_file() and _stamp(folder).read_text() == _wanted(folder)
+
+
+def _wanted(folder: Path) -> str:
     # Packages that were installed for another package.json are as good as none.
-    return hashlib.sha256((NODE_FOLDER / "package.json").read_bytes()).hexdigest()
+    return hashlib.sha256((folder / "package.json").read_bytes()).hexdigest()
 
 
 @contextmanager
-def _lock(folder: Path) -> Iterator[None]:
+def lock(folder: Path) -> Iterator[None]:
     """Lock a folder against other processes; the system releases the lock of a killed one."""
     handle = os.open(folder, os.O_RDONLY)
     try:

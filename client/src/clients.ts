@@ -1,0 +1,102 @@
+/** The connection of a page, whatever its SDK. */
+
+/** The states of a connection, as Pusher names them. */
+export type Status = "initialized" | "connecting" | "connected" | "unavailable" | "failed" | "disconnected";
+
+export interface Member {
+  id: string;
+  info?: any;
+}
+
+export interface Listener {
+  /** Called each time that the subscription begins: what was sent before it has not been received. */
+  subscribed?(): void;
+  event?(name: string, data: any): void;
+  members?(members: Member[]): void;
+}
+
+/** What `fromEcho` and `fromAbly` return. */
+export interface Client {
+  /** Subscribe, or share the subscription that there is. Return a function that ends it. */
+  subscribe(channel: string, listener: Listener): () => void;
+  getStatus(): Status;
+  onStatus(listener: () => void): () => void;
+}
+
+/** A connection of pusher-js. */
+export interface PusherLike {
+  connection: { state: string; bind(event: string, callback: (data: any) => void): unknown };
+  subscribe(channel: string): any;
+  unsubscribe(channel: string): unknown;
+}
+
+/** What is taken as a client: a `Client`, or pusher-js itself. */
+export type AnyClient = Client | PusherLike;
+
+const clients = new WeakMap<object, Client>();
+
+/** Return the one client of a connection. */
+export function once<T extends object>(connection: T, make: (connection: T) => Client): Client {
+  let client = clients.get(connection);
+  if (!client) clients.set(connection, (client = make(connection)));
+  return client;
+}
+
+export const toClient = (client: AnyClient): Client =>
+  "getStatus" in client ? client : once(client, (pusher) => makePusherClient(pusher));
+
+/** Share what `open` opens for a name; close it once nobody has used it for a turn of the event loop. */
+export function share<T>(open: (name: string) => [opened: T, close: () => void]) {
+  const all = new Map<string, { opened: T; users: number; close: () => void }>();
+  return (name: string): [T, () => void] => {
+    let mine = all.get(name);
+    if (!mine) {
+      const [opened, close] = open(name);
+      all.set(name, (mine = { opened, users: 0, close }));
+    }
+    const { opened } = mine;
+    mine.users++;
+    // React's StrictMode ends each effect once and starts it again, as two pages with one list do.
+    const release = () => setTimeout(() => {
+      if (--mine!.users) return;
+      all.delete(name);
+      mine!.close();
+    });
+    return [opened, release];
+  };
+}
+
+/** Make the client of pusher-js. A channel that was there before, or that `isUsed`, stays subscribed. */
+export function makePusherClient(pusher: any, isUsed: (channel: string) => boolean = () => false): Client {
+  const use = share((name) => {
+    const before = pusher.channel(name);
+    const isOurs = !before || before.subscriptionCancelled;
+    return [pusher.subscribe(name), () => isOurs && !isUsed(name) && pusher.unsubscribe(name)];
+  });
+  return {
+    subscribe(name, listener) {
+      const [channel, release] = use(name);
+      const members = () => {
+        const list: Member[] = [];
+        channel.members?.each((member: Member) => list.push(member));
+        listener.members?.(list);
+      };
+      const receive = (event: string, data?: any) => {
+        if (event === "pusher:subscription_succeeded") listener.subscribed?.();
+        else if (!/^pusher:member_/.test(event)) return listener.event?.(event, data);
+        members();
+      };
+      channel.bind_global(receive);
+      if (channel.subscribed) receive("pusher:subscription_succeeded");
+      return () => {
+        channel.unbind_global(receive);
+        release();
+      };
+    },
+    getStatus: () => pusher.connection.state,
+    onStatus(listener) {
+      pusher.connection.bind("state_change", listener);
+      return () => pusher.connection.unbind("state_change", listener);
+    },
+  };
+}

@@ -1,0 +1,30 @@
+/** The types that `manage.py realtime_contract` writes; without them, channels and models are any. */
+
+import type { Answer } from "./answers.js";
+
+/**
+ * The events of each channel, by a module augmentation:
+ * `declare module "realtime-drf" { interface Channels { todos: { "todo.create": Todo } } }`.
+ */
+export interface Channels {}
+
+/** The models whose rows a channel has. */
+export type ModelOf<C extends keyof Channels> = keyof Channels[C] extends infer E
+  ? E extends `${infer M}.${"create" | "update"}`
+    ? M
+    : never
+  : never;
+
+/** The rows of a model, as a channel has them. */
+export type RowOf<C extends keyof Channels, M extends string> = Channels[C] extends infer E
+  ? `${M}.update` extends keyof E
+    ? E[`${M}.update`]
+    : `${M}.create` extends keyof E
+      ? E[`${M}.create`]
+      : never
+  : never;
+
+/** What a fetch returns, or a list of the contract's rows if it does not say. */
+export type Known<A, T> = 0 extends 1 & A ? T[] : unknown extends A ? T[] : A;
+
+export type AnswerOf<C extends keyof Channels, M extends string> = Answer<RowOf<C, M>>;
