@@ -3,9 +3,9 @@
 /** The states of a connection, as Pusher names them. */
 export type Status = "initialized" | "connecting" | "connected" | "unavailable" | "failed" | "disconnected";
 
-export interface Member {
+export interface Member<Info = any> {
   id: string;
-  info?: any;
+  info?: Info;
 }
 
 export interface Listener {
@@ -45,18 +45,18 @@ export function once<T extends object>(connection: T, make: (connection: T) => C
 export const toClient = (client: AnyClient): Client =>
   "getStatus" in client ? client : once(client, (pusher) => makePusherClient(pusher));
 
-/** Share what `open` opens for a name; close it once nobody has used it for a turn of the event loop. */
-export function share<T>(open: (name: string) => [opened: T, close: () => void]) {
+/** Return a function that opens what a name stands for, or shares it, and returns how to release it. */
+export function share<T>() {
   const all = new Map<string, { opened: T; users: number; close: () => void }>();
-  return (name: string): [T, () => void] => {
+  return (name: string, open: () => [opened: T, close: () => void]): [opened: T, release: () => void] => {
     let mine = all.get(name);
     if (!mine) {
-      const [opened, close] = open(name);
+      const [opened, close] = open();
       all.set(name, (mine = { opened, users: 0, close }));
     }
     const { opened } = mine;
     mine.users++;
-    // React's StrictMode ends each effect once and starts it again, as two pages with one list do.
+    // A moment later: React's StrictMode ends each effect once and starts it again.
     const release = () => setTimeout(() => {
       if (--mine!.users) return;
       all.delete(name);
@@ -68,14 +68,15 @@ export function share<T>(open: (name: string) => [opened: T, close: () => void])
 
 /** Make the client of pusher-js. A channel that was there before, or that `isUsed`, stays subscribed. */
 export function makePusherClient(pusher: any, isUsed: (channel: string) => boolean = () => false): Client {
-  const use = share((name) => {
+  const use = share<any>();
+  const open = (name: string): [any, () => void] => {
     const before = pusher.channel(name);
     const isOurs = !before || before.subscriptionCancelled;
     return [pusher.subscribe(name), () => isOurs && !isUsed(name) && pusher.unsubscribe(name)];
-  });
+  };
   return {
     subscribe(name, listener) {
-      const [channel, release] = use(name);
+      const [channel, release] = use(name, () => open(name));
       const members = () => {
         const list: Member[] = [];
         channel.members?.each((member: Member) => list.push(member));

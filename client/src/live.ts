@@ -44,13 +44,13 @@ export function live(client: AnyClient, channel: string, model: string, options:
       next = await options.fetch();
     } catch (error) {
       if (isStopped) return;
-      tracking.end(false);
+      tracking.end("error");
       if (failures < RETRIES.length) retry = setTimeout(load, RETRIES[failures], failures + 1);
       return (options.onError ?? console.error)(error);
     }
     if (isStopped) return;
     next = tracking.replay(next);
-    tracking.end(true);
+    tracking.end("success");
     set(next);
   };
   const tracking = track(client, channel, model, { get: () => answer, set, refetch: () => void load() }, options);

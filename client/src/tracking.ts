@@ -24,8 +24,8 @@ export interface Tracking {
   begin(isWhole?: boolean): void;
   /** Return what was fetched, with the events that have arrived since it began. */
   replay(answer: any): any;
-  /** The fetch has ended. After one that failed, the next event fetches again what has to be. */
-  end(ok: boolean): void;
+  /** The fetch has ended. If it failed and had to be, the next event asks for another. */
+  end(outcome: "success" | "error" | "cancelled"): void;
   /** Fetch again in so many milliseconds, and once the fetch that is under way has ended. */
   ask(wait?: number): void;
   stop(): void;
@@ -105,10 +105,11 @@ export function track(anyClient: AnyClient, channel: string, model: string, stor
       timer = undefined;
     },
     replay: (answer) => log.reduce(change, answer),
-    end(ok) {
+    end(outcome) {
       isFetching = false;
-      if (!ok) isDue ||= isServed;
-      else if (!timer) run();
+      const isDone = outcome === "success";
+      if (!isDone) isDue ||= isServed;
+      if (isDue && outcome !== "error") ask(isDone ? 0 : settle());
     },
     ask,
     stop() {

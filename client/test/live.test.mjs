@@ -1,12 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import { live } from 'realtime-drf';
-import { program, run } from './programs.mjs';
+import { holds, PROGRAMS, read, runAll } from './programs.mjs';
 import { byPosition, CHANNEL, Server, Time } from './world.mjs';
-
-const PROGRAMS = Number(process.env.PROGRAMS ?? 1000);
-const SEED = Number(process.env.SEED ?? 0);
 
 const isOpen = (row) => !row.done;
 const LISTS = {
@@ -35,23 +31,6 @@ const rulesOf = (options, more = {}) => ({
   pageSize: options.pageSize,
   ...more,
 });
-
-const read = (server) => server.answer();
-
-/** Run programs; return the first that ends with something else than what the server answers. */
-const runAll = (programs, options, open, inOrder, readOne = read) =>
-  fc.check(
-    fc.asyncProperty(program, async (random) => {
-      const { shown, answer } = await run(random, options, { open, inOrder, read: readOne });
-      assert.deepEqual(shown, answer);
-    }),
-    { numRuns: programs, ...(SEED && { seed: SEED }) },
-  );
-
-async function holds(...args) {
-  const { failed, seed, counterexamplePath, errorInstance } = await runAll(...args);
-  assert.ok(!failed, `SEED=${seed}, path ${counterexamplePath}: ${errorInstance?.message}`);
-}
 
 for (const [name, options] of Object.entries(LISTS)) {
   const versioned = openWith(rulesOf(options, { version: 'revision' }));

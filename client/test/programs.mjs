@@ -1,7 +1,14 @@
 // Random programs: what happens to the rows, the connection and the fetches, and when.
 
+import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { Server, Time } from './world.mjs';
+
+/** How many are tried; with SEED, the same again. */
+export const PROGRAMS = Number(process.env.PROGRAMS ?? 1000);
+const SEED = Number(process.env.SEED ?? 0);
+
+export const read = (server) => server.answer();
 
 const number = fc.nat(1000);
 
@@ -19,7 +26,7 @@ const step = fc.record({
   write,
 });
 
-export const program = fc.record({
+const program = fc.record({
   rows: fc.nat(12),
   delays: fc.array(fc.nat(400), { minLength: 1, maxLength: 10 }),
   steps: fc.array(step, { minLength: 1, maxLength: 40, size: 'max' }),
@@ -48,7 +55,7 @@ function carryOut(server, { do: what, row: which, a, done }) {
  * `open(server, fetch)` opens the page: it returns `shown()`, `refetch()` and `close()`. `order` is
  * true if events arrive in the order of the writes.
  */
-export async function run({ rows, delays, steps }, options, { open, inOrder, read }) {
+async function run({ rows, delays, steps }, options, { open, inOrder, read }) {
   const time = new Time();
   try {
     const server = new Server(time, { ...options, rows });
@@ -78,4 +85,19 @@ export async function run({ rows, delays, steps }, options, { open, inOrder, rea
   } finally {
     time.restore();
   }
+}
+
+/** Run programs until one ends with something else than what the server answers. */
+export const runAll = (programs, options, open, inOrder, readOne = read, compare = assert.deepEqual) =>
+  fc.check(
+    fc.asyncProperty(program, async (random) => {
+      const { shown, answer } = await run(random, options, { open, inOrder, read: readOne });
+      compare(shown, answer);
+    }),
+    { numRuns: programs, ...(SEED && { seed: SEED }) },
+  );
+
+export async function holds(...args) {
+  const { failed, seed, errorInstance, counterexample } = await runAll(...args);
+  assert.ok(!failed, `SEED=${seed}: ${errorInstance?.message}\n${JSON.stringify(counterexample)}`);
 }

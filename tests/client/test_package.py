@@ -23,7 +23,14 @@ def test_its_own_tests_pass(file: str) -> None:
     npm.run("node", "--test", f"test/{file}")
 
 
-@pytest.mark.parametrize(("module", "external", "limit"), [("index", "", 2048)])
+CORE = "./tracking.js ./clients.js"
+REACT = "react @tanstack/react-query"
+
+
+@pytest.mark.parametrize(
+    ("module", "external", "limit"),
+    [("index", "", 2048), ("react", f"{REACT} {CORE}", 1024), ("react", REACT, 3072)],
+)
 def test_it_is_small(module: str, external: str, limit: int) -> None:
     """Minified and compressed, without the libraries that a page has anyway."""
     bundle = npm.run(
