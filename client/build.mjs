@@ -11,6 +11,6 @@ const target = 'es2022';
 // Modules are not bundled: all entry points share one core.
 await build({ entryPoints, target, outdir: 'dist/esm', format: 'esm' });
 await build({ entryPoints, target, outdir: 'dist/cjs', format: 'cjs' });
-execFileSync('node_modules/.bin/tsc', ['--project', '.'], { stdio: 'inherit' });
+execFileSync('node', ['node_modules/typescript/bin/tsc', '--project', '.'], { stdio: 'inherit' });
 cpSync('dist/esm', 'dist/cjs', { recursive: true, filter: (path) => !path.endsWith('.js') });
 writeFileSync('dist/cjs/package.json', '{"type": "commonjs"}\n');

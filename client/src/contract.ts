@@ -27,4 +27,10 @@ export type RowOf<C extends keyof Channels, M extends string> = Channels[C] exte
 /** What a fetch returns, or a list of the contract's rows if it does not say. */
 export type Known<A, T> = 0 extends 1 & A ? T[] : unknown extends A ? T[] : A;
 
+/** A channel of no contract. */
+export type Undeclared<C extends string> = C extends keyof Channels ? never : C;
+
+/** A type that is inferred from elsewhere. */
+export type Fixed<T> = [T][T extends unknown ? 0 : never];
+
 export type AnswerOf<C extends keyof Channels, M extends string> = Answer<RowOf<C, M>>;

@@ -2,10 +2,10 @@
 
 import type { RowIn } from "./answers.js";
 import type { AnyClient } from "./clients.js";
-import type { AnswerOf, Channels, Known, ModelOf, RowOf } from "./contract.js";
+import type { AnswerOf, Channels, Fixed, Known, ModelOf, RowOf, Undeclared } from "./contract.js";
 import { track, type TrackOptions } from "./tracking.js";
 
-export interface LiveOptions<A, T = RowIn<A>> extends TrackOptions<T> {
+export interface LiveOptions<A, T = RowIn<Fixed<A>>> extends TrackOptions<T> {
   /** Ask the endpoint, as in `() => fetch("/api/todos/").then((response) => response.json())`. */
   fetch: () => Promise<A>;
   onChange: (answer: Known<A, T>) => void;
@@ -23,13 +23,18 @@ export interface Live<A> {
 const RETRIES = [1000, 2000, 4000];
 
 /** Fetch an answer, and keep it equal to what the API would answer, by the events of a model on a channel. */
+export function live<A, C extends string = string>(
+  client: AnyClient,
+  channel: Undeclared<C>,
+  model: string,
+  options: LiveOptions<A>,
+): Live<A>;
 export function live<C extends keyof Channels & string, M extends ModelOf<C>, A extends AnswerOf<C, M>>(
   client: AnyClient,
   channel: C,
   model: M,
   options: LiveOptions<A, RowOf<C, M>>,
 ): Live<Known<A, RowOf<C, M>>>;
-export function live<A>(client: AnyClient, channel: string, model: string, options: LiveOptions<A>): Live<A>;
 export function live(client: AnyClient, channel: string, model: string, options: LiveOptions<any>): Live<any> {
   let answer: any;
   let retry: ReturnType<typeof setTimeout> | undefined;

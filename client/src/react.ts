@@ -14,34 +14,36 @@ import {
 import { useEffect, useRef, useState, useSyncExternalStore } from "react";
 import type { RowIn } from "./answers.js";
 import { toClient, type AnyClient, type Member, type Status } from "./clients.js";
-import type { AnswerOf, Channels, Known, ModelOf, RowOf } from "./contract.js";
+import type { AnswerOf, Channels, Fixed, Known, ModelOf, RowOf, Undeclared } from "./contract.js";
 import { trackQuery } from "./query.js";
 import type { TrackOptions } from "./tracking.js";
 
 /** No client on a server, and no channel as long as it is not known. */
 type Maybe<T> = T | null | undefined;
 
-export type UseLiveOptions<A, D, T = RowIn<A>> = UseQueryOptions<A, Error, D> & TrackOptions<T>;
+export type UseLiveOptions<A, D, T = RowIn<Fixed<A>>> = UseQueryOptions<A, Error, D> & TrackOptions<T>;
 
 /** Use a query whose data is what the API would answer, by the events of a model on a channel. */
+export function useLive<A, D = A, C extends string = string>(
+  client: Maybe<AnyClient>,
+  channel: Maybe<Undeclared<C>>,
+  model: string,
+  options: UseLiveOptions<A, D>,
+): UseQueryResult<D>;
 export function useLive<C extends keyof Channels & string, M extends ModelOf<C>, A extends AnswerOf<C, M>, D = Known<A, RowOf<C, M>>>(
   client: Maybe<AnyClient>,
   channel: Maybe<C>,
   model: M,
   options: UseLiveOptions<A, D, RowOf<C, M>>,
 ): UseQueryResult<D>;
-export function useLive<A, D = A>(
-  client: Maybe<AnyClient>,
-  channel: Maybe<string>,
-  model: string,
-  options: UseLiveOptions<A, D>,
-): UseQueryResult<D>;
 export function useLive(client: Maybe<AnyClient>, channel: Maybe<string>, model: string, options: any): UseQueryResult<any> {
   useTracking(client, channel, model, options);
   return useQuery(options);
 }
 
-export type UseLiveInfiniteOptions<A, P> = UseInfiniteQueryOptions<A, Error, InfiniteData<A, P>, any, P> & TrackOptions<RowIn<A>>;
+/** The version and the key are any names: TypeScript would infer the pages from them. */
+export type UseLiveInfiniteOptions<A, P> = UseInfiniteQueryOptions<A, Error, InfiniteData<A, P>, any, P> &
+  Omit<TrackOptions<RowIn<A>>, "version" | "key"> & { version?: string; key?: string | readonly string[] };
 
 /** Use an infinite query whose pages are what the API would answer. */
 export function useLiveInfinite<A, P>(

@@ -5,7 +5,7 @@ import type { InfiniteData, UseInfiniteQueryReturnType, UseQueryReturnType } fro
 import { computed, onScopeDispose, shallowRef, toValue, watch, type MaybeRefOrGetter, type ShallowRef } from "vue";
 import type { RowIn } from "./answers.js";
 import { toClient, type AnyClient, type Member, type Status } from "./clients.js";
-import type { AnswerOf, Channels, Known, ModelOf, RowOf } from "./contract.js";
+import type { AnswerOf, Channels, Fixed, Known, ModelOf, RowOf, Undeclared } from "./contract.js";
 import { trackQuery } from "./query.js";
 import type { TrackOptions } from "./tracking.js";
 
@@ -13,7 +13,7 @@ import type { TrackOptions } from "./tracking.js";
 type Maybe<T> = MaybeRefOrGetter<T | null | undefined>;
 
 /** The query's options, of which the key and `enabled` may be refs or getters, and those of a live list. */
-export interface UseLiveOptions<A, T = RowIn<A>> extends TrackOptions<T> {
+export interface UseLiveOptions<A, T = RowIn<Fixed<A>>> extends TrackOptions<T> {
   queryKey: MaybeRefOrGetter<readonly unknown[]>;
   queryFn: (context: any) => A | Promise<A>;
   enabled?: MaybeRefOrGetter<boolean>;
@@ -22,18 +22,18 @@ export interface UseLiveOptions<A, T = RowIn<A>> extends TrackOptions<T> {
 }
 
 /** Use a query whose data is what the API would answer, by the events of a model on a channel. */
+export function useLive<A, C extends string = string>(
+  client: AnyClient,
+  channel: Maybe<Undeclared<C>>,
+  model: string,
+  options: UseLiveOptions<A>,
+): UseQueryReturnType<A, Error>;
 export function useLive<C extends keyof Channels & string, M extends ModelOf<C>, A extends AnswerOf<C, M>>(
   client: AnyClient,
   channel: Maybe<C>,
   model: M,
   options: UseLiveOptions<A, RowOf<C, M>>,
 ): UseQueryReturnType<Known<A, RowOf<C, M>>, Error>;
-export function useLive<A>(
-  client: AnyClient,
-  channel: Maybe<string>,
-  model: string,
-  options: UseLiveOptions<A>,
-): UseQueryReturnType<A, Error>;
 export function useLive(client: AnyClient, channel: Maybe<string>, model: string, options: any): any {
   return useQuery(useTracking(client, channel, model, options));
 }

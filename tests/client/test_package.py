@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import json
 
 import pytest
 
+import realtime_drf
 from tests.client import npm
 
 pytestmark = pytest.mark.end_to_end
@@ -39,3 +41,28 @@ def test_it_is_small(module: str, external: str, limit: int) -> None:
         *(f"--external:{name}" for name in external.split()),
     )
     assert len(gzip.compress(bundle.encode())) <= limit
+
+
+@pytest.mark.parametrize("compiler", ["typescript-oldest", "typescript"])
+def test_what_is_right_compiles_and_what_is_wrong_does_not(compiler: str) -> None:
+    """Each wrong line has a comment that is an error itself where the line compiles."""
+    npm.run("node", f"node_modules/{compiler}/bin/tsc", "--project", "test/types")
+
+
+@pytest.mark.parametrize("module", ["", "/echo", "/ably", "/pusher", "/react", "/vue"])
+def test_both_kinds_of_modules_have_the_same_names(module: str) -> None:
+    script = (
+        "import { createRequire } from 'node:module';"
+        f"const required = createRequire(process.cwd() + '/a.js')('realtime-drf{module}');"
+        f"const imported = await import('realtime-drf{module}');"
+        "console.log(JSON.stringify([imported, required].map((all) => Object.keys(all).sort())));"
+    )
+    imported, required = json.loads(npm.run("node", "--input-type=module", "-e", script))
+    assert imported == required
+    assert imported
+
+
+def test_the_versions_of_both_packages_are_the_same() -> None:
+    package = json.loads((npm.CLIENT / "package.json").read_text())
+    assert package["version"] == realtime_drf.__version__
+    assert "dependencies" not in package
