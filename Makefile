@@ -67,7 +67,7 @@ release-check: $(VENV)/.release
 
 clean:
 	rm -rf $(VENV) docs/_build build dist artifacts
-	rm -rf example/board.sqlite3 example/node_modules
+	rm -rf example/board.sqlite3 example/node_modules client/node_modules client/dist
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # A file in .venv stands for each set of packages. It is out of date once pyproject.toml is newer.

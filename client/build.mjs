@@ -11,6 +11,16 @@ const target = 'es2022';
 // Modules are not bundled: all entry points share one core.
 await build({ entryPoints, target, outdir: 'dist/esm', format: 'esm' });
 await build({ entryPoints, target, outdir: 'dist/cjs', format: 'cjs' });
+await build({
+  entryPoints: ['script.mjs'],
+  outfile: 'dist/realtime-drf.js',
+  target,
+  bundle: true,
+  minify: true,
+  format: 'iife',
+  globalName: 'realtime',
+  alias: { 'pusher-js': './window-pusher.mjs' },
+});
 execFileSync('node', ['node_modules/typescript/bin/tsc', '--project', '.'], { stdio: 'inherit' });
 cpSync('dist/esm', 'dist/cjs', { recursive: true, filter: (path) => !path.endsWith('.js') });
 writeFileSync('dist/cjs/package.json', '{"type": "commonjs"}\n');

@@ -49,9 +49,9 @@ NAMES = re.compile(
 )
 """Names that were changed."""
 
-FOLDERS = ("realtime_drf", "docs", "example", "benchmarks")
+FOLDERS = ("realtime_drf", "client", "docs", "example", "benchmarks")
 PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
-SUFFIXES = {".py", ".md", ".lua", ".js", ".html", ".css"}
+SUFFIXES = {".py", ".md", ".lua", ".js", ".mjs", ".ts", ".html", ".css"}
 
 NO_NOUNS = {
     *("Answer", "Be", "Bring", "Call", "Carry", "Count", "Decide", "Find", "Give", "Have", "Hold"),
@@ -69,7 +69,7 @@ def read_lines() -> Iterator[tuple[str, int, str]]:
     paths = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*")]
     for path in sorted([*paths, *(ROOT / page for page in PAGES)]):
         inside = path.relative_to(ROOT).as_posix()
-        if path.suffix in SUFFIXES and not re.search(r"_build/|node_modules/", inside):
+        if path.suffix in SUFFIXES and not re.search(r"_build/|node_modules/|client/dist/", inside):
             for number, line in enumerate(path.read_text().splitlines(), start=1):
                 yield inside, number, line
 

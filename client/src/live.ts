@@ -17,6 +17,8 @@ export interface Live<A> {
   /** What the API would answer now, or undefined before the first fetch has ended. */
   readonly answer: A | undefined;
   refetch(): void;
+  /** Do what an event would do, for a change of this page that the connection does not receive. */
+  apply(action: "create" | "update" | "delete", row: Partial<RowIn<A>>): void;
   stop(): void;
 }
 
@@ -66,6 +68,7 @@ export function live(client: AnyClient, channel: string, model: string, options:
       return answer;
     },
     refetch: () => tracking.ask(0),
+    apply: tracking.apply,
     stop() {
       isStopped = true;
       clearTimeout(retry);

@@ -28,6 +28,7 @@ export interface Tracking {
   end(outcome: "success" | "error" | "cancelled"): void;
   /** Fetch again in so many milliseconds, and once the fetch that is under way has ended. */
   ask(wait?: number): void;
+  apply(action: string, data: any): void;
   stop(): void;
 }
 
@@ -40,6 +41,7 @@ export function track(anyClient: AnyClient, channel: string, model: string, stor
   let isDue = false; // for a fetch, of which only the server's answer is right
   let isServed = false; // by the fetch that is under way
   let isAgain = false;
+  let isStopped = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
   const run = () => {
@@ -49,7 +51,7 @@ export function track(anyClient: AnyClient, channel: string, model: string, stor
   const settle = () => options.settle ?? 300;
   const ask = (wait = settle()) => {
     isDue = true;
-    timer ??= setTimeout(run, wait);
+    if (!isStopped) timer ??= setTimeout(run, wait);
   };
 
   /** Return whether a newer event of its row has been received. A deleted row comes back with a newer one only. */
@@ -72,9 +74,12 @@ export function track(anyClient: AnyClient, channel: string, model: string, stor
 
   const event = (name: string, data: any) => {
     const action = name.slice(model.length + 1);
-    if (name !== `${model}.${action}` || !ACTIONS.includes(action)) return;
+    if (name === `${model}.${action}` && ACTIONS.includes(action)) receive(action, data);
+  };
+
+  const receive = (action: string, data: any) => {
     const event = { action, data };
-    if (action !== "refresh" && isStale(event)) return;
+    if (isStopped || (action !== "refresh" && isStale(event))) return;
     if (isFetching) log.push(event);
     const answer = store.get();
     if (answer === undefined) return isFetching ? undefined : ask(); // the first fetch has failed
@@ -112,10 +117,11 @@ export function track(anyClient: AnyClient, channel: string, model: string, stor
       if (isDue && outcome !== "error") ask(isDone ? 0 : settle());
     },
     ask,
+    apply: receive,
     stop() {
+      isStopped = true;
       unsubscribe();
       clearTimeout(timer);
-      isDue = false;
     },
   };
 }

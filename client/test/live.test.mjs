@@ -89,3 +89,51 @@ test('1,000 events with four disconnections take 100 fetches or less', async () 
     time.restore();
   }
 });
+
+test('a page puts its own change into its list', async () => {
+  const time = new Time();
+  try {
+    const server = new Server(time, { rows: 1 });
+    const rules = { fetch: async () => server.answer(), onChange() {}, compare: byPosition };
+    const page = live(server.client, CHANNEL, 'todo', rules);
+    await time.run();
+    const row = { id: 9, title: 'mine', position: 9 };
+    page.apply('create', row);
+    assert.deepEqual(page.answer.at(-1), row);
+    page.apply('delete', row);
+    assert.deepEqual(page.answer, server.answer());
+    page.stop();
+    page.apply('create', row);
+    page.refetch();
+    await time.run();
+    assert.deepEqual(page.answer, server.answer());
+  } finally {
+    time.restore();
+  }
+});
+
+test('a fetch that fails is tried again three times, and its error is reported', async () => {
+  const time = new Time();
+  try {
+    const server = new Server(time);
+    const errors = [];
+    let fetches = 0;
+    const page = live(server.client, CHANNEL, 'todo', {
+      fetch: async () => {
+        if (++fetches < 5) throw new Error(`fetch ${fetches}`);
+        return server.answer();
+      },
+      onChange() {},
+      onError: ({ message }) => errors.push(message),
+    });
+    await time.run();
+    assert.ok(fetches >= 4);
+    server.create(1);
+    await time.run();
+    assert.deepEqual(page.answer, server.answer());
+    assert.deepEqual(errors, [1, 2, 3, 4].map((count) => `fetch ${count}`));
+    page.stop();
+  } finally {
+    time.restore();
+  }
+});

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -107,8 +107,11 @@ class PagesSite:
 
 
 @contextmanager
-def serve(folder: Path) -> Iterator[PagesSite]:
-    """Make the project, and serve it for as long as the block lasts."""
+def serve(folder: Path, more: Mapping[str, str] | None = None) -> Iterator[PagesSite]:
+    """Make the project, and serve it for as long as the block lasts.
+
+    `more` is text to be added to files of the project.
+    """
     port = free_port()
     _run(folder, "-c", START)
     for file, page in SHOWN.items():
@@ -126,6 +129,9 @@ def serve(folder: Path) -> Iterator[PagesSite]:
         settings.write(find_block("channels.md", "ASGI_APPLICATION =", language="python").text)
         settings.write(find_block("browsers.md", "corsheaders", language="python").text)
         settings.write(MORE_SETTINGS.replace("HOST_AND_PORT", f"{APP_HOST}:{port}"))
+    for file, text in (more or {}).items():
+        with (folder / file).open("a") as opened:
+            opened.write(text)
     session, token = _run(folder, "manage.py", "shell", "-v", "0", "-c", PREPARE).split()
     process = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", "mysite.asgi:application", "--port", str(port)],

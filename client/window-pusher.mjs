@@ -1,0 +1,3 @@
+// pusher-js of another script.
+
+export default window.Pusher;
