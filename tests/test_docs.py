@@ -42,7 +42,7 @@ WITH_TESTS = [
     for page in PAGES
     if any(Path(block.file or "").name.startswith("test_") for block in read_blocks(page))
 ]
-LANGUAGES = {"console", "html", "ini", "js", "jsx", "nginx", "python", "text", "vue"}
+LANGUAGES = {"console", "html", "ini", "js", "jsx", "nginx", "python", "text", "ts", "vue"}
 HELPERS_OF_CLAUSES = {
     *("miss", "skip", "require", "transport", "try_examples", "channel", "kinds"),
     *("arrivals", "send_all", "wait_for"),
