@@ -24,3 +24,4 @@ await build({
 execFileSync('node', ['node_modules/typescript/bin/tsc', '--project', '.'], { stdio: 'inherit' });
 cpSync('dist/esm', 'dist/cjs', { recursive: true, filter: (path) => !path.endsWith('.js') });
 writeFileSync('dist/cjs/package.json', '{"type": "commonjs"}\n');
+cpSync('../LICENSE', 'dist/LICENSE');

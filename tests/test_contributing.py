@@ -32,6 +32,7 @@ RUN_HERE = {PYTEST + "tests/test_names.py"}
 ONLY_FOR_MAINTAINERS = {
     "git tag -a v0.1.0 -m 0.1.0",
     ".venv/bin/twine upload dist/*",
+    "npm publish ./client",
     "git push origin v0.1.0",
 }
 

@@ -72,8 +72,10 @@ function applyToPages(answer: any, event: RowEvent, rules: Rules<any>): [any, bo
   const index = Math.max(at, 0);
   const isCut = pages.length > 1 || Array.isArray(pages[index]);
   const [page, ask] = applyToPage(pages[index], event, rules, isCut);
-  if (page === pages[index]) return [answer, ask];
-  return [{ ...answer, pages: pages.map((each: any, i: number) => (i === index ? page : each)) }, ask];
+  const next = pages.map((each: any, i: number) => (i === index ? page : each));
+  // Pages are fetched one after the other: of two counts, one is from before the change.
+  const isTorn = next.some(({ count }: any) => count !== next[0].count);
+  return [page === pages[index] ? answer : { ...answer, pages: next }, ask || isTorn];
 }
 
 function applyToPage(page: any, { action, data }: RowEvent, rules: Rules<any>, isCut = false): [any, boolean] {

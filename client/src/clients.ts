@@ -66,13 +66,15 @@ export function share<T>() {
   };
 }
 
-/** Make the client of pusher-js. A channel that was there before, or that `isUsed`, stays subscribed. */
-export function makePusherClient(pusher: any, isUsed: (channel: string) => boolean = () => false): Client {
+/** Make the client of pusher-js. A channel that the page uses too stays subscribed: one of Echo's, perhaps. */
+export function makePusherClient(pusher: any, isEchos: (channel: string) => boolean = () => false): Client {
   const use = share<any>();
   const open = (name: string): [any, () => void] => {
     const before = pusher.channel(name);
     const isOurs = !before || before.subscriptionCancelled;
-    return [pusher.subscribe(name), () => isOurs && !isUsed(name) && pusher.unsubscribe(name)];
+    const channel = pusher.subscribe(name);
+    const isBound = () => channel.global_callbacks?.length || Object.keys(channel.callbacks?._callbacks ?? {}).length;
+    return [channel, () => isOurs && !isEchos(name) && !isBound() && pusher.unsubscribe(name)];
   };
   return {
     subscribe(name, listener) {

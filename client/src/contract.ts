@@ -3,8 +3,8 @@
 import type { Answer } from "./answers.js";
 
 /**
- * The events of each channel, by a module augmentation:
- * `declare module "realtime-drf" { interface Channels { todos: { "todo.create": Todo } } }`.
+ * The events of each channel, once a project extends it:
+ * `declare module "realtime-drf" { interface Channels extends Declared {} }`.
  */
 export interface Channels {}
 
@@ -18,17 +18,21 @@ export type ModelOf<C extends keyof Channels> = keyof Channels[C] extends infer 
 /** The rows of a model, as a channel has them. */
 export type RowOf<C extends keyof Channels, M extends string> = Channels[C] extends infer E
   ? `${M}.update` extends keyof E
-    ? E[`${M}.update`]
+    ? Exclude<E[`${M}.update`], undefined>
     : `${M}.create` extends keyof E
-      ? E[`${M}.create`]
+      ? Exclude<E[`${M}.create`], undefined>
       : never
   : never;
 
 /** What a fetch returns, or a list of the contract's rows if it does not say. */
 export type Known<A, T> = 0 extends 1 & A ? T[] : unknown extends A ? T[] : A;
 
-/** A channel of no contract. */
-export type Undeclared<C extends string> = C extends keyof Channels ? never : C;
+/** A channel of which the contract does not say what it has. */
+export type Undeclared<C extends string> = C extends keyof Channels
+  ? string extends keyof Channels[C]
+    ? C
+    : never
+  : C;
 
 /** A type that is inferred from elsewhere. */
 export type Fixed<T> = [T][T extends unknown ? 0 : never];

@@ -14,8 +14,8 @@ type Share = ReturnType<typeof share<TrackOptions<any>>>;
 const shares = new WeakMap<object, WeakMap<Client, Share>>();
 
 /**
- * Track a query, or share what tracks it. Return the options, which may be assigned to, and a
- * function that releases it.
+ * Track a query, or share what tracks it; the last options count. Return those in use, which may be
+ * assigned to, and a function that releases it.
  */
 export function trackQuery(
   queries: Queries,
@@ -24,16 +24,19 @@ export function trackQuery(
   anyClient: AnyClient,
   channel: string,
   model: string,
+  options: TrackOptions<any>,
 ): [options: TrackOptions<any>, release: () => void] {
   const client = toClient(anyClient);
   let clients = shares.get(queries);
   if (!clients) shares.set(queries, (clients = new WeakMap()));
   let use = clients.get(client);
   if (!use) clients.set(client, (use = share()));
-  return use(`${channel} ${model} ${hash}`, () => {
-    const options: TrackOptions<any> = {};
-    return [options, start(queries, queryKey, hash, client, channel, model, options)];
-  });
+  const own = { ...options };
+  const [shared, release] = use(`${channel} ${model} ${hash}`, () => [
+    own,
+    start(queries, queryKey, hash, client, channel, model, own),
+  ]);
+  return [Object.assign(shared, options), release];
 }
 
 function start(

@@ -65,7 +65,7 @@ function useTracking(client: Maybe<AnyClient>, channel: Maybe<string>, model: st
   const tracked = useRef<object>({});
   useEffect(() => {
     if (!client || !channel || !isOn) return;
-    const [rules, release] = trackQuery(queries, queryKey, hash, client, channel, model);
+    const [rules, release] = trackQuery(queries, queryKey, hash, client, channel, model, options);
     tracked.current = rules;
     return release;
   }, [queries, client, channel, model, hash, isOn]);

@@ -62,8 +62,7 @@ function useTracking(client: AnyClient, channel: Maybe<string>, model: string, o
     [name, () => hashKey(queryKey.value)] as const,
     ([channel, hash], _, onCleanup) => {
       if (!channel) return;
-      const [rules, release] = trackQuery(queries, queryKey.value, hash, client, channel, model);
-      Object.assign(rules, options);
+      const [, release] = trackQuery(queries, queryKey.value, hash, client, channel, model, options);
       onCleanup(release);
     },
     { immediate: true, flush: "sync" },

@@ -61,6 +61,11 @@ test('on infinite pages a row changes where it is, and any other row is for the 
   assert.deepEqual([grown.pages[0].count, asks], [3, false]);
 });
 
+test('pages that were fetched before and after a change are for the server', () => {
+  const pages = { pages: [page([1, 2], { next: '?page=2' }), page([3], { count: 10, previous: '?page=1' })], pageParams: [1, 2] };
+  assert.equal(apply(pages, event('create', { id: 3 }), byId)[1], true);
+});
+
 test('a refresh is for the server', () => {
   assert.deepEqual(apply([], event('refresh', {}), byId), [[], true]);
 });

@@ -12,8 +12,7 @@ const RULES = { compare: byPosition, version: 'revision' };
 const openWith = (rules, infinite) => (server, fetch) => {
   const queries = new QueryClient({ defaultOptions: { queries: { retry: false, gcTime: Infinity } } });
   queries.mount();
-  const [options, release] = trackQuery(queries, KEY, hashKey(KEY), server.client, CHANNEL, 'todo');
-  Object.assign(options, rules);
+  const [, release] = trackQuery(queries, KEY, hashKey(KEY), server.client, CHANNEL, 'todo', rules);
   const observer = infinite
     ? new InfiniteQueryObserver(queries, {
         queryKey: KEY,

@@ -138,6 +138,7 @@ test('who is there, and the state of the connection', async () => {
   const page = mount(People);
   await until(() => page.text() === 'connecting ');
   pusher.become('connected');
+  await until(() => pusher.channel('presence-room'));
   const room = pusher.channel('presence-room');
   room.people = { 1: { name: 'Ann' } };
   room.send('pusher:subscription_succeeded');

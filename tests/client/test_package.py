@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 
 import pytest
 
 import realtime_drf
 from tests.client import npm
+from tests.pages import ROOT, read_blocks
 
 pytestmark = pytest.mark.end_to_end
 
+PAGE = ROOT / "docs" / "live-lists.md"
 TESTS = sorted(path.name for path in (npm.CLIENT / "test").glob("*.test.mjs"))
 
 
@@ -47,6 +50,20 @@ def test_it_is_small(module: str, external: str, limit: int) -> None:
 def test_what_is_right_compiles_and_what_is_wrong_does_not(compiler: str) -> None:
     """Each wrong line has a comment that is an error itself where the line compiles."""
     npm.run("node", f"node_modules/{compiler}/bin/tsc", "--project", "test/types")
+
+
+def test_the_page_shows_how_the_contract_gets_there() -> None:
+    [shown] = [block.text for block in read_blocks(PAGE) if block.language == "ts"]
+    assert shown == (npm.CLIENT / "test" / "types" / "contract.ts").read_text()
+
+
+def test_all_options_are_documented() -> None:
+    sources = "".join(
+        (npm.CLIENT / "src" / f"{name}.ts").read_text() for name in ("answers", "tracking")
+    )
+    options = set(re.findall(r"^  (\w+)\?: ", sources, re.MULTILINE)) - {"count"}
+    table = re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.MULTILINE)
+    assert options == set(table)
 
 
 @pytest.mark.parametrize("module", ["", "/echo", "/ably", "/pusher", "/react", "/vue"])

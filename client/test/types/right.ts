@@ -9,16 +9,17 @@ import { fromEcho } from "realtime-drf/echo";
 import { createPusher } from "realtime-drf/pusher";
 import * as react from "realtime-drf/react";
 import * as vue from "realtime-drf/vue";
-import type { Todo } from "./contract.js";
+import type { LivePusher, Todo } from "./realtime";
 
 declare const pusher: Pusher;
+declare const livePusher: LivePusher;
 declare const echo: Echo<"pusher">;
 declare const ably: Realtime;
 declare const id: number;
 declare const api: <T>() => Promise<T>;
 const json = () => fetch("/api/todos/").then((response) => response.json());
 
-for (const client of [pusher, fromEcho(echo), fromAbly(ably), createPusher("key", "/realtime/")]) {
+for (const client of [pusher, livePusher, fromEcho(echo), fromAbly(ably), createPusher("key", "/realtime/")]) {
   const list = live(client, `private-lists.${id}`, "todo", {
     fetch: json,
     compare: (a, b) => a.position - b.position,
@@ -46,6 +47,10 @@ live(pusher, "people", "person", {
   key: "id",
   onChange: (people) => people[0]!.name.trim(),
 });
+// One of which the contract does not say what it has
+live(pusher, "private-teams.red", "person", { fetch: json, onChange: (people) => people[0].name });
+// One that shares its pattern with others, which have no todos
+live(pusher, "private-users.ann", "todo", { fetch: json, onChange: (todos) => todos[0]!.title.trim() });
 const anything: string = "some-channel";
 live(pusher, anything, "person", { fetch: json, onChange: (people) => people[0].name });
 

@@ -5,7 +5,7 @@ import { live, type Page } from "realtime-drf";
 import { createPusher } from "realtime-drf/pusher";
 import * as react from "realtime-drf/react";
 import * as vue from "realtime-drf/vue";
-import type { StaffTodo, Todo } from "./contract.js";
+import type { StaffTodo, Todo } from "./realtime";
 
 declare const pusher: Pusher;
 declare const api: <T>() => Promise<T>;
@@ -26,6 +26,8 @@ live(pusher, "private-lists.5", "todo", { fetch: json, onChange: (todos) => todo
 live(pusher, "private-lists.5", "todo", { fetch: () => api<Page<Todo>>(), onChange: (page) => page.map(String) });
 // @ts-expect-error: a person has no age
 live(pusher, "people", "person", { fetch: () => api<{ id: number }[]>(), onChange: (people) => people[0]!.age });
+// @ts-expect-error: the channel has no such model
+live(pusher, "private-lists.5", "person", { fetch: json, ...quiet });
 // @ts-expect-error: a number is not a key
 createPusher(5, "/realtime/");
 
