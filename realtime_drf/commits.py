@@ -111,9 +111,9 @@ def flush_all(**kwargs: Any) -> None:
 
 @contextlib.contextmanager
 def holding() -> Iterator[None]:
-    """Keep entries that may be held until the block ends, however often it commits within.
+    """Keep entries that may be held until the block ends, whatever is committed within.
 
-    So what a view's method does to a row in several transactions is one event.
+    So a row that a view's method changes in several transactions has one event.
     """
     before = _is_holding.get()
     _is_holding.set(True)
@@ -129,12 +129,12 @@ _is_holding: ContextVar[bool] = ContextVar("realtime_drf_is_holding", default=Fa
 
 
 def next_number() -> int:
-    """Return a place behind everything that has been entered."""
+    """Return the place after all entries so far."""
     return next(_numbers)
 
 
 class Entry(abc.ABC):
-    """A thing that waits for a commit, and is ready once Django calls it after that."""
+    """A hook that waits for a commit, and is ready once Django has called it."""
 
     may_be_held: ClassVar[bool] = False
     """Whether it waits for the end of `holding`."""
@@ -188,7 +188,7 @@ def send_entries(entries: Iterable[Entry], *, may_raise: bool) -> None:
 
 
 def _cut(entries: Iterable[Entry]) -> Iterator[list[Addressed]]:
-    """Yield all events in one batch, or some at a time where rows are read for them in chunks."""
+    """Yield all events in one batch, or in several if rows are read for them in chunks."""
     kinds: dict[type[Entry], list[Entry]] = {}
     for entry in entries:
         kinds.setdefault(type(entry), []).append(entry)
@@ -206,7 +206,7 @@ class Flush:
     """A hook that sends what is ready. One a transaction, behind all entries.
 
     Args:
-        notes: what other modules keep for as long as the transaction lasts.
+        notes: what other modules keep until the transaction ends.
     """
 
     def __init__(self, connection: BaseDatabaseWrapper, notes: dict[str, Any]) -> None:
@@ -233,7 +233,7 @@ def flush_last(connection: BaseDatabaseWrapper) -> None:
 
 
 def get_notes(connection: BaseDatabaseWrapper) -> dict[str, Any]:
-    """Return what is kept for as long as the open transaction lasts."""
+    """Return what is kept until the open transaction ends."""
     hooks: list[Any] = connection.run_on_commit
     index = _find_flush(connection)
     if index is None:

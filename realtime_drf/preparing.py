@@ -28,7 +28,7 @@ logger = logging.getLogger("realtime_drf")
 
 @dataclass
 class Prepared:
-    """Events by the database alias whose commit they wait for, and calls that touch rows."""
+    """Events by the database alias of their commit, and calls that touch rows."""
 
     events: dict[str, list[Addressed]] = field(default_factory=dict)
     touches: list[Callable[[], None]] = field(default_factory=list)
@@ -40,9 +40,9 @@ class Toucher(Protocol):
     def __call__(
         self, backend: Backend, keys: Sequence[Any], action: str, using: str, socket_id: str | None
     ) -> Callable[[], None] | None:
-        """Return what to call once the rows are written; None if the backend does not observe.
+        """Return what to call after the write; None if the backend does not observe.
 
-        Where the rows are is read now, unless their transaction knows it.
+        Where the rows are is read now, unless that is known.
         """
 
 

@@ -12,7 +12,7 @@ from rest_framework.serializers import BaseSerializer, Serializer
 from realtime_drf.hyperlinks import link_without_request
 
 MAX_IDLE: Final = 256
-"""Serializers that are kept. Beyond it all are forgotten: a project may make classes as it goes."""
+"""Serializers that are kept. At the limit all are dropped: a project may create classes often."""
 
 
 def serialize(
@@ -43,7 +43,7 @@ def serialize(
 
 
 class _Idle(NamedTuple):
-    """A serializer that nobody uses now, and the attributes of it and its fields, as made."""
+    """A serializer that is not in use, with the attributes that it and its fields had at first."""
 
     serializer: BaseSerializer[Any]
     attributes: list[tuple[dict[str, Any], dict[str, Any]]]
@@ -56,10 +56,10 @@ _idle: dict[type[BaseSerializer[Any]], _Idle] = {}
 def _borrow(
     serializer_class: type[BaseSerializer[Any]], instance: Model, context: dict[str, Any]
 ) -> Iterator[BaseSerializer[Any]]:
-    """Lend a serializer to the block, and forget what its methods leave on it and on its fields.
+    """Yield a serializer, and reset it and its fields afterwards.
 
-    Taking it out is atomic: whatever needs one meanwhile, another thread or a method of this one,
-    makes another.
+    Taking it out is atomic. If another thread, or a method of this serializer, needs one meanwhile,
+    it makes another.
     """
     has_request = context.get("request") is not None  # hyperlinks are made differently for one
     idle = None if has_request else _idle.pop(serializer_class, None)

@@ -1,4 +1,4 @@
-"""Checks of backends that observe rows: names that lead nowhere, and writes that stay silent."""
+"""Checks of observing backends: names that do not exist, and writes that are not published."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BULK = "update(), bulk_create() and bulk_update()"
 
 
 def check_rows(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Look at every backend that observes its model, or would if it could."""
+    """Check every backend that observes its model, or is meant to."""
     return [message for backend in registry for message in _check(backend)]
 
 
@@ -34,10 +34,10 @@ def _check(backend: RealtimeBackend[Any]) -> Iterator[checks.CheckMessage]:
     yield from _check_cascades(backend)
     if found := _find_read_attribute(backend):
         yield checks.Warning(
-            f"{backend.label}.get_channels() reads change.{found}, which a change that is observed "
-            f"does not have.",
-            hint="It is asked where a row is, before and after: answer by change.instance alone, "
-            "or set observe = False to have views alone publish.",
+            f"{backend.label}.get_channels() reads change.{found}, which observed changes do not "
+            f"have.",
+            hint="It is called for a row before and after a change: use change.instance alone, or "
+            "set observe = False, so that only views and publish_change() publish.",
             obj=type(backend),
             id=f"{TAG}.W019",
         )
@@ -50,7 +50,7 @@ def _blind(backend: RealtimeBackend[Any]) -> checks.CheckMessage:
     return checks.Error(
         f"{backend.label} cannot observe {backend.get_model()._meta.label}: it needs a "
         f"serializer_class, and 'channels' or get_channels().",
-        hint="What changes a row outside of views has neither to offer.",
+        hint="Outside of views there is no other source of either.",
         obj=type(backend),
         id=f"{TAG}.E014",
     )
@@ -88,7 +88,7 @@ def _check_manager(backend: RealtimeBackend[Any]) -> Iterator[checks.CheckMessag
     model = backend.get_model()
     if not isinstance(model._default_manager.get_queryset(), RealtimeQuerySet):
         yield checks.Warning(
-            f"{model._meta.label} is observed, and its manager publishes nothing of {_BULK}.",
+            f"{model._meta.label} is observed, but its manager does not publish {_BULK}.",
             hint="Use objects = RealtimeManager(), or a queryset that extends RealtimeQuerySet; or "
             "call publish_change() for what they write, and silence this check.",
             obj=model,
@@ -112,7 +112,7 @@ def _check_cascades(backend: RealtimeBackend[Any]) -> Iterator[checks.CheckMessa
 
 
 def _find_read_attribute(backend: RealtimeBackend[Any]) -> str | None:
-    """Return what `get_channels` reads of a change besides its instance, by its source."""
+    """Return the attribute of a change that `get_channels` reads besides the instance, if any."""
     method = type(backend).get_channels
     if method is RealtimeBackend.get_channels:
         return None

@@ -1,7 +1,7 @@
-"""Changes of rows, wherever the ORM makes them: one event for a row, a channel and a commit.
+"""Changes of rows, wherever the ORM makes them: one event per row, channel and commit.
 
-Before is where a row was when its transaction first touched it; after is where it is once that is
-committed. Only before: "delete". Both: "update". Only after: "create". Neither: nothing.
+A row is on a channel before, when its transaction first touches it, or after, when the transaction
+is committed. Only before: "delete". Both: "update". Only after: "create". Neither: no event.
 """
 
 from __future__ import annotations

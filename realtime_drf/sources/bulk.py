@@ -1,4 +1,4 @@
-"""A manager and a queryset whose bulk writes are published: those that send no signals."""
+"""A manager and a queryset that publish bulk writes, for which Django sends no signals."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from realtime_drf.sources.placements import NOWHERE, UNMOVED
 M = TypeVar("M", bound=Model)
 
 CONDITIONS: Final = 100
-"""Conditions of one query; SQLite takes no more than 1,000 within each other."""
+"""Conditions of one query; SQLite allows a depth of 1,000."""
 
 
 class RealtimeQuerySet(QuerySet[M]):
-    """A queryset whose ``update()``, ``bulk_create()`` and ``bulk_update()`` are published.
+    """A queryset that publishes its ``update()``, ``bulk_create()`` and ``bulk_update()``.
 
-    So are `aupdate` and the other methods that end in these. What it saves and deletes row by row
-    is published anyway.
+    This includes `aupdate` and the other methods that call these. What saves and deletes row by row
+    is published in any case.
     """
 
     def update(self, **kwargs: Any) -> int:
-        """Update rows; each is published as it is once the transaction is committed.
+        """Update rows, and publish each as it is when the transaction is committed.
 
         The ``version_field`` of a backend grows by one, unless a value is given.
         """
@@ -67,10 +67,10 @@ class RealtimeQuerySet(QuerySet[M]):
         update_fields: Collection[str] | None = None,
         unique_fields: Collection[str] | None = None,
     ) -> list[M]:
-        """Insert rows; each is published.
+        """Insert rows, and publish each.
 
         Raises:
-            ValueError: `ignore_conflicts` is set: nobody could tell which rows were inserted.
+            ValueError: `ignore_conflicts` is set, with which the inserted rows are not known.
         """
         observers = find_observers(self.model)
         is_shown = any(True for _ in find_dependents(self.model))
@@ -108,7 +108,7 @@ class RealtimeQuerySet(QuerySet[M]):
     def _find_conflicts(
         self, rows: Sequence[M], unique_fields: Collection[str], using: str
     ) -> list[Any]:
-        """Return the keys of the rows that an insert would meet."""
+        """Return the keys of the rows with which an insert conflicts."""
         fields: list[Any] = [
             self.model._meta.get_field(name) for name in unique_fields if name != "pk"
         ]
@@ -126,7 +126,7 @@ class RealtimeQuerySet(QuerySet[M]):
 if TYPE_CHECKING:
     _Manager = Manager
 else:
-    _Manager = Manager.from_queryset(RealtimeQuerySet)  # of which a type checker knows nothing
+    _Manager = Manager.from_queryset(RealtimeQuerySet)  # type checkers do not follow this
 
 
 class RealtimeManager(_Manager[M]):

@@ -1,7 +1,7 @@
-"""The query for some values of one row, compiled once for a connection.
+"""A query for some values of one row, compiled once per connection.
 
-Django takes ten times as long to build a query as SQLite takes to answer it, and where a row is
-before it is saved is asked of each row by itself.
+Django takes ten times as long to build a query as SQLite takes to answer it, and each row that is
+saved needs one query before.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from django.db.models import Manager, Model, QuerySet
 class RowQuery:
     """A compiled query for values of one row, by its primary key.
 
-    It belongs to a connection: its SQL and the converters of its values are for that database.
+    It belongs to one connection, since its SQL and its converters are for that database.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class RowQuery:
 
 
 def can_lock(using: str) -> bool:
-    """Return whether rows can be locked now: in a transaction, of a database that has locks."""
+    """Return whether rows can be locked now: in a transaction, on a database that has row locks."""
     connection = connections[using]
     return connection.in_atomic_block and connection.features.has_select_for_update
 
@@ -80,8 +80,8 @@ def can_lock(using: str) -> bool:
 def lock(model: type[Model], keys: Sequence[Any], using: str) -> None:
     """Lock rows that are about to be written, until the transaction ends.
 
-    Another transaction that has written them is waited for, so that what is read then is what the
-    write will find.
+    This waits for other transactions that have written them, so that what is read next is what the
+    write finds.
     """
     no_key = connections[using].features.has_select_for_no_key_update
     rows = model._base_manager.using(using).filter(pk__in=keys).order_by("pk")
@@ -91,7 +91,7 @@ def lock(model: type[Model], keys: Sequence[Any], using: str) -> None:
 def is_plain(model: type[Model]) -> bool:
     """Return whether the default manager of a model gives all its rows, whenever it is asked.
 
-    One that has methods of its own may look at the tenant of a request, or at anything else.
+    A manager or queryset with methods of its own may depend on the tenant of a request, say.
     """
     manager: Any = model._default_manager
     queryset_class = manager._queryset_class

@@ -1,4 +1,4 @@
-"""Connecting the sources of changes: to the backends that there are, and to those still to come."""
+"""Connecting the sources of changes to all backends, including those defined later."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from realtime_drf.sources.entries import prepare_touch
 
 
 def connect() -> None:
-    """Receive signals for all backends that observe; called once, when the models are loaded."""
+    """Connect the signals for all observing backends; called once, when the models are loaded."""
     preparing.touchers.append(prepare_touch)
     for receive in (observing.connect, dependencies.connect):
         registry.receivers.append(receive)

@@ -1,4 +1,4 @@
-"""Channels on which a commit changes too many rows: one "refresh" stands for all of them."""
+"""Channels on which a commit changes too many rows: one "refresh" replaces all their events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Place = tuple[str, str]
 
 
 class Crowds:
-    """The channels of each backend that have more rows to publish than its ``refresh_above``."""
+    """The channels with more rows to publish than the ``refresh_above`` of their backend."""
 
     def __init__(self, entered: Sequence[Entered]) -> None:
         self._found: dict[tuple[str, str], set[Place]] = {}
@@ -45,7 +45,7 @@ class Crowds:
         return self._found.get((label, using), set())
 
     def take_new(self, label: str, using: str, places: Iterable[Place]) -> Iterator[Place]:
-        """Yield the channels of which no refresh was sent yet."""
+        """Yield the channels that have had no refresh yet."""
         for place in places:
             if (label, using, place) not in self._refreshed:
                 self._refreshed.add((label, using, place))

@@ -1,9 +1,9 @@
-"""Changes of what a payload shows of other models: each touches the rows that show it.
+"""Changes of related rows that a payload shows: each touches the rows whose payload it is.
 
 A relation that a backend ``depends_on`` leads from its rows to rows of another model. When one of
-those is saved or deleted, or joins or leaves a many-to-many relation, the rows that it is reached
-from are touched: before the write, since it may lead elsewhere afterwards, and after it. So are
-rows whose foreign key is cleared since the row that it leads to is deleted: no signal says so.
+those is saved or deleted, or added to or removed from a many-to-many relation, the rows that lead
+to it are touched: before the write, since the relation may change with it, and after it. Rows whose
+foreign key is cleared because its target is deleted are touched too, as Django sends no signal.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _UID = "realtime_drf.dependencies"
 
 
 class Dependency(NamedTuple):
-    """A relation of a backend's rows, and what of it they show.
+    """A relation on which the rows of a backend depend.
 
     Args:
-        backend: whose rows are touched.
-        path: from the rows to the target.
+        backend: the backend whose rows are touched.
+        path: the lookup from the rows to the target.
         field: the last relation of the path.
-        only_deletes: the rows do not show the target, but its deletion clears their foreign key.
+        only_deletes: whether only deleting the target changes the rows: it clears a foreign key.
     """
 
     backend: RealtimeBackend[Any]
@@ -64,7 +64,7 @@ class Dependency(NamedTuple):
 
     @property
     def is_forward(self) -> bool:
-        """Whether the field of a many-to-many relation is the row's own."""
+        """Whether it is a many-to-many field of the model itself."""
         return isinstance(self.field, ManyToManyField)
 
     def find_rows(self, targets: Iterable[Any], using: str) -> list[Any]:
@@ -83,9 +83,9 @@ def get_dependencies(backend: RealtimeBackend[Any]) -> list[Dependency]:
 
 
 def _find_shown(backend: RealtimeBackend[Any]) -> Iterator[Dependency]:
-    """Yield what a backend ``depends_on``; of a many-to-many relation, its rows as well."""
+    """Yield the relations that a backend ``depends_on``, with the rows of ``through`` models."""
     for path in backend.depends_on:
-        with contextlib.suppress(FieldDoesNotExist, ValueError):  # a check says so
+        with contextlib.suppress(FieldDoesNotExist, ValueError):  # a check reports it
             each = Dependency(backend, path, find_field(backend.get_model(), path))
             yield each
             if each.through is not None and not each.through._meta.auto_created:
@@ -93,7 +93,7 @@ def _find_shown(backend: RealtimeBackend[Any]) -> Iterator[Dependency]:
 
 
 def _find_rows_between(each: Dependency, through: type[Model]) -> Iterator[Dependency]:
-    """Yield the way to the rows of a many-to-many relation that has a model of its own."""
+    """Yield the dependency on the rows of a ``through`` model."""
     many = each.field if each.is_forward else each.field.field
     name = many.m2m_field_name() if each.is_forward else many.m2m_reverse_field_name()
     near: Any = through._meta.get_field(name)
@@ -103,7 +103,7 @@ def _find_rows_between(each: Dependency, through: type[Model]) -> Iterator[Depen
 
 
 def _find_cleared(backend: RealtimeBackend[Any]) -> Iterator[Dependency]:
-    """Yield the foreign keys, of rows and of what they show, that a deletion changes."""
+    """Yield the foreign keys, of rows and of their related rows, that a deletion changes."""
     shown = {each.path: each.target for each in _find_shown(backend)}
     for path, model in {"": backend.get_model(), **shown}.items():
         for field in model._meta.concrete_fields:
@@ -120,7 +120,7 @@ BY_THE_DATABASE: Final = tuple(
     for name in ("DB_CASCADE", "DB_SET_NULL", "DB_SET_DEFAULT")
     if hasattr(models, name)  # from Django 6.1 on
 )
-"""What the database does to rows whose foreign key loses its row, without Django."""
+"""Values of ``on_delete`` that the database carries out, without Django."""
 
 
 def find_field(model: type[Model], path: str) -> Any:
@@ -135,7 +135,7 @@ def find_field(model: type[Model], path: str) -> Any:
 
 
 def connect(backend: RealtimeBackend[Any]) -> None:
-    """Receive what the ORM does to the rows that a backend's payloads show."""
+    """Connect the signals of the related rows that a backend's payloads show."""
     if not backend.observes:
         return
     for each in get_dependencies(backend):
@@ -225,7 +225,7 @@ def _on_many_to_many(
     using: str,
     **kwargs: Any,
 ) -> None:
-    """Touch the rows at one end of a many-to-many relation, before and after it changes."""
+    """Touch the rows of a backend before and after a many-to-many relation changes."""
     if is_suppressed():
         return
     for backend in registry:
@@ -241,7 +241,7 @@ def _on_many_to_many(
 def _find_ends(
     each: Dependency, instance: Model, pk_set: set[Any] | None, using: str, *, reverse: bool
 ) -> list[Any]:
-    """Return the keys of the backend's rows that a change of a many-to-many relation concerns."""
+    """Return the keys of the backend's rows that a change of a many-to-many relation affects."""
     is_near = each.is_forward != reverse  # at the backend's row, or at what leads to it
     is_far = not is_near or getattr(each.field.remote_field, "symmetrical", False)
     ends = [*([instance.pk] if is_near else ()), *((pk_set or ()) if is_far else ())]

@@ -21,11 +21,11 @@ from realtime_drf.sources.rows import Touch, Transaction
 
 
 class TouchEntry(Entry):
-    """Rows that a committed transaction has touched.
+    """An entry for touched rows, which waits for the commit.
 
     Args:
-        touch: which rows.
-        transaction: where they were before it.
+        touch: the rows.
+        transaction: knows where the rows were before.
     """
 
     may_be_held = True
@@ -43,7 +43,7 @@ class TouchEntry(Entry):
 
 
 def get_transaction(using: str) -> Transaction:
-    """Return what is known of the open transaction of a database; of a change alone if none is."""
+    """Return the record of a database's open transaction; a new one if none is open."""
     connection = connections[using]
     if not connection.in_atomic_block:
         return Transaction()
@@ -61,7 +61,7 @@ def touch(
     using: str,
     socket_id: str | None = None,
 ) -> None:
-    """Have rows published once they are committed; now if no transaction is open."""
+    """Publish rows at the commit, or now if no transaction is open."""
     note_publication()
     connection = connections[using]
     if connection.in_atomic_block:
@@ -82,7 +82,7 @@ def touch(
 def prepare_touch(
     backend: Backend, keys: Sequence[Any], action: str, using: str, socket_id: str | None
 ) -> Callable[[], None] | None:
-    """Do what `realtime_drf.preparing.Toucher` says, of the actions that rows can tell."""
+    """Implement `realtime_drf.preparing.Toucher` for create, update and delete."""
     if not (isinstance(backend, RealtimeBackend) and backend.observes and action in ACTIONS):
         return None
     placements = get_placements(backend)

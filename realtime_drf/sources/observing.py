@@ -1,7 +1,7 @@
-"""Receivers of Django's signals: what the ORM saves and deletes touches rows.
+"""Receivers of Django's signals, which touch the rows that the ORM saves and deletes.
 
-They are connected to the models that are observed, and to their children and proxies, and to no
-others: Django deletes rows of a model that has receivers one by one.
+They are connected to observed models, their children and their proxies alone, because Django
+deletes the rows of a model that has receivers one by one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _UID = "realtime_drf.rows"
 
 
 def connect(backend: RealtimeBackend[Any]) -> None:
-    """Receive what the ORM does to the rows of a backend, if it observes them."""
+    """Connect the signals of a backend's model, if the backend observes it."""
     if backend.observes:
         for model in find_classes(backend.get_model()):
             signals.pre_save.connect(_before_save, model, dispatch_uid=_UID)
@@ -38,7 +38,7 @@ def find_classes(model: type[Model]) -> Iterator[type[Model]]:
 
 
 def find_observers(model: type[Model]) -> list[Placements]:
-    """Return what the observing backends of a model say of its rows."""
+    """Return the placements of the backends that observe a model."""
     if is_suppressed():
         return []
     return [get_placements(each) for each in registry.get_backends(model) if each.observes]
@@ -76,7 +76,7 @@ def _after_save(
     update_fields: Collection[str] | None = None,
     **kwargs: Any,
 ) -> None:
-    # Without a transaction, each save has one of its own: the same before and after it.
+    # Outside of a transaction, this is the record that _before_save() made.
     transaction: Transaction | None = vars(instance._state).pop("_realtime_drf", None)
     if raw or transaction is None:
         return
@@ -110,7 +110,7 @@ def _grow_versions(
     using: str,
     update_fields: Collection[str] | None,
 ) -> None:
-    """Have versions grow where a save has not written them, and read those that have grown."""
+    """Increment versions that a save has not written, and read those that have grown."""
     for name in find_version_fields(observers):
         row = type(instance)._base_manager.using(using).filter(pk=instance.pk)
         is_grown = _grows_in_place(instance, name, update_fields)
@@ -122,9 +122,9 @@ def _grow_versions(
 
 
 def _grows_in_place(instance: Model, name: str, update_fields: Collection[str] | None) -> bool:
-    """Tell whether a save writes a version that nobody has given, so that it can grow with it.
+    """Return whether a save writes all loaded fields, so that it can increment the version.
 
-    Django gives the names of all that is loaded where fields are deferred.
+    With deferred fields, Django passes the names of the loaded ones as `update_fields`.
     """
     if update_fields is None:
         return True
@@ -140,7 +140,7 @@ def _grows_in_place(instance: Model, name: str, update_fields: Collection[str] |
 
 
 def _is_new(instance: Any) -> bool:
-    """Tell whether a save can only insert: Django then asks for no row of that key."""
+    """Return whether a save can only insert, so that Django tries no update first."""
     if not instance._state.adding:
         return False
     return not instance._is_pk_set() or all(

@@ -1,4 +1,4 @@
-"""Where a row is for listeners: the transport and the channels that its backend gives it."""
+"""Where a row is for subscribers: the transport and the channels that its backend gives it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHUNK: Final = 500
 """Rows that are fetched together."""
 
 MAX_BUILT: Final = 1_024
-"""Values of a backend's columns of which the names of channels are remembered."""
+"""Combinations of column values whose channel names are cached, per backend."""
 
 
 class Placement(NamedTuple):
@@ -38,17 +38,17 @@ class Placement(NamedTuple):
 
 
 NOWHERE: Final = Placement()
-"""Of a row that does not exist for listeners."""
+"""The placement of a row that does not exist for subscribers."""
 
 UNMOVED: Final = Placement(channels=("",))
-"""Of a row that was where it is: nothing that decides on its channels has been written."""
+"""The placement of a row that has not moved: no column that decides on it was written."""
 
 
 class Placements:
     """The placements of one backend's rows.
 
     Args:
-        backend: it declares ``channels``, or has a `get_channels` of its own.
+        backend: a backend with ``channels``, or a `get_channels` of its own.
     """
 
     def __init__(self, backend: RealtimeBackend[Any]) -> None:
@@ -86,7 +86,7 @@ class Placements:
         )
 
     def may_move(self, written: Iterable[str] | None) -> bool:
-        """Tell whether a write of these fields, or of all, can move a row."""
+        """Return whether a write of these fields, or of all, can move a row."""
         if self.is_fixed:
             return False
         if written is None or self.columns is None or self._is_filtered:
@@ -95,7 +95,7 @@ class Placements:
         return bool(names & {self._get_attname(name) for name in self.columns})
 
     def fetch(self, keys: Sequence[Any], using: str) -> list[Model]:
-        """Return the rows that exist for listeners, with all that the payload needs."""
+        """Return the rows that exist for subscribers, with all that the payload needs."""
         if len(keys) == 1 and not self._is_filtered:
             names = [field.attname for field in self.model._meta.concrete_fields]
             if query := self._get_row_query(keys[0], using, tuple(names)):
@@ -107,12 +107,12 @@ class Placements:
     def read(
         self, keys: Sequence[Any], using: str, *, locking: bool = False
     ) -> dict[Any, Placement]:
-        """Return where rows are in the database now; those that are nowhere are left out.
+        """Return where rows are in the database now, without those that are nowhere.
 
-        What a hook raises is reported, and does not break the write: the row counts as unmoved.
+        An error of a hook is reported and does not break the write: the row counts as unmoved.
 
         Args:
-            locking: lock the rows, if that is possible.
+            locking: lock the rows, if possible.
         """
         locking = locking and can_lock(using)
         is_compiled = len(keys) == 1 and self.columns is not None and not self._is_filtered
@@ -133,7 +133,7 @@ class Placements:
     def read_unless_fixed(
         self, keys: Iterable[tuple[Any, Placement]], using: str
     ) -> dict[Any, Placement]:
-        """Return where rows are, or would be if they are: rows that never move are not read.
+        """Return where rows are; rows that never move are not read, and assumed to exist.
 
         Args:
             keys: primary keys, and where the rows were.
@@ -148,7 +148,7 @@ class Placements:
         }
 
     def read_versions(self, keys: Sequence[Any], using: str) -> dict[Any, Any]:
-        """Return the versions of rows, those included that do not exist for listeners."""
+        """Return the versions of rows, including those that do not exist for subscribers."""
         field = self.backend.version_field
         if field is None or not keys:
             return {}
@@ -167,7 +167,7 @@ class Placements:
         return Placement(self.backend.get_transport(change), names, version)
 
     def make_bare(self, key: Any) -> Model:
-        """Return an instance of a row that is not there: it has its key, and nothing else."""
+        """Return an instance with the key alone, for a row that is gone."""
         fields: list[Any] = self.model._meta.pk_fields
         values = key if len(fields) > 1 else (key,)
         return self.model.from_db(None, [each.attname for each in fields], values)
@@ -194,7 +194,7 @@ class Placements:
     def _get_row_query(
         self, key: Any, using: str, paths: tuple[str, ...], *, locking: bool = False
     ) -> RowQuery | None:
-        """Return the compiled query for one row, where the rows do not depend on who asks."""
+        """Return the compiled query for one row, or None if it cannot be compiled."""
         queries: WeakKeyDictionary[Placements, dict[Any, RowQuery | None]]
         queries = vars(connections[using]).setdefault("_realtime_drf_queries", WeakKeyDictionary())
         own = queries.setdefault(self, {})
@@ -202,7 +202,7 @@ class Placements:
             queryset = self.backend.get_queryset().using(using)
             try:
                 query = RowQuery.compile(queryset, paths, key, locking=locking)
-            except EmptyResultSet:  # of a key that no row can have: another one will do
+            except EmptyResultSet:  # no row can have this key; another will do
                 return None
             own[paths, locking] = query
         return own[paths, locking]
@@ -225,7 +225,7 @@ class Placements:
 
 
 def get_placements(backend: RealtimeBackend[Any]) -> Placements:
-    """Return the placements of a backend's rows, which are made once."""
+    """Return the placements of a backend, made once."""
     if "_placements" not in vars(backend):
         vars(backend)["_placements"] = Placements(backend)
     placements: Placements = vars(backend)["_placements"]

@@ -1,4 +1,4 @@
-"""What became of touched rows: read after the commit, in chunks, and made into events."""
+"""The events of touched rows, which are read after the commit, in chunks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from realtime_drf.sources.placements import (
 from realtime_drf.sources.slots import Entered, Slot, list_slots
 
 REFRESH = "refresh"
-"""The action of the event that stands for many rows."""
+"""The action of the event that replaces those of many rows."""
 
 
 class _Due(NamedTuple):
@@ -41,9 +41,9 @@ class _Due(NamedTuple):
 
 
 def resolve(entered: Sequence[Entered]) -> Iterator[Numbered]:
-    """Yield the events of rows, with the numbers of the entries at whose places they are sent.
+    """Yield the events of rows, with the numbers of the entries whose places they take.
 
-    A row has one event on each channel, whatever has touched it and how often.
+    A row has one event per channel, however often it was touched.
     """
     entered = sorted(entered, key=operator.itemgetter(0))
     crowds = Crowds(entered)
@@ -53,7 +53,7 @@ def resolve(entered: Sequence[Entered]) -> Iterator[Numbered]:
 
 
 def _resolve_chunk(slots: Sequence[Slot], crowds: Crowds) -> Iterator[Numbered]:
-    """Yield the events of some rows; what one backend raises takes nothing of others with it."""
+    """Yield the events of some rows; an error of one loses no other."""
     key = operator.attrgetter("backend", "using")
     for (label, using), group in itertools.groupby(sorted(slots, key=key), key):
         backend = registry.find(label)
@@ -63,7 +63,7 @@ def _resolve_chunk(slots: Sequence[Slot], crowds: Crowds) -> Iterator[Numbered]:
         maker = _Maker(get_placements(backend), using, crowds)
         try:
             yield from maker.make(own)
-        except Exception:  # noqa: BLE001  of one row: the others go
+        except Exception:  # noqa: BLE001  one row fails: try each by itself
             for slot in own:
                 yield from _make_one(maker, slot)
 
@@ -100,10 +100,10 @@ class _Maker:
         return made
 
     def _read(self, keys: Sequence[Any]) -> tuple[dict[Any, Model], dict[Any, Any]]:
-        """Return the rows that exist for listeners, and the versions of all that there are.
+        """Return the rows that exist for subscribers, and the versions of all rows.
 
-        A version is of what was read with it, or older, since another transaction may be committed
-        meanwhile: with a newer one, a delete would overtake the event of that transaction.
+        The version of a hidden row is read before the row is looked up again: another transaction
+        may commit in between, and a delete must not carry the version of that one's event.
         """
         rows = {row.pk: row for row in self._placements.fetch(keys, self._using)}
         field = self.backend.version_field
@@ -117,7 +117,7 @@ class _Maker:
         return rows, versions | {key: getattr(row, field) for key, row in rows.items()}
 
     def _group_by_locale(self, due: Sequence[_Due]) -> Iterable[Sequence[_Due]]:
-        """Return what is rendered together: each by itself where the backend localizes changes."""
+        """Return what is rendered together: each alone if the backend overrides `localize`."""
         if type(self.backend).localize is not RealtimeBackend.localize:
             return [[each] for each in due]
         return [due] if due else []
@@ -138,7 +138,7 @@ class _Maker:
                 yield due.slot.number, (due.alias, fitting.as_published())
 
     def _find_due(self, slot: Slot, row: Model | None) -> Iterator[_Due]:
-        """Yield what happened to a row: where it was, where it still is, where it came to."""
+        """Yield the events of a row: for channels that it left, stayed on, and came to."""
         after = NOWHERE if row is None else self._placements.find(row, self._using)
         instance = self._placements.make_bare(slot.key) if row is None else row
         for action, alias, channels in _compare(slot.before, after):
@@ -157,7 +157,7 @@ class _Maker:
             yield _Due(slot, change, alias, wanted)
 
     def _take_crowded(self, slots: Sequence[Slot]) -> tuple[list[Slot], list[Numbered]]:
-        """Return the rows that are on other channels too, and a refresh of each crowded one."""
+        """Return the rows that are on other channels too, and the refresh of each crowded one."""
         after = self._placements.read_unless_fixed(
             ((slot.key, slot.before) for slot in slots), self._using
         )
@@ -181,13 +181,13 @@ class _Maker:
             yield from self._finish(_Due(slot, change, alias, [channel]), {})
 
     def _key(self, due: _Due, versions: dict[Any, Any]) -> dict[str, Any]:
-        """Return what the audience that a row leaves receives: its key, and its version."""
+        """Return the data of a delete: the key, and the version."""
         key = due.slot.key
         return self.backend.make_key_data(key, versions.get(key, due.slot.version))
 
 
 def _compare(before: Placement, after: Placement) -> Iterable[tuple[str, str, Sequence[str]]]:
-    """Return what happened where: an action, the alias of a transport, and channels."""
+    """Return actions, each with the alias of a transport and channels."""
     if before is UNMOVED or before[:2] == after[:2]:
         return [("update", after.alias, after.channels)]
     if before is NOWHERE:

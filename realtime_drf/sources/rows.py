@@ -1,9 +1,8 @@
-"""Touched rows: where they were before their transaction, and that they may be elsewhere now.
+"""Touched rows, and where they were before their transaction.
 
-Where a row was is read when its transaction first touches it, and is kept for as long as the
-transaction lasts: a rolled-back savepoint does not make it untrue. That a row was touched is an
-entry of its own, which Django discards with its savepoint. What became of the row is read after
-the commit.
+Where a row was is read when its transaction first touches it, and kept until the transaction ends,
+since rolling back a savepoint does not change it. Each touch is an entry, which Django discards
+with its savepoint. Where the row is then is read after the commit.
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ Row = tuple[str, Any]
 """The label of a backend, and a primary key."""
 
 FEW: Final = 50
-"""Rows touched at once, up to which it is looked up whether they are known to be touched."""
+"""Rows touched at once, up to which those that have an entry already are left out."""
 
 
 @dataclass(frozen=True)
 class Touch:
-    """Rows of a backend's model that something has changed: a value that can be written down.
+    """Rows of a backend's model that have changed, as a value that can be stored.
 
     Args:
         backend: the backend's label.
         using: alias of the database.
         keys: primary keys.
-        socket_id: the connection that caused the change, if it is not to receive it.
+        socket_id: the connection that caused the change, if it is to be left out.
     """
 
     backend: str
@@ -51,24 +50,24 @@ class Transaction:
         self.places: dict[Row, int] = {}
         """The numbers of the last touches, of rows that were touched before."""
         self._unlocked: set[Row] = set()
-        """Rows of which it is known where they were, but not that they still are."""
+        """Rows that were read without a lock."""
         self._touched: dict[Row, frozenset[Any]] = {}
-        """The savepoints of the entries that stand for rows."""
+        """The savepoints of the last entry of each row."""
 
     def capture(
         self, placements: Placements, keys: Iterable[Any], using: str, *, writing: bool = True
     ) -> None:
-        """Read where rows are, of those of which it is not known yet.
+        """Read where rows are, unless that is known.
 
         Args:
-            writing: the rows themselves are about to be written, so that they are locked: else
-                another transaction could move them before that. What was read of rows without a
-                lock is read again, unless this transaction may have moved them by writing others.
+            writing: whether the rows themselves are about to be written. Then they are locked, so
+                that no other transaction moves them first. Rows that were read without a lock are
+                read again, unless this transaction may have moved them by writing related rows.
         """
         label = placements.backend.label
         known = self.before.setdefault(label, {})
         rereads = writing and placements.depend_on_row_alone
-        # What has not moved until now is where it was.
+        # A row that has not moved so far is still where it was.
         unknown = [
             key
             for key in keys
@@ -81,7 +80,7 @@ class Transaction:
             change((label, key) for key in unknown)
 
     def assume(self, backend: RealtimeBackend[Any], keys: Iterable[Any], place: Placement) -> None:
-        """Take for granted where rows were, of those of which it is not known yet."""
+        """Set where rows were, unless that is known."""
         known = self.before.setdefault(backend.label, {})
         for key in keys:
             known.setdefault(key, place)
@@ -89,7 +88,7 @@ class Transaction:
     def capture_last(
         self, placements: Placements, keys: Sequence[Any], using: str, *, writing: bool = True
     ) -> None:
-        """Read where rows are that are about to go: afterwards nobody can tell."""
+        """Read where rows are that are about to be deleted, and their versions."""
         self.capture(placements, keys, using, writing=writing)
         for key, version in placements.read_versions(keys, using).items():
             self.versions[placements.backend.label, key] = version
@@ -97,7 +96,7 @@ class Transaction:
     def find_untouched(
         self, backend: str, keys: Sequence[Any], savepoints: frozenset[Any]
     ) -> list[Any]:
-        """Return the keys for which no entry stands that lives as long as one made now would."""
+        """Return the keys that have no entry in these savepoints, or in ones around them."""
         if len(keys) > FEW:
             return list(keys)
         new = []

@@ -1,4 +1,4 @@
-"""Code that wants none of its changes published."""
+"""Code whose changes are not published."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _is_suppressed: ContextVar[bool] = ContextVar("realtime_drf_is_suppressed", defa
 
 
 class suppress_events(contextlib.AbstractContextManager[None]):  # noqa: N801  as in contextlib
-    """A block, or a function it decorates, whose changes of rows are not published.
+    """A context manager and decorator: changes of rows within are not published.
 
-    Coroutine functions may be decorated too. What is awaited within, and what runs in a copy of the
-    context, as in the threads of `asgiref.sync.sync_to_async`, is included; other threads are not.
-    Events that are published by name, with `publish()`, are sent all the same.
+    It also decorates coroutine functions. It covers what is awaited within, and what runs in a copy
+    of the context, such as a thread of `asgiref.sync.sync_to_async`, but no other threads. Events
+    of `publish()` are sent.
     """
 
     def __enter__(self) -> None:
@@ -58,5 +58,5 @@ def _suppressed() -> Iterator[None]:
 
 
 def is_suppressed() -> bool:
-    """Tell whether changes of rows are not published now."""
+    """Return whether changes of rows are suppressed now."""
     return _is_suppressed.get()

@@ -1,4 +1,4 @@
-"""Touched rows in the order in which they are published: each once."""
+"""Touched rows, each once, in the order in which they are published."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Row = tuple[str, str, Any]
 
 
 class Slot(NamedTuple):
-    """A row that is due, at its place."""
+    """A row to publish, at its place."""
 
     number: int
     backend: str
@@ -31,7 +31,7 @@ class Slot(NamedTuple):
 def list_slots(entered: Sequence[Entered]) -> Iterator[Slot]:
     """Yield each row once, in the order of their places.
 
-    A row's place is that of the last touch; of a row that was created, that of the first.
+    A row takes the place of its last touch, or of its first if it was created.
 
     Args:
         entered: entries in the order of their numbers.
@@ -69,10 +69,10 @@ def _make_slot(number: int, touch: Touch, transaction: Transaction, key: Any) ->
 
 
 def _combine(earlier: Slot | None, later: Slot) -> Slot:
-    """Return what two touches of a row, of one transaction or of two, come to."""
+    """Merge two touches of a row, in one transaction or in two."""
     if earlier is None:
         return later
-    # A row that did not move in one transaction was before it where the next one finds it.
+    # If the first transaction did not move the row, it was where the second one found it.
     before = later.before if earlier.before is UNMOVED else earlier.before
     return later._replace(
         number=earlier.number if before is NOWHERE else max(earlier.number, later.number),
