@@ -96,7 +96,7 @@ def _touch(backend: Backend, *args: Any) -> list[Callable[[], None]]:
 def _find_slots(
     changes: Iterable[Change[Any]], skip: type[Any] | None, prepared: Prepared
 ) -> list[_Slot]:
-    """Return a slot for each event to make; what is observed is touched instead."""
+    """Return a slot for each event to make; observed rows are touched instead."""
     slots = []
     for change in changes:
         note_publication()
