@@ -88,7 +88,7 @@ class Channel:
         """The channel's name.
 
         Raises:
-            InvalidEvent: it depends on a row: the channel can only be in a backend's ``channels``.
+            InvalidEvent: the name depends on a row: use it in a backend's ``channels`` only.
         """
         if self._name is None:
             raise InvalidEvent(
