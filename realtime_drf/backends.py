@@ -52,11 +52,11 @@ class RealtimeBackend(Generic[M]):
     """Leave out the connection that caused the change."""
 
     observe: ClassVar[bool] = True
-    """Publish what the ORM does to rows, wherever it is done.
+    """Publish every change that the ORM makes to a row.
 
-    That needs a `serializer_class`, and ``channels`` or a `get_channels` of one's own, which is
-    asked about rows and so must depend on ``change.instance`` alone. Otherwise, and if this is
-    False, only views with the mixin and `publish_change` publish.
+    This needs a `serializer_class`, and ``channels`` or a `get_channels` of the backend's own,
+    which is called for any row and so must depend on ``change.instance`` alone. Otherwise, and if
+    this is False, only views with the mixin and `publish_change` publish.
     """
 
     channels: ClassVar[Sequence[str | NamedChannel]] = ()
@@ -71,10 +71,10 @@ class RealtimeBackend(Generic[M]):
     """Relations that the payload shows: a change of what they lead to is an update of the row."""
 
     version_field: ClassVar[str | None] = None
-    """A field whose value grows with each write, by which listeners know what is older."""
+    """A field that grows with each write: subscribers compare it to drop older events."""
 
     refresh_above: ClassVar[int | None] = None
-    """Rows of a channel in one commit, above which one "todo.refresh" stands for all of them."""
+    """Rows of a channel in one commit, above which one "todo.refresh" replaces them."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -106,7 +106,7 @@ class RealtimeBackend(Generic[M]):
         return change.channels
 
     def get_queryset(self) -> QuerySet[Any]:
-        """Return the rows that exist for listeners, with all that the payload needs.
+        """Return the rows that exist for subscribers, with all that the payload needs.
 
         A row that leaves it is deleted, for them, and one that enters it is created. It is filtered
         further by primary keys. The default is that of the model's default manager.
@@ -138,7 +138,7 @@ class RealtimeBackend(Generic[M]):
         return {"request": None, "view": None, "format": None}
 
     def get_data(self, change: Change[M]) -> Any:
-        """Return the event's data. That of a delete is the key, and this is not called."""
+        """Return the event's data. It is not called for a delete: its data is the key."""
         serializer_class = self.get_serializer_class(change)
         context = self.get_serializer_context(change)
         [data] = serialize(serializer_class, [change.instance], context, backend=self)
@@ -168,9 +168,9 @@ class RealtimeBackend(Generic[M]):
 
     @property
     def label(self) -> str:
-        """What tells the backend from all others: its module and name, and a number if need be.
+        """The backend's unique name: its module, its class, and a number if another has both.
 
-        Backends that a function makes have the same name. They are numbered as they are registered.
+        Backends made by a function do; they are numbered in the order of registration.
         """
         name = f"{type(self).__module__}.{type(self).__qualname__}"
         return name if self._number == 1 else f"{name} ({self._number})"
@@ -268,7 +268,7 @@ class RealtimeBackend(Generic[M]):
             yield from serialize(serializer_class, instances, context, backend=self)
 
     @contextlib.contextmanager
-    def rendering(self, change: Any = None) -> Iterator[None]:
+    def rendering(self, change: Any) -> Iterator[None]:
         with self.localize(change), reading_what_was_written():
             yield
 

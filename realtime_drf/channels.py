@@ -74,7 +74,7 @@ class Channel:
     def _set(self, kwargs: dict[str, Any], build: Callable[[dict[str, Any]], str]) -> None:
         self.kwargs = kwargs
         self.columns = tuple(_get_column(each) for each in kwargs.values() if isinstance(each, F))
-        """Where the values are read that stand for a column, of a backend's ``channels``."""
+        """Paths of the values that are columns of a row, in a backend's ``channels``."""
         self._name = None if self.columns else build(kwargs)
 
     def __repr__(self) -> str:
@@ -88,12 +88,12 @@ class Channel:
         """The channel's name.
 
         Raises:
-            InvalidEvent: it depends on a row, and so can only stand in a backend's ``channels``.
+            InvalidEvent: the name depends on a row: use it in a backend's ``channels`` only.
         """
         if self._name is None:
             raise InvalidEvent(
-                f"{self!r} has a name for each row: it can stand in the 'channels' of a backend, "
-                f"and nowhere else."
+                f"{self!r} has a name for each row: it can be used in the 'channels' of a backend "
+                f"only."
             )
         return self._name
 

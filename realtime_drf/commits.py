@@ -35,7 +35,7 @@ Numbered = tuple[int, Addressed]
 """An event with its place among all that are sent together."""
 
 MAX_BATCH: Final = 500
-"""Events of a batch where rows are among them."""
+"""Events of a batch, if events of rows are among them."""
 
 _numbers = itertools.count()
 
@@ -219,7 +219,7 @@ class Flush:
 
 
 def flush_last(connection: BaseDatabaseWrapper) -> None:
-    """Put the flush behind the entries, in no savepoint whose rollback would take it along.
+    """Put the flush behind the entries, in no savepoint whose rollback would discard it.
 
     An earlier one is replaced in its place: removing it would shift the positions by which
     captureOnCommitCallbacks() knows the hooks.
@@ -252,7 +252,7 @@ def _find_flush(connection: BaseDatabaseWrapper) -> int | None:
 
 
 def do_nothing() -> None:
-    """Do nothing, in the place of a hook that was taken out."""
+    """Do nothing, in place of a hook that was removed."""
 
 
 def _record(

@@ -11,8 +11,8 @@ from django.db.models import Model
 def get_key(model: type[Model], row: Model) -> Any:
     """Return the key of a row of a model, or of a child of it, as the database returns it.
 
-    A child's own key may be another, and a key that was assigned may be text. A key of several
-    columns is a tuple.
+    A child may have another key of its own, and a key that was assigned may be text. A key of
+    several columns is a tuple.
     """
     fields: list[Any] = model._meta.pk_fields
     values = tuple(getattr(row, each.attname) for each in fields)

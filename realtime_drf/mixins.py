@@ -302,7 +302,7 @@ def _find_updated(serializer: BaseSerializer[Any]) -> list[Model]:
 
 
 def _is_observed(instance: Model) -> bool:
-    """Tell whether no backend needs the instance itself, since each observes its model."""
+    """Return whether every backend observes the instance's model, so that none needs it."""
     return all(each.observes for each in registry.get_backends(type(instance)))
 
 

@@ -83,8 +83,10 @@ def prepare_queryset(
     backends = registry.get_backends(queryset.model)
     if not (touchers and backends and all(getattr(each, "observes", False) for each in backends)):
         return None
-    using = using or router.db_for_write(queryset.model)
-    keys = list(queryset.using(using).order_by().values_list("pk", flat=True))
+    rows: Any = queryset if queryset.query.is_sliced else queryset.order_by()
+    # As Django chooses the database of a write.
+    using = using or rows._db or router.db_for_write(rows.model, **rows._hints)
+    keys = list(rows.using(using).values_list("pk", flat=True))
     calls = [_touch(each, keys, action, using, socket_id) for each in backends]
     return Prepared(touches=list(itertools.chain.from_iterable(calls))) if all(calls) else None
 
@@ -96,7 +98,7 @@ def _touch(backend: Backend, *args: Any) -> list[Callable[[], None]]:
 def _find_slots(
     changes: Iterable[Change[Any]], skip: type[Any] | None, prepared: Prepared
 ) -> list[_Slot]:
-    """Return a slot for each event to make; what is observed is touched instead."""
+    """Return a slot for each event to make; observed rows are touched instead."""
     slots = []
     for change in changes:
         note_publication()

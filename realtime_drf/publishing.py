@@ -65,7 +65,7 @@ def publish_change(
     """Have the backends of the instances' models publish a change, in one batch.
 
     For changes that no view makes: bulk writes, tasks, the shell. Publish a deletion before the row
-    is deleted, in the same transaction: afterwards there is nothing to make the payload of.
+    is deleted, in the same transaction: afterwards there is no row to read.
 
     Args:
         action: "create", "update", "delete", or one of your own.

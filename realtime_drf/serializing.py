@@ -1,4 +1,4 @@
-"""Serialization for everyone on a channel: without a request, and in one go for many instances."""
+"""Serialization for everyone on a channel: without a request, and many instances at once."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def serialize(
 ) -> list[Any]:
     """Return the data of instances, each as a serializer of its own would make it.
 
-    Where a serializer class leaves it to DRF to make its fields, one serializer is used for all,
-    and kept for the next call: making the fields is most of the cost of an instance.
+    If DRF alone makes the fields of a serializer class, one serializer is used for all and kept for
+    the next call: making the fields is most of the cost of an instance.
 
     Raises:
         Exception: any error of the serializer, with a note that names it and `backend`.

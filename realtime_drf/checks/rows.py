@@ -16,7 +16,7 @@ from realtime_drf.sources.dependencies import BY_THE_DATABASE, find_field
 
 TAG = "realtime_drf"
 
-_BULK = "update(), bulk_create() and bulk_update()"
+_BULK = "update(), bulk_create() or bulk_update()"
 
 
 def check_rows(**kwargs: Any) -> list[checks.CheckMessage]:
@@ -26,7 +26,8 @@ def check_rows(**kwargs: Any) -> list[checks.CheckMessage]:
 
 def _check(backend: RealtimeBackend[Any]) -> Iterator[checks.CheckMessage]:
     if not backend.observes:
-        if any(vars(cls).get("observe") for cls in type(backend).__mro__ if cls is not _BASE):
+        classes = (cls for cls in type(backend).__mro__ if cls is not RealtimeBackend)
+        if any(vars(cls).get("observe") for cls in classes):
             yield _blind(backend)
         return
     yield from _check_names(backend)
@@ -41,9 +42,6 @@ def _check(backend: RealtimeBackend[Any]) -> Iterator[checks.CheckMessage]:
             obj=type(backend),
             id=f"{TAG}.W019",
         )
-
-
-_BASE = RealtimeBackend
 
 
 def _blind(backend: RealtimeBackend[Any]) -> checks.CheckMessage:
@@ -103,7 +101,7 @@ def _check_cascades(backend: RealtimeBackend[Any]) -> Iterator[checks.CheckMessa
         if remote is not None and getattr(remote, "on_delete", None) in BY_THE_DATABASE:
             yield checks.Warning(
                 f"{model._meta.label}.{field.name} is {remote.on_delete.__name__}: what the "
-                f"database does to rows with it is not published.",
+                f"database does to rows by itself is not published.",
                 hint="Use Django's own on_delete, or call publish_change(queryset, "
                 "action='delete' or 'update') before the deletion, in its transaction.",
                 obj=model,
@@ -118,7 +116,7 @@ def _find_read_attribute(backend: RealtimeBackend[Any]) -> str | None:
         return None
     try:
         source = inspect.getsource(method)
-    except (OSError, TypeError):  # of a shell
+    except (OSError, TypeError):  # it was defined in a shell
         return None
     found = re.search(r"\bchange\.(previous|channels|get_serializer_class)\b", source)
     return found[1] if found else None

@@ -33,7 +33,7 @@ class RealtimeQuerySet(QuerySet[M]):
         The ``version_field`` of a backend grows by one, unless a value is given.
         """
         observers = find_observers(self.model)
-        is_shown = any(True for _ in find_dependents(self.model))
+        is_shown = any(find_dependents(self.model))
         if self.query.is_sliced or not (observers or is_shown):
             return super().update(**kwargs)
         self._for_write = True
@@ -73,7 +73,7 @@ class RealtimeQuerySet(QuerySet[M]):
             ValueError: `ignore_conflicts` is set, with which the inserted rows are not known.
         """
         observers = find_observers(self.model)
-        is_shown = any(True for _ in find_dependents(self.model))
+        is_shown = any(find_dependents(self.model))
         if not (observers or is_shown):
             return super().bulk_create(
                 objs, batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields
@@ -81,8 +81,8 @@ class RealtimeQuerySet(QuerySet[M]):
         if ignore_conflicts and observers:
             raise ValueError(
                 f"bulk_create(ignore_conflicts=True) does not say which rows it inserted, so the "
-                f"backend of {self.model._meta.label} could not publish them. Create them in "
-                f"`with suppress_events():`, and publish the rows that you then query with "
+                f"backend of {self.model._meta.label} cannot publish them. Create them in "
+                f"`with suppress_events():`, then query them and call "
                 f"publish_change(queryset, action='create')."
             )
         rows = list(objs)
@@ -91,10 +91,10 @@ class RealtimeQuerySet(QuerySet[M]):
         with transaction.atomic(using, savepoint=False):  # as Django does
             state = get_transaction(using)
             if update_conflicts:
-                met = self._find_conflicts(rows, unique_fields or (), using)
-                touch_dependents(self.model, met, using, state)
+                existing = self._find_conflicts(rows, unique_fields or (), using)
+                touch_dependents(self.model, existing, using, state)
                 for each in observers:
-                    state.capture(each, met, using)
+                    state.capture(each, existing, using)
             made = super().bulk_create(
                 rows, batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields
             )

@@ -32,7 +32,9 @@ class RowQuery:
     def compile(
         cls, queryset: QuerySet[Any], paths: Sequence[str], key: Any, *, locking: bool = False
     ) -> Self | None:
-        """Return the query for values of a row; None if its SQL has other parameters than the key.
+        """Return the query for values of a row; None if its SQL would need more than the key.
+
+        It is None also if the primary key is a relation or has several columns.
 
         Args:
             queryset: see `is_plain`; it names its database.
@@ -89,7 +91,7 @@ def lock(model: type[Model], keys: Sequence[Any], using: str) -> None:
 
 
 def is_plain(model: type[Model]) -> bool:
-    """Return whether the default manager of a model gives all its rows, whenever it is asked.
+    """Return whether the default manager of a model always returns all its rows.
 
     A manager or queryset with methods of its own may depend on the tenant of a request, say.
     """
@@ -115,4 +117,4 @@ _USED = (
     "using",
     "values_list",
 )
-"""What leads from a queryset to the SQL of a row."""
+"""The methods that lead from a queryset to the SQL for a row."""

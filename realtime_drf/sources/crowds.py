@@ -41,7 +41,7 @@ class Crowds:
                 self._found[label, using] = {each for each, n in rows.items() if n > limit}
 
     def get(self, label: str, using: str) -> set[Place]:
-        """Return the channels of a backend that are too crowded."""
+        """Return the channels of a backend that have too many rows."""
         return self._found.get((label, using), set())
 
     def take_new(self, label: str, using: str, places: Iterable[Place]) -> Iterator[Place]:

@@ -75,7 +75,7 @@ class Dependency(NamedTuple):
 
 
 def get_dependencies(backend: RealtimeBackend[Any]) -> list[Dependency]:
-    """Return the dependencies of a backend, which are found once."""
+    """Return the dependencies of a backend, found once."""
     if "_dependencies" not in vars(backend):
         vars(backend)["_dependencies"] = [*_find_shown(backend), *_find_cleared(backend)]
     found: list[Dependency] = vars(backend)["_dependencies"]
@@ -124,7 +124,12 @@ BY_THE_DATABASE: Final = tuple(
 
 
 def find_field(model: type[Model], path: str) -> Any:
-    """Return the last relation of a path; raise FieldDoesNotExist or ValueError if it is none."""
+    """Return the last relation of a path.
+
+    Raises:
+        FieldDoesNotExist: a step names no field.
+        ValueError: a step is not a relation to one model.
+    """
     field: Any = None
     for step in path.split("__"):
         field = model._meta.get_field(step)
@@ -155,17 +160,16 @@ def touch_dependents(
     transaction: Transaction | None = None,
     *,
     deleting: bool = False,
-) -> Transaction | None:
-    """Touch the rows that show rows of a model; return the transaction, if there are any."""
+) -> None:
+    """Touch the rows that show rows of a model."""
     for each in find_dependents(model, deleting=deleting):
         if rows := each.find_rows(keys, using):
             transaction = transaction or get_transaction(using)
             _touch(transaction, each, rows, using)
-    return transaction
 
 
 def find_dependents(model: type[Model], *, deleting: bool = False) -> Iterator[Dependency]:
-    """Yield the dependencies on a model, or on a model that it is a child of."""
+    """Yield the dependencies on a model or on a parent of it."""
     if is_suppressed():
         return
     for backend in registry:

@@ -64,19 +64,18 @@ def touch(
     """Publish rows at the commit, or now if no transaction is open."""
     note_publication()
     connection = connections[using]
-    if connection.in_atomic_block:
+    is_open = connection.in_atomic_block
+    if is_open and socket_id is None:
         savepoints = frozenset(connection.savepoint_ids)
-        if socket_id is None:
-            keys = transaction.find_untouched(backend.label, keys, savepoints)
-        if keys:
-            entry = TouchEntry(
-                connection, Touch(backend.label, using, tuple(keys), socket_id), transaction
-            )
-            add_entries(connection, [entry])
+        keys = transaction.find_untouched(backend.label, keys, savepoints)
+    if not keys:
         return
     entry = TouchEntry(connection, Touch(backend.label, using, tuple(keys), socket_id), transaction)
-    entry()
-    flush(connection)
+    if is_open:
+        add_entries(connection, [entry])
+    else:
+        entry()
+        flush(connection)
 
 
 def prepare_touch(

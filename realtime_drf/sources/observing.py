@@ -99,7 +99,7 @@ def _before_delete(sender: type[Model], instance: Model, using: str, **kwargs: A
 
 
 def find_version_fields(observers: Iterable[Placements]) -> list[str]:
-    """Return the fields of a model that grow with each write."""
+    """Return the fields of a model that each write increases."""
     names = (each.backend.version_field for each in observers)
     return list(dict.fromkeys(name for name in names if name is not None))
 

@@ -55,7 +55,7 @@ class Placements:
         cls = type(backend)
         self.backend = backend
         self.model = backend.get_model()
-        self._is_declared = (
+        is_declared = (
             cls.get_channels is RealtimeBackend.get_channels
             and cls.get_transport is RealtimeBackend.get_transport
         )
@@ -63,9 +63,9 @@ class Placements:
             self.model
         )
         self.columns: tuple[str, ...] | None = (
-            backend.get_channel_columns() if self._is_declared else None
+            backend.get_channel_columns() if is_declared else None
         )
-        """Paths of values that decide on channels; None if anything may."""
+        """Paths of the values that decide the channels; None if anything may."""
         version = backend.version_field
         self._paths = (*(self.columns or ()), *(() if version is None else (version,)))
         self._build = lru_cache(MAX_BUILT)(self._build_names)

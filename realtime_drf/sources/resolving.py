@@ -59,8 +59,9 @@ def _resolve_chunk(slots: Sequence[Slot], crowds: Crowds) -> Iterator[Numbered]:
         backend = registry.find(label)
         if backend is None:
             continue
-        own = list(group)
         maker = _Maker(get_placements(backend), using, crowds)
+        own, refreshes = maker.take_crowded(list(group))
+        yield from refreshes
         try:
             yield from maker.make(own)
         except Exception:  # noqa: BLE001  one row fails: try each by itself
@@ -90,14 +91,44 @@ class _Maker:
         """Return the events of rows, each with the number of its place."""
         made: list[Numbered] = []
         with reading_what_was_written():
-            if self._crowded:
-                slots, made = self._take_crowded(slots)
             rows, versions = self._read([slot.key for slot in slots])
             due = [each for slot in slots for each in self._find_due(slot, rows.get(slot.key))]
             for group in self._group_by_locale(due):
                 with self.backend.localize(group[0].change):
                     made += self._render(group, versions)
         return made
+
+    def take_crowded(self, slots: list[Slot]) -> tuple[list[Slot], list[Numbered]]:
+        """Return the rows that are on other channels too, and the refresh of each crowded one."""
+        if not self._crowded:
+            return slots, []
+        after = self._placements.read_unless_fixed(
+            ((slot.key, slot.before) for slot in slots), self._using
+        )
+        others: list[Slot] = []
+        made: list[Numbered] = []
+        for slot in slots:
+            places = list_places(slot.before, after.get(slot.key, NOWHERE))
+            if any(each not in self._crowded for each in places):
+                others.append(slot)
+            crowded = [each for each in places if each in self._crowded]
+            for place in self._crowds.take_new(self.backend.label, self._using, crowded):
+                made += self._refresh(slot, place)
+        return others, made
+
+    def _refresh(self, slot: Slot, place: Place) -> list[Numbered]:
+        alias, channel = place
+        if not configs[alias].enabled:
+            return []
+        change: Change[Any] = Change(
+            instance=self._placements.make_bare(slot.key), action=REFRESH, using=self._using
+        )
+        try:
+            with self.backend.localize(change):
+                return list(self._finish(_Due(slot, change, alias, [channel]), {}))
+        except Exception as exc:  # noqa: BLE001  whatever a hook raises
+            report(self.backend, slot.key, exc, alias)
+            return []
 
     def _read(self, keys: Sequence[Any]) -> tuple[dict[Any, Model], dict[Any, Any]]:
         """Return the rows that exist for subscribers, and the versions of all rows.
@@ -155,30 +186,6 @@ class _Maker:
         )
         if self.backend.handles(change):
             yield _Due(slot, change, alias, wanted)
-
-    def _take_crowded(self, slots: Sequence[Slot]) -> tuple[list[Slot], list[Numbered]]:
-        """Return the rows that are on other channels too, and the refresh of each crowded one."""
-        after = self._placements.read_unless_fixed(
-            ((slot.key, slot.before) for slot in slots), self._using
-        )
-        others: list[Slot] = []
-        made: list[Numbered] = []
-        for slot in slots:
-            places = list_places(slot.before, after.get(slot.key, NOWHERE))
-            if any(each not in self._crowded for each in places):
-                others.append(slot)
-            crowded = [each for each in places if each in self._crowded]
-            for place in self._crowds.take_new(self.backend.label, self._using, crowded):
-                made += self._refresh(slot, place)
-        return others, made
-
-    def _refresh(self, slot: Slot, place: Place) -> Iterator[Numbered]:
-        alias, channel = place
-        change: Change[Any] = Change(
-            instance=self._placements.make_bare(slot.key), action=REFRESH, using=self._using
-        )
-        if configs[alias].enabled:
-            yield from self._finish(_Due(slot, change, alias, [channel]), {})
 
     def _key(self, due: _Due, versions: dict[Any, Any]) -> dict[str, Any]:
         """Return the data of a delete: the key, and the version."""

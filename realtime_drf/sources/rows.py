@@ -48,7 +48,7 @@ class Transaction:
         self.versions: dict[Row, Any] = {}
         """The last versions of rows that are deleted."""
         self.places: dict[Row, int] = {}
-        """The numbers of the last touches, of rows that were touched before."""
+        """The numbers of the last touches of rows that were touched more than once."""
         self._unlocked: set[Row] = set()
         """Rows that were read without a lock."""
         self._touched: dict[Row, frozenset[Any]] = {}

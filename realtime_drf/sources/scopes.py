@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -12,7 +12,8 @@ from asgiref.sync import iscoroutinefunction
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_is_suppressed: ContextVar[bool] = ContextVar("realtime_drf_is_suppressed", default=False)
+_depth: ContextVar[int] = ContextVar("realtime_drf_suppressed", default=0)
+"""How many blocks are around."""
 
 
 class suppress_events(contextlib.AbstractContextManager[None]):  # noqa: N801  as in contextlib
@@ -24,39 +25,29 @@ class suppress_events(contextlib.AbstractContextManager[None]):  # noqa: N801  a
     """
 
     def __enter__(self) -> None:
-        self._block = _suppressed()
-        self._block.__enter__()
+        _depth.set(_depth.get() + 1)
 
-    def __exit__(self, *error: Any) -> None:
-        self._block.__exit__(*error)
+    def __exit__(self, *error: object) -> None:
+        _depth.set(_depth.get() - 1)
 
     def __call__(self, function: F) -> F:
         if iscoroutinefunction(function):
 
             @functools.wraps(function)
             async def awaited(*args: Any, **kwargs: Any) -> Any:
-                with _suppressed():
+                with self:
                     return await function(*args, **kwargs)
 
             return awaited  # type: ignore[return-value]
 
         @functools.wraps(function)
         def called(*args: Any, **kwargs: Any) -> Any:
-            with _suppressed():
+            with self:
                 return function(*args, **kwargs)
 
         return called  # type: ignore[return-value]
 
 
-@contextlib.contextmanager
-def _suppressed() -> Iterator[None]:
-    token = _is_suppressed.set(True)
-    try:
-        yield
-    finally:
-        _is_suppressed.reset(token)
-
-
 def is_suppressed() -> bool:
     """Return whether changes of rows are suppressed now."""
-    return _is_suppressed.get()
+    return _depth.get() > 0

@@ -10,11 +10,13 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
-from realtime_drf import UserChannel, publish_change
+from realtime_drf import UserChannel, publish_change, suppress_events
 from realtime_drf.changes import Change
 from realtime_drf.sources import RealtimeQuerySet
+from tests.databases import ALL, get_pair
+from tests.sources.notes import ShelfChannel
 from tests.sources.test_rows import News, make, news, notes  # noqa: F401  fixtures
-from tests.todos.models import Country, Node, Note, Parcel, Remark
+from tests.todos.models import Country, Node, Note, Parcel, Remark, Shelf
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -162,3 +164,44 @@ def test_looking_for_conflicts_takes_a_query_for_each_hundred_rows(
     few = insert(5)
     assert sorted(news.names) == [*["country.create"] * 5, "country.update"]
     assert insert(150) == few + 1
+
+
+@pytest.mark.django_db(transaction=True, databases=ALL)
+def test_a_queryset_is_published_from_the_database_that_it_names(
+    news: News,  # noqa: F811
+    notes: Any,  # noqa: F811
+) -> None:
+    using = get_pair("sqlite")[1]
+    with suppress_events():
+        Note.objects.create(pk=1, title="of another")
+        Note.objects.using(using).create(pk=1, title="of this one")
+    publish_change(Note.objects.using(using).filter(pk=1), action="update")
+    assert [event.data["title"] for event in news.events] == ["of this one"]
+
+
+def test_a_slice_of_a_queryset_is_published(news: News, notes: Any) -> None:  # noqa: F811
+    with suppress_events():
+        Note.objects.bulk_create([Note(title=title) for title in "ab"])
+    publish_change(Note.objects.order_by("-title")[:1], action="update")
+    assert [event.data["title"] for event in news.events] == ["b"]
+
+
+def test_a_row_that_cannot_be_rendered_costs_no_refresh(news: News) -> None:  # noqa: F811
+    def get_data(self: Any, change: Change[Any]) -> Any:
+        raise ZeroDivisionError
+
+    shelf = Shelf.objects.create(name="a")
+    channels = ("notes", ShelfChannel(pk=F("shelf_id")))
+    make(Note, channels=channels, refresh_above=2, get_data=get_data)
+    Note.objects.bulk_create([Note(title="a", shelf=shelf), Note(title="b"), Note(title="c")])
+    assert [(event.name, event.channels) for event in news.events] == [("note.refresh", ("notes",))]
+
+
+def test_suppression_ends_with_the_outermost_block(news: News, notes: Any) -> None:  # noqa: F811
+    quiet = suppress_events()
+    with quiet:
+        with quiet:
+            pass
+        Note.objects.create(title="a")
+    Note.objects.create(title="b")
+    assert [event.data["title"] for event in news.events] == ["b"]
