@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.db import connection, transaction
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
@@ -205,3 +206,10 @@ def test_suppression_ends_with_the_outermost_block(news: News, notes: Any) -> No
         Note.objects.create(title="a")
     Note.objects.create(title="b")
     assert [event.data["title"] for event in news.events] == ["b"]
+
+
+def test_an_app_that_is_made_ready_again_publishes_once(news: News, notes: Any) -> None:  # noqa: F811
+    apps.get_app_config("realtime_drf").ready()
+    note = Note.objects.create(title="a")
+    publish_change(note, action="update")
+    assert news.names == ["note.create", "note.update"]

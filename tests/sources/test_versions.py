@@ -209,7 +209,7 @@ def test_in_whatever_order_events_arrive_a_listener_by_version_ends_right(rounds
 @pytest.mark.django_db(transaction=True, databases=ALL)
 def test_without_versions_some_listeners_end_wrong(rounds: Rounds) -> None:
     wrong = 0
-    for known, queues, truth, seed in rounds.run(scaled(10)):
+    for known, queues, truth, seed in rounds.run(max(10, scaled(10))):
         wrong += show(listen(known, delay(queues, random.Random(seed)), by_version=False)) != truth
     assert wrong > 0
 
