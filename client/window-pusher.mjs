@@ -1,3 +1,5 @@
-// pusher-js of another script.
+// pusher-js of another script, which may be loaded after this one.
 
-export default window.Pusher;
+export default function Pusher(...args) {
+  return new window.Pusher(...args);
+}

@@ -16,6 +16,7 @@ from realtime_drf import (
     RealtimeBackend,
 )
 from realtime_drf.changes import Change
+from realtime_drf.contract import declare
 from todos.models import List, Todo
 from todos.people import get_name
 from todos.serializers import ListSerializer, TodoSerializer
@@ -98,3 +99,8 @@ class TodoBackend(RealtimeBackend[Todo]):
 
     def get_queryset(self) -> QuerySet[Todo]:
         return Todo.objects.select_related("list")
+
+
+# For the types of the front end, since get_channels() cannot be read.
+declare(ListBackend, [PublicLists, PersonChannel])
+declare(TodoBackend, [PublicLists, ListChannel])

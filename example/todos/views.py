@@ -51,7 +51,11 @@ class TodoViewSet(RealtimeViewMixin, ModelViewSet):
     serializer_class = TodoSerializer
 
     def get_queryset(self) -> QuerySet[Todo]:
+        """Return the todos that one sees, or with `?list=5` those of one list."""
         lists = List.objects.visible_to(self.request.user)
+        wanted = self.request.query_params.get("list", "")
+        if wanted.isdecimal():
+            lists = lists.filter(pk=wanted)
         return super().get_queryset().filter(list__in=lists)
 
     @transaction.atomic
@@ -119,7 +123,6 @@ def board(request: HttpRequest) -> HttpResponse:
             "lists": reverse("list-list"),
             "todos": reverse("todo-list"),
             "window": reverse("window"),
-            "auth": reverse("realtime_drf:auth"),
         },
     }
     context = {
