@@ -84,13 +84,14 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/.pip
 	@$(PIP) install --editable ".[channels,pusher]" "uvicorn>=0.34" "websockets>=14"
 	@touch $@
 
-# Without npm the page asks for the same library where Pusher has it.
-example/node_modules/.demo: example/package.json
+# Without npm the page loads pusher-js from where Pusher has it, and the script of the repository is served.
+example/node_modules/.demo: example/package.json $(wildcard example/frontend/* client/src/*)
 	@mkdir -p example/node_modules
 	@if command -v npm >/dev/null; then \
-		echo "Installing pusher-js ..."; \
+		echo "Installing pusher-js, and building the page ..."; \
 		cd example && npm install --ignore-scripts --no-audit --no-fund --no-package-lock --silent \
-			&& touch node_modules/.demo || echo "npm could not: the page loads pusher-js from js.pusher.com."; \
+			&& npm run --silent build -- --logLevel error && touch node_modules/.demo \
+			|| echo "npm could not: the page is served as it was built, and loads pusher-js from js.pusher.com unless it is installed."; \
 	else \
 		echo "There is no npm: the page loads pusher-js from js.pusher.com."; \
 	fi

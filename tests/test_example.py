@@ -486,12 +486,7 @@ def test_page_of_the_board_is_served(env: dict[str, str]) -> None:
 
 
 def test_the_page_keeps_up_in_whatever_order_things_arrive() -> None:
-    require("Node", "node is not installed" if node.version() is None else None)
-    done = subprocess.run(
-        ["node", str(node.NODE_FOLDER / "board.mjs")], capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {
+    assert json.loads(run_for_front_end("node", str(node.NODE_FOLDER / "board.mjs"))) == {
         "older_answers_do_not_undo_newer_events": ["c"],
         "what_was_deleted_does_not_come_back": [],
         "events_during_a_fetch_are_not_lost": ["new"],
@@ -499,8 +494,33 @@ def test_the_page_keeps_up_in_whatever_order_things_arrive() -> None:
         "leaving_removes_from_the_channel_that_was_left_and_no_other": [
             [],
             ["a"],
-            ["todos", "private-lists.2"],
+            ["private-lists.2", "private-users.1", "todos"],
         ],
+        "a_move_between_lists_of_one_channel_is_one_change": [[], ["a"]],
         "what_comes_back_is_shown_again": ["back"],
-        "a_list_takes_its_todos_along": [["a"], [], ["todos"]],
+        "a_list_takes_its_todos_along": [["a"], [], ["private-users.1", "todos"]],
     }
+
+
+def test_the_types_of_the_front_end_are_those_of_the_events(env: dict[str, str]) -> None:
+    pytest.importorskip("drf_spectacular")
+    output = ("--format", "typescript", "--output", "frontend/realtime.ts")
+    manage("realtime_contract", *output, "--check", env=env)
+
+
+def test_the_front_end_compiles() -> None:
+    run_for_front_end("npm", "run", "types")
+
+
+def test_the_script_in_the_repository_is_built_from_the_front_end(tmp_path: Path) -> None:
+    run_for_front_end("npm", "run", "build", "--", "--outDir", str(tmp_path))
+    kept = EXAMPLE / "todos" / "static" / "todos" / "board.js"
+    assert kept.read_bytes() == (tmp_path / "board.js").read_bytes(), "npm run build, in example"
+
+
+def run_for_front_end(*command: str) -> str:
+    """Run a command in the example, with its packages of npm; return what it prints."""
+    require("npm", node.unavailable(EXAMPLE))
+    done = subprocess.run(command, cwd=EXAMPLE, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
