@@ -350,6 +350,21 @@ print(json.dumps([answer.status_code, todo.status_code, todo.json()["by"]]))
     assert seen == [200, 201, "Ann"]
 
 
+def test_the_todos_of_one_list_are_there_for_those_who_see_it(seeded: dict[str, str]) -> None:
+    seen = run_in_shell(
+        AS_PEOPLE
+        + """
+ann, cleo = be("ann")[0], be("cleo")[0]
+def lists(client, query):
+    return sorted({todo["list"] for todo in client.get(f"/api/todos/?list={query}").json()})
+print(json.dumps([lists(ann, 1), lists(ann, 3), lists(cleo, 3), lists(cleo, "x")]))
+""",
+        seeded,
+    )
+    assert seen[:3] == [[1], [3], []]
+    assert {1, 2} < set(seen[3])
+
+
 @pytest.mark.parametrize("transport", ["console", "memory", "pusher"])
 def test_checks_have_nothing_to_say(env: dict[str, str], transport: str) -> None:
     if transport == "pusher":

@@ -68,7 +68,7 @@ async function removeList({ id, name }: List): Promise<void> {
   await attempt(ask, () => board!.applyToLists("delete", { id }));
 }
 
-// Showing: what others have changed is said
+// Showing the board, and news of what others have changed
 
 function render(isNews = true): void {
   isDue = false;
