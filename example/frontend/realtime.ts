@@ -122,6 +122,8 @@ export interface LivePusher {
   channel<Name extends string>(name: Name): LiveChannel<EventsOf<Name>> | undefined;
   subscribe<Name extends string>(name: Name): LiveChannel<EventsOf<Name>>;
   unsubscribe(name: string): void;
+  bind(event: string, callback: (data: unknown) => void): unknown;
+  unbind(event?: string, callback?: (data: any) => void): unknown;
   bind_global(callback: (event: string, data: unknown) => void): unknown;
   unbind_global(callback?: (event: string, data: unknown) => void): unknown;
   connect(): void;
