@@ -96,6 +96,17 @@ print(json.dumps(statuses))
 """
 
 
+def test_seed_broadcasts_nothing(env: dict[str, str]) -> None:
+    create_database(Path(env["EXAMPLE_DATABASE"]), is_seeded=False)
+    script = """
+from django.core.management import call_command
+from realtime_drf.transports import transports
+call_command("seed", verbosity=0, stdout=open("/dev/null", "w"))
+print(json.dumps([event.name for event in transports["default"].outbox]))
+"""
+    assert run_in_shell(script, env) == []
+
+
 def test_seed_fills_an_empty_board_once(seeded: dict[str, str]) -> None:
     assert manage("seed", env=seeded) == "There is something on the board already.\n"
     assert run_in_shell(

@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
+from realtime_drf import suppress_events
 from todos.models import GAP, List, Todo
 from todos.people import ADMIN, DEMO_USERS, PASSWORD
 
@@ -43,6 +44,7 @@ DONE = {"Ask the council for the road closure"}
 class Command(BaseCommand):
     help = "Adds users, lists and todos to an empty board. Nothing is broadcast."
 
+    @suppress_events()
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
         if User.objects.exists() or List.objects.exists():
