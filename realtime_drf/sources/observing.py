@@ -1,7 +1,7 @@
 """Receivers of Django's signals, which touch the rows that the ORM saves and deletes.
 
 They are connected to observed models, their children and their proxies alone, because Django
-deletes the rows of a model that has receivers one by one.
+loads the rows of a model that has receivers before it deletes them.
 """
 
 from __future__ import annotations
