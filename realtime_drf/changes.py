@@ -19,6 +19,9 @@ M = TypeVar("M", bound=Model)
 ACTIONS = ("create", "update", "delete")
 """The actions of views; every other one is custom."""
 
+REFRESH = "refresh"
+"""The action of the event that replaces those of many rows."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Change(Generic[M]):

@@ -17,6 +17,7 @@ from django.utils.functional import cached_property
 
 from realtime_drf.changes import get_database
 from realtime_drf.exceptions import InvalidEvent
+from realtime_drf.keys import get_key
 
 M = TypeVar("M", bound=Model)
 
@@ -134,12 +135,12 @@ def _read_group(
 ) -> dict[int, M]:
     """Return the rows that were read, by the id() of their instance."""
     rows = _fetch_rows(
-        model, using, [_get_key(each) for each in instances if _has_key(each)], queryset
+        model, using, [get_key(type(each), each) for each in instances if _has_key(each)], queryset
     )
     read = {
         id(each): rows[key]
         for each in instances
-        if _has_key(each) and (key := _get_key(each)) in rows
+        if _has_key(each) and (key := get_key(type(each), each)) in rows
     }
     for each in instances:
         if id(each) in read:
@@ -187,9 +188,3 @@ def _unprefetched(instance: M) -> M:
     asking = copy.copy(instance)
     vars(asking)["_prefetched_objects_cache"] = {}
     return asking
-
-
-def _get_key(instance: Model) -> Any:
-    """Return the primary key as the database gives it: it may have been set as text."""
-    key = instance.pk
-    return key if isinstance(key, tuple) else instance._meta.pk.to_python(key)

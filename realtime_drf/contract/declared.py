@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from django.core.exceptions import ImproperlyConfigured
 
 from realtime_drf.backends import RealtimeBackend
 from realtime_drf.backends import registry as backends
+from realtime_drf.changes import REFRESH
 from realtime_drf.channels import registry as policies
 from realtime_drf.contract.places import ChannelLike, Place, locate
 from realtime_drf.events import list_channels
 from realtime_drf.names import check_event_name
-
-REFRESH: Final = "refresh"
 
 _DEFAULT: Any = object()
 

@@ -170,13 +170,17 @@ def touch_dependents(
 
 def find_dependents(model: type[Model], *, deleting: bool = False) -> Iterator[Dependency]:
     """Yield the dependencies on a model or on a parent of it."""
-    if is_suppressed():
-        return
-    for backend in registry:
-        if backend.observes:
-            for each in get_dependencies(backend):
-                if issubclass(model, each.target) and (deleting or not each.only_deletes):
-                    yield each
+    for each in _list_dependencies():
+        if issubclass(model, each.target) and (deleting or not each.only_deletes):
+            yield each
+
+
+def _list_dependencies() -> Iterator[Dependency]:
+    """Yield the dependencies of all observing backends; none while events are suppressed."""
+    if not is_suppressed():
+        for backend in registry:
+            if backend.observes:
+                yield from get_dependencies(backend)
 
 
 def _touch(transaction: Transaction, each: Dependency, rows: list[Any], using: str) -> None:
@@ -230,16 +234,11 @@ def _on_many_to_many(
     **kwargs: Any,
 ) -> None:
     """Touch the rows of a backend before and after a many-to-many relation changes."""
-    if is_suppressed():
-        return
-    for backend in registry:
-        if not backend.observes:
-            continue
-        for each in get_dependencies(backend):
-            if each.through is sender:
-                rows = _find_ends(each, instance, pk_set, using, reverse=reverse)
-                if rows:
-                    _touch(get_transaction(using), each, rows, using)
+    for each in _list_dependencies():
+        if each.through is sender:
+            rows = _find_ends(each, instance, pk_set, using, reverse=reverse)
+            if rows:
+                _touch(get_transaction(using), each, rows, using)
 
 
 def _find_ends(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from django.db.models import Model
 
 from realtime_drf.backends import RealtimeBackend, registry
-from realtime_drf.changes import Change
+from realtime_drf.changes import REFRESH, Change
 from realtime_drf.commits import Numbered
 from realtime_drf.conf import configs
 from realtime_drf.instances import reading_what_was_written
@@ -26,9 +26,6 @@ from realtime_drf.sources.placements import (
     report,
 )
 from realtime_drf.sources.slots import Entered, Slot, list_slots
-
-REFRESH = "refresh"
-"""The action of the event that replaces those of many rows."""
 
 
 class _Due(NamedTuple):
